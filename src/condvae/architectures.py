@@ -1,0 +1,136 @@
+"""Ready-made models, sized from the data that they are for."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray, PyTree
+
+from condvae.conditionals import Conditional, PriorCorrection, StandardNormal
+from condvae.heads import (
+    BernoulliHead,
+    CategoricalHead,
+    GaussianHead,
+    ProductHead,
+    Scale,
+    StudentTHead,
+)
+from condvae.model import CVAE
+from condvae.networks import MLP, Activation, Features, ResidualMLP
+from condvae.observed import Observed
+
+Family = Literal["gaussian", "student_t", "bernoulli"]
+
+
+def mlp_cvae(
+    x: PyTree,
+    c: PyTree = None,
+    *,
+    latent_size: int,
+    width: int = 64,
+    depth: int = 2,
+    activation: Activation = "silu",
+    residual: bool = False,
+    likelihood: Family = "gaussian",
+    scale: Scale = "input",
+    prior: Literal["learned", "fixed"] = "learned",
+    posterior: Literal["network", "correction"] = "network",
+    x_levels: Sequence[int] = (),
+    c_levels: Sequence[int] = (),
+    key: PRNGKeyArray,
+) -> CVAE:
+    """A CVAE of three perceptrons with a Gaussian latent, for x and c of any shape.
+
+    Floating-point parts of x get the likelihood `likelihood`, integer parts are categorical; a
+    dictionary of parts gets the product of theirs. Without c the prior is Normal(0, 1).
+
+    Args:
+        x: rows, for their shapes alone.
+        c: their conditions, or None.
+        latent_size: the length of z.
+        width: of every hidden layer.
+        depth: hidden layers in each of the three networks.
+        activation: by name.
+        residual: residual blocks instead of plain layers.
+        likelihood: of floating-point parts: "gaussian", "student_t" or "bernoulli".
+        scale: of a Gaussian or Student-t: "input", "shared" or a number.
+        prior: "learned", p_θ(z | c) a network of c; or "fixed", Normal(0, 1).
+        posterior: "network", or "correction", a precision-weighted correction of the prior.
+        x_levels: the number of categories of each integer cell of x, in the order of the pytree.
+        c_levels: likewise for c.
+        key: for the initial weights.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae import sample
+        >>> from condvae.architectures import mlp_cvae
+        >>> model = mlp_cvae(jnp.zeros((1, 4)), jnp.zeros((1, 2)), latent_size=3, key=jax.random.key(0))
+        >>> sample(model, jnp.zeros((5, 2)), key=jax.random.key(1), num_samples=7).shape
+        (5, 7, 4)
+    """
+    row_x, row_c = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), (x, c))
+    latent = jnp.zeros(latent_size)
+    keys = iter(jax.random.split(key, 8))
+    network_type = ResidualMLP if residual else MLP
+
+    def network(features: Features, *inputs: PyTree) -> MLP | ResidualMLP:
+        size = features.size(inputs)
+        return network_type(size, width=width, depth=depth, activation=activation, key=next(keys))
+
+    def gaussian(levels: Sequence[int], *inputs: PyTree) -> Conditional:
+        features = Features(tuple(levels))
+        body = network(features, *inputs)
+        return Conditional(features, body, GaussianHead(body.out_size, (latent_size,), key=next(keys)))
+
+    decode = Features(tuple(c_levels))
+    decoder = network(decode, latent, row_c)
+    head = _head(row_x, decoder.out_size, likelihood, scale, x_levels, next(keys))
+    if prior == "learned" and c is not None:
+        prior_module = gaussian(c_levels, row_c)
+    else:
+        prior_module = StandardNormal((latent_size,))
+    levels = (*x_levels, *c_levels)
+    if posterior == "network":
+        posterior_module = gaussian(levels, row_x, row_c)
+    else:
+        features = Features(levels)
+        body = network(features, row_x, row_c)
+        linear = eqx.nn.Linear(body.out_size, 2 * latent_size, key=next(keys))
+        posterior_module = PriorCorrection(features, body, linear)
+    return CVAE(prior_module, Conditional(decode, decoder, head), posterior_module)
+
+
+def _head(
+    row: PyTree, size: int, family: Family, scale: Scale, levels: Sequence[int], key: PRNGKeyArray
+) -> eqx.Module:
+    """A head for one part of x, or the product of heads for a dictionary of parts."""
+    if isinstance(row, Observed):
+        row = row.value
+    if isinstance(row, dict):
+        keys = dict(zip(sorted(row), jax.random.split(key, len(row)), strict=True))
+        left = list(levels)
+        heads = {}
+        for name in sorted(row):  # the order of a pytree, hence that of `levels`
+            part = row[name].value if isinstance(row[name], Observed) else row[name]
+            own = [left.pop(0) for _ in range(part.size)] if _is_integer(part) else []
+            heads[name] = _head(part, size, family, scale, own, keys[name])
+        return ProductHead(heads)
+    if _is_integer(row):
+        if len(levels) != row.size:
+            raise ValueError(
+                f"x_levels has {len(levels)} entries for {row.size} integer cells: give the number of "
+                "categories of each"
+            )
+        return CategoricalHead(size, levels, key=key)
+    if family == "bernoulli":
+        return BernoulliHead(size, row.shape, key=key)
+    location_scale = {"gaussian": GaussianHead, "student_t": StudentTHead}
+    if family not in location_scale:
+        raise ValueError(f"likelihood is {family!r}, expected gaussian, student_t or bernoulli")
+    return location_scale[family](size, row.shape, scale=scale, key=key)
+
+
+def _is_integer(row: jax.Array) -> bool:
+    return jnp.issubdtype(row.dtype, jnp.integer)

@@ -1,0 +1,186 @@
+"""Networks: from a pytree of inputs to one vector of features.
+
+`Features` turns whatever x, z and c are into one flat vector, and `MLP` and `ResidualMLP` turn
+vectors into vectors. Everything is for one example.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from condvae.observed import Observed
+
+Activation = Literal["silu", "relu", "gelu", "elu", "tanh", "softplus"]
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "silu": jax.nn.silu,
+    "relu": jax.nn.relu,
+    "gelu": jax.nn.gelu,
+    "elu": jax.nn.elu,
+    "tanh": jnp.tanh,
+    "softplus": jax.nn.softplus,
+}
+
+
+def _activation(name: str) -> Callable[[Array], Array]:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"no activation {name!r}: choose one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
+class Features(eqx.Module):
+    """Any pytree of inputs, flat: one vector.
+
+    Floating-point (and boolean) arrays are raveled. Integer arrays are categories, one-hot encoded. Of
+    an `Observed`, missing cells become 0 and the mask is appended, so that "missing" is a value of its
+    own. None is nothing.
+
+    Args:
+        levels: the number of categories of each integer cell, in the order of the pytree; a cell
+            outside 0..levels-1 is encoded as zeros.
+
+    Raises:
+        ValueError: when called on more or fewer integer cells than `levels` has entries.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from condvae import Observed
+        >>> from condvae.networks import Features
+        >>> row = {"a": jnp.array([0.5]), "b": Observed(jnp.array([2]), jnp.array([True]))}
+        >>> Features(levels=(3,))(row).tolist()
+        [0.5, 0.0, 0.0, 1.0, 1.0]
+    """
+
+    levels: tuple[int, ...] = eqx.field(static=True, default=())
+
+    def __call__(self, inputs: PyTree) -> Float[Array, " features"]:
+        leaves = jax.tree.leaves(inputs, is_leaf=lambda leaf: isinstance(leaf, Observed))
+        levels = iter(self.levels)
+        parts: list[Array] = []
+        for leaf in leaves:
+            value, mask = leaf if isinstance(leaf, Observed) else (leaf, None)
+            value = jnp.ravel(jnp.asarray(value))
+            mask = None if mask is None else jnp.ravel(jnp.asarray(mask))
+            if jnp.issubdtype(value.dtype, jnp.integer):
+                parts.extend(self._one_hot(value, mask, levels))
+            else:
+                value = value.astype(jnp.result_type(float, value.dtype))
+                parts.append(value if mask is None else jnp.where(mask, value, 0.0))
+            if mask is not None:
+                parts.append(mask.astype(float))
+        if next(levels, None) is not None:
+            raise ValueError(f"levels has {len(self.levels)} entries, more than there are categories")
+        return jnp.concatenate(parts) if parts else jnp.zeros((0,))
+
+    def _one_hot(self, codes: Array, mask: Array | None, levels: Any) -> list[Array]:
+        parts = []
+        for i in range(codes.shape[0]):
+            size = next(levels, None)
+            if size is None:
+                raise ValueError(
+                    f"levels has {len(self.levels)} entries, fewer than there are integer cells: give "
+                    "the number of categories of each, or make the array floating-point"
+                )
+            hot = jax.nn.one_hot(codes[i], size)
+            parts.append(hot if mask is None else jnp.where(mask[i], hot, 0.0))
+        return parts
+
+    def size(self, inputs: PyTree) -> int:
+        """How long the vector is for inputs of these shapes."""
+        return eqx.filter_eval_shape(self, inputs).shape[0]
+
+
+class MLP(eqx.Module):
+    """A multilayer perceptron with an activation after every layer: features for a head.
+
+    Args:
+        in_size: the length of the input vector.
+        width: of each hidden layer, and of the output.
+        depth: the number of layers; at 0 the output is the input.
+        activation: by name.
+        key: for the initial weights, uniform in ±1/√in as in PyTorch.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae.networks import MLP
+        >>> MLP(3, width=8, depth=2, key=jax.random.key(0))(jnp.zeros(3)).shape
+        (8,)
+    """
+
+    layers: tuple[eqx.nn.Linear, ...]
+    out_size: int = eqx.field(static=True)
+    activation: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_size: int,
+        *,
+        width: int,
+        depth: int,
+        activation: Activation = "silu",
+        key: PRNGKeyArray,
+    ):
+        _activation(activation)
+        sizes = [in_size] + [width] * depth
+        keys = jax.random.split(key, max(depth, 1))
+        self.layers = tuple(
+            eqx.nn.Linear(fan_in, fan_out, key=k)
+            for fan_in, fan_out, k in zip(sizes[:-1], sizes[1:], keys, strict=False)
+        )
+        self.out_size = sizes[-1]
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
+        activation = ACTIVATIONS[self.activation]
+        for layer in self.layers:
+            x = activation(layer(x))
+        return x
+
+
+class ResidualMLP(eqx.Module):
+    """A residual perceptron: h ← h + W₂ act(W₁ norm(h)), repeated, after a linear layer.
+
+    Args:
+        in_size: the length of the input vector.
+        width: of the residual stream and of the hidden layers.
+        depth: the number of residual blocks.
+        activation: by name.
+        key: for the initial weights.
+    """
+
+    embed: eqx.nn.Linear
+    norms: tuple[eqx.nn.LayerNorm, ...]
+    expand: tuple[eqx.nn.Linear, ...]
+    project: tuple[eqx.nn.Linear, ...]
+    out_size: int = eqx.field(static=True)
+    activation: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_size: int,
+        *,
+        width: int,
+        depth: int,
+        activation: Activation = "silu",
+        key: PRNGKeyArray,
+    ):
+        _activation(activation)
+        key, embed_key = jax.random.split(key)
+        keys = jax.random.split(key, 2 * max(depth, 1))
+        self.embed = eqx.nn.Linear(in_size, width, key=embed_key)
+        self.norms = tuple(eqx.nn.LayerNorm(width) for _ in range(depth))
+        self.expand = tuple(eqx.nn.Linear(width, width, key=keys[2 * i]) for i in range(depth))
+        self.project = tuple(eqx.nn.Linear(width, width, key=keys[2 * i + 1]) for i in range(depth))
+        self.out_size = width
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
+        activation = ACTIVATIONS[self.activation]
+        h = self.embed(x)
+        for norm, expand, project in zip(self.norms, self.expand, self.project, strict=True):
+            h = h + project(activation(expand(norm(h))))
+        return h

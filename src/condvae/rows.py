@@ -1,0 +1,164 @@
+"""Rows: per-example functions over any number of them, in bounded memory.
+
+The rest of the core is written for one example. Here it is vectorised, once: rows are cut into chunks
+of one fixed shape, each chunk is one call of one compiled function, and results are gathered on the
+host. Chunk shapes are powers of two, so that tables of many lengths share a few compiled programs.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from condvae.progress import Progress
+
+MAX_ROWS = 2**14
+"""Rows in one chunk at most."""
+
+MAX_CELLS = 2**23
+"""Numbers in one intermediate array of a chunk at most, by a rough count (32 MiB in float32)."""
+
+TYPICAL_WIDTH = 256
+"""What a hidden layer is taken to be wide, in that count."""
+
+
+def num_rows(**named: PyTree) -> int:
+    """The common length of the leading axis of every array in the named pytrees.
+
+    Raises:
+        ValueError: if two of them differ, one is a scalar, or there is no array; names the argument.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from condvae.rows import num_rows
+        >>> num_rows(x=jnp.zeros((3, 2)), c=None)
+        3
+        >>> num_rows(x=jnp.zeros((3, 2)), c=jnp.zeros(4))
+        Traceback (most recent call last):
+        ...
+        ValueError: x has 3 rows but c has 4: give one row of each for every example
+    """
+    lengths: dict[str, int] = {}
+    for name, tree in named.items():
+        for leaf in jax.tree.leaves(tree):
+            if np.ndim(leaf) == 0:
+                raise ValueError(f"{name} is a scalar, expected rows on a leading axis: add one")
+            lengths.setdefault(name, len(leaf))
+            if len(leaf) != lengths[name]:
+                raise ValueError(
+                    f"the arrays in {name} have {lengths[name]} and {len(leaf)} rows: give each as many"
+                )
+    if not lengths:
+        raise ValueError(f"no arrays in {', '.join(named)}: give at least one array with rows")
+    (first, expected), *rest = lengths.items()
+    for name, got in rest:
+        if got != expected:
+            raise ValueError(
+                f"{first} has {expected} rows but {name} has {got}: give one row of each for every example"
+            )
+    return expected
+
+
+def require_finite(**named: PyTree) -> None:
+    """Refuse NaN and infinities in the named pytrees.
+
+    Raises:
+        ValueError: naming the argument and the first row (counting from 0) that has one.
+    """
+    for name, tree in named.items():
+        for leaf in jax.tree.leaves(tree):
+            array = np.asarray(leaf)
+            if not np.issubdtype(array.dtype, np.inexact) or np.isfinite(array).all():
+                continue
+            row = int(np.argmin(np.isfinite(array).reshape(len(array), -1).all(axis=1)))
+            raise ValueError(
+                f"{name} has a NaN or an infinity in row {row}: give missing cells as "
+                "Observed(value, mask) with a finite value in them, and drop infinities"
+            )
+
+
+def to_device(tree: PyTree) -> PyTree:
+    """The tree with every array on the device, float64 kept where JAX has it enabled."""
+    return jax.tree.map(jnp.asarray, tree)
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << max(0, n - 1).bit_length()
+
+
+def chunk_size(rows: int, draws: int, row: PyTree) -> int:
+    """How many rows to take at once: a power of two, bounded by memory.
+
+    Args:
+        rows: how many there are.
+        draws: draws of z that each row makes at once.
+        row: the tree of rows, for its width.
+    """
+    cells = sum(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves(row))
+    affordable = MAX_CELLS // (draws * max(cells, TYPICAL_WIDTH))
+    at_most = 1 << max(0, min(affordable, MAX_ROWS).bit_length() - 1)
+    return min(_power_of_two(rows), at_most)
+
+
+@eqx.filter_jit
+def _run_chunk(
+    fn: Callable, options: tuple, model: PyTree, rows: PyTree, key: PRNGKeyArray, start: jax.Array
+) -> PyTree:
+    size = jax.tree.leaves(rows)[0].shape[0]
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(size))
+    return jax.vmap(lambda row, key: fn(model, row, key, **dict(options)))(rows, keys)
+
+
+def map_rows(
+    fn: Callable[..., PyTree],
+    model: PyTree,
+    rows: PyTree,
+    key: PRNGKeyArray,
+    *,
+    draws: int = 1,
+    progress: bool = False,
+    label: str = "rows",
+    **options: Any,
+) -> PyTree:
+    """`fn(model, row, key, **options)` for every row, compiled and in chunks.
+
+    Args:
+        fn: a module-level function of one example (a new closure would compile anew at each call).
+        model: its first argument, a pytree.
+        rows: arrays with n rows on the leading axis.
+        key: row i gets `fold_in(key, i)`, whatever the chunks.
+        draws: how many draws of z each row makes at once, to choose the chunk.
+        progress: whether to show a progress bar.
+        label: what the bar calls the work.
+        **options: hashable keyword arguments of `fn`.
+
+    Returns:
+        The results as NumPy arrays, stacked on a leading axis of length n.
+    """
+    n = num_rows(rows=rows)
+    size = chunk_size(max(n, 1), draws, rows)
+    static = tuple(sorted(options.items()))
+    results: list[PyTree] = []
+    with Progress(label, n, enabled=progress) as bar:
+        for start in range(0, max(n, 1), size):
+            keep = min(size, n - start)
+            # Past the end, the first row again: a chunk has one shape, and padding is cut off below.
+            index = np.where(np.arange(size) < keep, start + np.arange(size), 0)
+            if n == 0:
+                chunk = jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape[1:]), leaf.dtype), rows)
+            else:
+                chunk = jax.tree.map(lambda leaf, index=index: jnp.asarray(leaf[index]), rows)
+            out = _run_chunk(fn, static, model, chunk, key, jnp.asarray(start))
+            results.append(jax.tree.map(lambda leaf, keep=keep: np.asarray(leaf)[:keep], out))
+            bar.advance(keep)
+    return _concatenate(results)
+
+
+def _concatenate(parts: Sequence[PyTree]) -> PyTree:
+    if len(parts) == 1:
+        return parts[0]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

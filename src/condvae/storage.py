@@ -1,0 +1,286 @@
+"""Files that are whole or not there: atomic writes, and bundles of a manifest and arrays.
+
+A bundle is a folder of two files: `manifest.json` says what was saved, `weights.safetensors` holds the
+arrays. Both are covered by SHA-256, so that what was cut short or altered is refused with a sentence;
+reading them executes nothing.
+
+A folder cannot be replaced in one step, so saving over a bundle takes two renames: the old one steps
+aside as `.NAME.old`, the new one takes its place. A crash between the two leaves no `NAME`, and
+`read_folder` then reads the old one from where it stepped aside.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+FORMAT = "condvae"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+
+
+class StorageError(ValueError):
+    """A file or bundle cannot be read or written; the message is one sentence that says why.
+
+    Example:
+        >>> read_folder("no/such/model")
+        Traceback (most recent call last):
+        condvae.storage.StorageError: there is no model at 'no/such/model'; check the path
+    """
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file such that a crash at any moment leaves the old content or the new.
+
+    Raises:
+        StorageError: when its folder does not exist or cannot be written to, or `path` is a folder.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> write_bytes(path, b"hello")
+        >>> path.read_bytes()
+        b'hello'
+    """
+    path = Path(path)
+    temporary = _sibling(path, "tmp")
+    try:
+        _write_synced(temporary, data)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_folder(path: str | Path, manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a bundle, in the place of an older one if there is one.
+
+    Args:
+        path: the bundle's folder; its parent must exist.
+        manifest: any JSON object. `format`, `format_version`, `weights_sha256` and
+            `manifest_sha256` are set here.
+        arrays: boolean, integer or floating arrays of any shapes, by name.
+
+    Raises:
+        StorageError: when `path` is something other than a bundle (nothing of which is touched),
+            cannot be written, or when the manifest is not JSON or an array not numeric.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "model"
+        >>> write_folder(path, {"kind": "plain"}, {"w": np.arange(3.0)})
+        >>> manifest, arrays = read_folder(path)
+        >>> manifest["kind"], arrays["w"]
+        ('plain', array([0., 1., 2.]))
+    """
+    path = Path(path).resolve()  # a link to a bundle stays a link: what it points to is replaced
+    weights = _pack(arrays)
+    text = _seal(manifest, weights)
+    _check_replaceable(path)
+    temporary = _sibling(path, "new")
+    try:
+        temporary.mkdir()
+        _write_synced(temporary / WEIGHTS, weights)
+        _write_synced(temporary / MANIFEST, text)
+        _sync_folder(temporary)
+        _swap(temporary, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read a bundle and check that it is whole.
+
+    Returns:
+        The manifest, with the entries that `write_folder` set, and the arrays by name.
+
+    Raises:
+        StorageError: when there is no bundle, or it is cut short, altered, foreign or newer.
+
+    Example: see `write_folder`.
+    """
+    shown = repr(str(path))
+    folder = Path(path).resolve()
+    if not folder.exists() and _old(folder).exists():
+        folder = _old(folder)  # a save was cut off between its two renames
+    if not folder.exists():
+        raise StorageError(f"there is no model at {shown}; check the path")
+    if not folder.is_dir():
+        raise StorageError(f"{shown} is a file, and a model is a folder; check the path")
+    if not any((folder / name).exists() for name in (MANIFEST, WEIGHTS)):
+        raise StorageError(f"the folder {shown} is not a condvae model (it has no {MANIFEST})")
+    manifest = _unseal(_read(folder, MANIFEST, shown), shown)
+    weights = _read(folder, WEIGHTS, shown)
+    if _sha256(weights) != manifest.get("weights_sha256"):
+        raise _altered(shown, WEIGHTS)
+    try:
+        return manifest, safetensors.numpy.load(weights)
+    except SafetensorError as error:
+        raise _altered(shown, WEIGHTS) from error
+
+
+def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
+    # `order="C"`: safetensors reads memory as it lies, so that a transposed array would be garbled.
+    packed = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    for name, array in packed.items():
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise StorageError(
+                f"array {name!r} is of type {array.dtype}, which cannot be saved; "
+                "make it boolean, integer, float32 or float64"
+            )
+    return safetensors.numpy.save(packed)
+
+
+def _seal(manifest: Mapping[str, Any], weights: bytes) -> bytes:
+    """The text of the manifest with its checks."""
+    sealed = {
+        **manifest,
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "weights_sha256": _sha256(weights),
+    }
+    sealed.pop("manifest_sha256", None)
+    try:
+        sealed = json.loads(json.dumps(sealed, allow_nan=False))  # tuples become lists, as read back
+        sealed["manifest_sha256"] = _sha256(_canonical(sealed))
+        return (json.dumps(sealed, indent=2, ensure_ascii=False) + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StorageError(f"the manifest is not JSON ({error}); use only JSON's types") from error
+
+
+def _unseal(text: bytes, shown: str) -> dict[str, Any]:
+    try:
+        manifest = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StorageError(
+            f"{MANIFEST} of the model {shown} is not JSON (cut short or altered); save the model again"
+        ) from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise StorageError(
+            f"the folder {shown} is not a condvae model (its {MANIFEST} is another program's)"
+        )
+    version = manifest.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise StorageError(
+            f"the model {shown} was made by a newer condvae (format {version}, this one reads up to "
+            f"{FORMAT_VERSION}): upgrade condvae"
+        )
+    body = {name: value for name, value in manifest.items() if name != "manifest_sha256"}
+    if manifest.get("manifest_sha256") != _sha256(_canonical(body)):
+        raise _altered(shown, MANIFEST)
+    return manifest
+
+
+def _canonical(manifest: Mapping[str, Any]) -> bytes:
+    return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(folder: Path, name: str, shown: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError as error:
+        raise StorageError(f"the model {shown} lacks its {name}; copy the whole folder again") from error
+    except OSError as error:
+        raise StorageError(
+            f"{name} of the model {shown} cannot be read: {error.strerror}; check its permissions"
+        ) from error
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to put a bundle where something else would be lost."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise StorageError(f"{str(path)!r} is a file, and a model is a folder; choose another path")
+    others = sorted({entry.name for entry in path.iterdir()} - {MANIFEST, WEIGHTS, ".DS_Store"})
+    if others or not (_is_bundle(path) or not any(path.iterdir())):
+        found = f"it holds {others[0]!r}" if others else f"its {MANIFEST} is not condvae's"
+        raise StorageError(
+            f"the folder {str(path)!r} exists and is not only a condvae model ({found}); "
+            "choose another path, or move it away"
+        )
+
+
+def _is_bundle(path: Path) -> bool:
+    try:
+        return json.loads((path / MANIFEST).read_bytes())["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Put `new` in the place of `path`, which may exist."""
+    old = _old(path)
+    if path.exists():
+        _remove(old)  # left by a crash after its second rename: `path` is the newer
+        path.rename(old)
+    try:
+        new.rename(path)
+    except OSError:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+    _sync_folder(path.parent)
+    _remove(old)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _sibling(path: Path, ending: str) -> Path:
+    """A name of its own in the same folder, since renames are atomic only within one file system."""
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "nt":  # where folders cannot be opened
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cannot_write(path: Path, error: OSError) -> StorageError:
+    reason = error.strerror or str(error)
+    return StorageError(
+        f"{str(path)!r} cannot be written: {reason}; choose a folder that exists and may be written to"
+    )
+
+
+def _altered(shown: str, name: str) -> StorageError:
+    return StorageError(
+        f"{name} of the model {shown} was cut short or altered after it was saved "
+        "(its SHA-256 differs); copy or save the model again"
+    )
