@@ -1,0 +1,226 @@
+"""What a table looks like to a model: which columns are conditions and which are targets, of what
+kind, and the numbers (means, standard deviations, levels) by which they become arrays.
+
+A `Schema` is inferred once, from the rows that a model is fitted to, and travels with the model: it
+is plain data, and all of it goes into JSON and back without loss.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from narwhals.typing import IntoDataFrame
+
+from condvae.tables.cells import Cells, cells, first_duplicate, numbers, open_frame
+from condvae.tables.errors import TableError
+
+Role = Literal["given", "target"]
+Kind = Literal["numeric", "categorical"]
+
+MANY_LEVELS = 50  # a category with more levels than this, most of them seen once, is an identifier
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a schema.
+
+    Attributes:
+        name: its name in the table.
+        role: `"given"` (a condition) or `"target"`.
+        kind: `"numeric"` or `"categorical"`; text, categories and booleans are categorical.
+        dtype: what its cells were at fitting: an Arrow name such as `"int64"`, `"double"` or
+            `"bool"`, or `"string"` or `"category"`. Decoded cells are of that type again.
+        missing: how many cells were missing at fitting.
+        mean: mean of the observed cells (numeric).
+        sd: their standard deviation (numeric); 1 for a constant condition.
+        minimum: the smallest observed cell (numeric), else None.
+        maximum: the largest observed cell (numeric), else None.
+        levels: the observed levels, sorted (categorical); `(False, True)` for booleans.
+        declared: all categories in their order, for a column that declares an order; else ().
+
+    Example:
+        >>> Column("mass", "target", "numeric", "double", mean=4.2, sd=0.8).integer
+        False
+    """
+
+    name: str
+    role: Role
+    kind: Kind
+    dtype: str
+    missing: int = 0
+    mean: float = 0.0
+    sd: float = 1.0
+    minimum: float | None = None
+    maximum: float | None = None
+    levels: tuple[Any, ...] = ()
+    declared: tuple[Any, ...] = ()
+
+    @property
+    def integer(self) -> bool:
+        """Whether the cells are whole numbers by their type."""
+        return self.kind == "numeric" and "int" in self.dtype
+
+    @property
+    def boolean(self) -> bool:
+        """Whether the cells are booleans."""
+        return self.dtype == "bool"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The conditions and the targets of a table.
+
+    Attributes:
+        given: the conditions' columns, in the order asked for; () is the plain VAE.
+        target: the targets' columns, likewise; at least one.
+
+    Example:
+        >>> frame = pa.table({"height": [1.5, 1.7, 1.9], "sex": ["f", "m", "m"]})
+        >>> schema = Schema.infer(frame, given=["sex"], target=["height"])
+        >>> schema.given[0].levels, round(schema.target[0].mean, 3)
+        (('f', 'm'), 1.7)
+        >>> Schema.from_json(schema.to_json()) == schema
+        True
+    """
+
+    given: tuple[Column, ...]
+    target: tuple[Column, ...]
+
+    @classmethod
+    def infer(cls, frame: IntoDataFrame, *, given: Sequence[str] = (), target: Sequence[str]) -> Self:
+        """Learn a schema from the rows that a model will be fitted to.
+
+        Args:
+            frame: a pandas, polars or pyarrow table of n rows.
+            given: the names of the conditions; none is the plain VAE.
+            target: the names of the targets.
+
+        Raises:
+            TableError: when the names or the cells cannot serve (see the message).
+        """
+        _check_names(given, target)
+        table = open_frame(frame)
+        columns = {name: cells(table, name) for name in [*given, *target]}
+        if len(table) < 2:
+            rows = "no rows" if len(table) == 0 else "only one row"
+            raise TableError(f"the table has {rows}; a model needs at least two, better hundreds")
+        return cls(
+            given=tuple(_infer(columns[name], "given") for name in given),
+            target=tuple(_infer(columns[name], "target") for name in target),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The schema as a dict of JSON types; floats come back exactly."""
+        return {role: [asdict(c) for c in getattr(self, role)] for role in ("given", "target")}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """The schema that `to_json` wrote, whether or not it went through a JSON file since.
+
+        Raises:
+            TableError: for anything else.
+        """
+        try:
+            return cls(*(tuple(map(_column, data[role])) for role in ("given", "target")))
+        except (KeyError, TypeError) as error:
+            raise TableError(
+                "this is not a schema as `Schema.to_json` writes it; infer it from the table again"
+            ) from error
+
+
+def _column(fields: dict[str, Any]) -> Column:
+    tuples = {name: tuple(fields[name]) for name in ("levels", "declared")}
+    return Column(**{**fields, **tuples})
+
+
+def _check_names(given: Sequence[str], target: Sequence[str]) -> None:
+    if not target:
+        raise TableError("no target column was named; name at least one column to model")
+    for role, names in (("given", given), ("target", target)):
+        if isinstance(names, str):
+            raise TableError(f"{role}={names!r} is one name; pass a list, [{names!r}]")
+        if (twice := first_duplicate(names)) is not None:
+            raise TableError(f"column {twice!r} is named twice in {role}; name it once")
+    if both := [name for name in target if name in given]:
+        raise TableError(f"column {both[0]!r} is both given and a target; leave it out of one")
+
+
+def _infer(column: Cells, role: Role) -> Column:
+    if column.empty:
+        where = "a target needs some observed cells; " if role == "target" else ""
+        raise TableError(f"column {column.name!r} has no observed cell; {where}drop the column")
+    return _numeric(column, role) if column.numeric else _categorical(column, role)
+
+
+def _numeric(column: Cells, role: Role) -> Column:
+    values, mask = numbers(column)
+    values = values[mask]
+    low, high = float(values.min()), float(values.max())
+    mean, sd = _moments(values)
+    if low == high or sd == 0:
+        if role == "target":
+            raise TableError(_constant(column.name, f"{low:g}"))
+        mean, sd = low, 1.0
+    return Column(
+        column.name,
+        role,
+        "numeric",
+        str(column.array.type),
+        missing=column.array.null_count,
+        mean=mean,
+        sd=sd,
+        minimum=low,
+        maximum=high,
+    )
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    mean = float(values.mean())
+    deviation = values - mean
+    # Scaled before squaring, so that the squares of tiny deviations do not underflow to 0.
+    largest = float(np.abs(deviation).max())
+    if largest == 0:
+        return mean, 0.0
+    return mean, largest * float(np.sqrt(np.mean((deviation / largest) ** 2)))
+
+
+def _categorical(column: Cells, role: Role) -> Column:
+    boolean = pa.types.is_boolean(column.array.type)
+    levels = tuple(sorted(column.array.drop_null().unique().to_pylist()))
+    if role == "target" and len(levels) == 1:
+        raise TableError(_constant(column.name, repr(levels[0])))
+    if len(levels) > MANY_LEVELS and 2 * len(levels) > len(column.array):
+        raise TableError(_identifier(column, levels))
+    plain = "bool" if boolean else "string"
+    return Column(
+        column.name,
+        role,
+        "categorical",
+        "category" if column.category else plain,
+        missing=column.array.null_count,
+        levels=(False, True) if boolean else levels,
+        declared=column.declared,
+    )
+
+
+def _constant(name: str, value: str) -> str:
+    return f"target column {name!r} is constant (always {value}); drop it, there is nothing to learn"
+
+
+def _identifier(column: Cells, levels: tuple[Any, ...]) -> str:
+    """The sentence for a column of nearly as many levels as rows: a name, or a spoilt number."""
+    stray = [level for level in levels if not _NUMBER.fullmatch(str(level))]
+    if 0 < 10 * len(stray) < len(levels):
+        row = min(column.array.index(level).as_py() for level in stray)
+        return (
+            f"column {column.name!r} would be numeric but for row {row + 1} "
+            f"({column.array[row].as_py()!r}); make that cell a number or leave it empty"
+        )
+    return (
+        f"column {column.name!r} looks like an identifier ({len(levels)} different values in "
+        f"{len(column.array)} rows); drop it, or group its values"
+    )

@@ -1,0 +1,190 @@
+"""Tables on disk: what is read, what is written, and the sentence for what is neither."""
+
+import gzip
+import io
+import sys
+from importlib.resources import files
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from condvae.tables import Schema, TableError, encode, read_table, write_table
+
+MAKERS = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
+ENDINGS = [".csv", ".CSV", ".csv.gz", ".csv.bz2", ".csv.zst", ".parquet", ".pq"]
+DATA = {
+    "größe": [0.1 + 0.2, None, 1e-300],
+    "legs": [2, None, 6],
+    "sex": ["m", None, 'says "f", twice'],
+    "tame": [True, None, False],
+}
+
+
+def csv(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(text.encode(encoding) if isinstance(text, str) else text)
+    return path
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_what_is_written_is_read(tmp_path, make, ending):
+    data = DATA if make is not pd.DataFrame else DATA | {"legs": [2.0, None, 6.0]}
+    path = tmp_path / f"rows{ending}"
+    write_table(make(data), path)
+    write_table(make(data), path)  # over the old one
+    assert read_table(path).to_pydict() == data
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_categories_are_written_as_their_levels(tmp_path):
+    frame = pd.DataFrame({"a": pd.Categorical(["x", "y"]), "b": pd.Categorical([3, 1])}, index=[7, 8])
+    write_table(frame, tmp_path / "rows.csv")
+    assert read_table(tmp_path / "rows.csv").to_pydict() == {"a": ["x", "y"], "b": [3, 1]}
+
+
+def test_missing_cells(tmp_path):
+    words = ["", '""', "NA", "NaN", "nan", "null", "NULL", "None"]
+    table = read_table(csv(tmp_path, "x,n,s\n1,2.5,z\n" + "".join(f"1,{word},{word}\n" for word in words)))
+    assert table["n"].to_pylist() == [2.5] + [None] * len(words)
+    assert table["s"].to_pylist() == ["z"] + [None] * len(words)
+
+
+def test_types_are_settled_on_the_whole_file(tmp_path):
+    num_rows = 300_000  # beyond the first block that pyarrow would look at
+    path = csv(tmp_path, "a,b,c\n" + "1,2,\n" * num_rows + "1.5,two,3\n")
+    table = read_table(path)
+    assert [str(column.type) for column in table.columns] == ["double", "string", "int64"]
+    assert table["c"].null_count == num_rows
+
+
+def test_text_that_looks_like_numbers_stays_text_where_a_schema_says_so(tmp_path):
+    fitted = read_table(csv(tmp_path, "zip,x\n01099,1\nA1,2\n80331,3\n"))
+    columns = Schema.infer(fitted, given=["zip"], target=["x"]).given
+    path = csv(tmp_path, "x,zip\n1,01099\n")
+    assert read_table(path)["zip"].to_pylist() == [1099]
+    table = read_table(path, columns)
+    assert table["zip"].to_pylist() == ["01099"]
+    assert encode(columns, table)["categorical"].value.item() == 0
+    read_table(csv(tmp_path, "other\n1\n"), columns)  # a column that is not there is no matter here
+
+
+def test_csv_of_many_makers(tmp_path):
+    text = 'a,b\r\n1,"two\nlines, and a comma"\r\n\r\n3,z\r\n'
+    expected = {"a": [1, 3], "b": ["two\nlines, and a comma", "z"]}
+    assert read_table(csv(tmp_path, text)).to_pydict() == expected
+    assert read_table(csv(tmp_path, text, "utf-8-sig")).to_pydict() == expected
+    assert read_table(csv(tmp_path, "a,b")).num_rows == 0
+    assert read_table(csv(tmp_path, "price; EUR\n5\n")).column_names == ["price; EUR"]
+
+
+def test_an_empty_line_of_one_column_is_a_missing_cell(tmp_path):
+    write_table(pa.table({"a": [1, None, 3]}), tmp_path / "rows.csv")
+    assert read_table(tmp_path / "rows.csv").to_pydict() == {"a": [1, None, 3]}
+
+
+def test_standard_streams(monkeypatch, capfdbinary):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a,b\n1,x\n")))
+    table = read_table("-")
+    assert table.to_pydict() == {"a": [1], "b": ["x"]}
+    write_table(table, "-")
+    assert capfdbinary.readouterr().out == b'"a","b"\n1,"x"\n'
+
+
+def test_penguins(tmp_path):
+    penguins = read_table(files("condvae") / "data" / "penguins.csv")
+    assert penguins.num_rows == 344
+    assert penguins["sex"].null_count == 11
+    assert str(penguins["body_mass_g"].type) == "int64"
+    assert str(penguins["bill_length_mm"].type) == "double"
+    for ending in (".csv", ".parquet"):
+        write_table(penguins, tmp_path / f"rows{ending}")
+        assert read_table(tmp_path / f"rows{ending}").equals(penguins)
+
+
+# What is no table
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "is empty; a table needs a line of column names"),
+        (" \n\n", "is empty"),
+        ("a,b\n1,2\n3\n", r"row 2: expected 2 cells, .* got 1; mend that line"),
+        ("a,b\n1,2\n\n3,4,5\n", r"row 2: expected 2 cells, .* got 3"),
+        ("a;b\n1;2\n", "is separated by ';'; export it separated by commas"),
+        ("a\tb\n1\t2\n", "is separated by '\\\\t'"),
+        ("a,b\n1,Zürich\n".encode("latin-1"), r"is not UTF-8 text \(column 'b' cannot be decoded\)"),
+        ("a,größe\n1,2\n".encode("latin-1"), r"is not UTF-8 text \(the column names"),
+        ("a,b\n1,2\n".encode("utf-16"), "zero bytes"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0", "is not a CSV table"),
+    ],
+)
+def test_a_csv_that_cannot_be_read(tmp_path, text, sentence):
+    with pytest.raises(TableError, match=rf"rows\.csv'.*{sentence}") as error:
+        read_table(csv(tmp_path, text))
+    assert "\n" not in str(error.value)
+
+
+def test_text_that_is_not_utf8_where_a_schema_says_text(tmp_path):
+    columns = Schema.infer(pa.table({"b": ["x", "y"]}), target=["b"]).target
+    with pytest.raises(TableError, match="is not UTF-8 text"):
+        read_table(csv(tmp_path, "a,b\n1,Zürich\n", "latin-1"), columns)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(TableError, match=r"there is no file .*absent\.csv'; check the path"):
+        read_table(tmp_path / "absent.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(TableError, match="is a folder; name a CSV or Parquet file"):
+        read_table(tmp_path / "folder.csv")
+    for name in ("table.xlsx", "table", "table.gz", "table.parquet.gz"):
+        with pytest.raises(TableError, match=r"does not end in .csv, .csv.gz or .parquet"):
+            read_table(tmp_path / name)
+    whole = gzip.compress(b"a,b\n1,2\n" * 1000)
+    for data in (b"a,b\n1,2\n", whole[:40], b""):
+        (tmp_path / "rows.csv.gz").write_bytes(data)
+        with pytest.raises(TableError, match=r"rows\.csv\.gz'"):
+            read_table(tmp_path / "rows.csv.gz")
+
+
+def test_a_parquet_file_that_is_none_or_cut_short(tmp_path):
+    path = tmp_path / "rows.parquet"
+    write_table(pa.table({"a": range(1000)}), path)
+    for data in (b"", b"a,b\n1,2\n", path.read_bytes()[:-10], path.read_bytes()[10:]):
+        path.write_bytes(data)
+        with pytest.raises(TableError, match="is not a Parquet file, or is cut short"):
+            read_table(path)
+
+
+def test_what_cannot_be_written(tmp_path):
+    table = pa.table({"a": [[1], [2]]})
+    with pytest.raises(TableError, match=r"CSV cannot hold this table .*; write Parquet"):
+        write_table(table, tmp_path / "rows.csv")
+    with pytest.raises(TableError, match=r"does not end in \.csv"):
+        write_table(table, tmp_path / "rows.xlsx")
+    with pytest.raises(TableError, match=r"cannot be written: .*; choose a folder that exists"):
+        write_table(table, tmp_path / "absent" / "rows.parquet")
+    with pytest.raises(TableError, match="expected a pandas, polars or pyarrow table"):
+        write_table([1, 2], tmp_path / "rows.csv")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "rows.csv").mkdir()
+    with pytest.raises(TableError, match="is a folder"):
+        write_table(pa.table({"a": [1]}), tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_failed_write_leaves_the_old_file(tmp_path, ending, monkeypatch):
+    path = tmp_path / f"rows{ending}"
+    write_table(pa.table({"a": [1]}), path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", full)
+    with pytest.raises(TableError, match="No space left"):
+        write_table(pa.table({"a": [2]}), path)
+    assert read_table(path)["a"].to_pylist() == [1]
+    assert list(tmp_path.iterdir()) == [path]
