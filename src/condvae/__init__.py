@@ -1,16 +1,34 @@
 """Conditional variational autoencoders: the whole distribution of x given c, and how far to trust it."""
 
-from condvae.distributions import Distribution
-from condvae.model import CVAE, Draws, encode, reconstruct, sample
-from condvae.objectives import elbo, iwae, sticking_the_landing
-from condvae.observed import Observed
-from condvae.scoring import LogProb, log_prob
-from condvae.training import Fit, History, fit
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from condvae.bundle import load, save
+    from condvae.distributions import Distribution
+    from condvae.estimator import ConditionalVAE
+    from condvae.model import CVAE, Draws, encode, reconstruct, sample
+    from condvae.objectives import elbo, iwae, sticking_the_landing
+    from condvae.observed import Observed
+    from condvae.scoring import LogProb, log_prob
+    from condvae.training import Fit, History, fit
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "bundle": ("load", "save"),
+    "distributions": ("Distribution",),
+    "estimator": ("ConditionalVAE",),
+    "model": ("CVAE", "Draws", "encode", "reconstruct", "sample"),
+    "objectives": ("elbo", "iwae", "sticking_the_landing"),
+    "observed": ("Observed",),
+    "scoring": ("LogProb", "log_prob"),
+    "training": ("Fit", "History", "fit"),
+}
+
 __all__ = [
     "CVAE",
+    "ConditionalVAE",
     "Distribution",
     "Draws",
     "Fit",
@@ -21,8 +39,22 @@ __all__ = [
     "encode",
     "fit",
     "iwae",
+    "load",
     "log_prob",
     "reconstruct",
     "sample",
+    "save",
     "sticking_the_landing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, when it is: the command line's help need not wait for JAX."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"condvae.{module}"), name)
+    raise AttributeError(f"module 'condvae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -13,6 +13,7 @@ from condvae.heads import (
     BernoulliHead,
     CategoricalHead,
     GaussianHead,
+    Head,
     ProductHead,
     Scale,
     StudentTHead,
@@ -104,7 +105,7 @@ def mlp_cvae(
 
 def _head(
     row: PyTree, size: int, family: Family, scale: Scale, levels: Sequence[int], key: PRNGKeyArray
-) -> eqx.Module:
+) -> Head:
     """A head for one part of x, or the product of heads for a dictionary of parts."""
     if isinstance(row, Observed):
         row = row.value

@@ -13,7 +13,7 @@ import numpyro.distributions as npd
 from jaxtyping import Array, Float, PyTree
 
 from condvae.distributions import Distribution, Flow, Numpyro, as_distribution
-from condvae.heads import LOG_SCALE_BOUNDS, soft_clip
+from condvae.heads import LOG_SCALE_BOUNDS, Head, soft_clip
 from condvae.networks import Features
 
 
@@ -40,7 +40,7 @@ class Conditional(eqx.Module):
 
     features: Features
     network: Callable[[Array], Array]
-    head: Callable[[Array], Any]
+    head: Head
 
     def __call__(self, *inputs: PyTree, prior: Distribution | None = None) -> Distribution:
         return as_distribution(self.head(self.network(self.features(inputs))), "the head")

@@ -221,7 +221,8 @@ class _Masked(Distribution):
     def log_prob(self, value: Array) -> Scalar:
         # A cell that is not counted is first moved inside the support: `where` alone would let an
         # infinite derivative through as 0 * inf.
-        inside = self.of.base.support.feasible_like(jnp.zeros_like(value))
+        support = self.of.base.support
+        inside = jnp.zeros_like(value) if support is None else support.feasible_like(jnp.zeros_like(value))
         cells = self.of._cells(jnp.where(self.mask, value, inside))
         return jnp.sum(jnp.where(self.mask, cells, 0.0))
 

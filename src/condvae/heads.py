@@ -6,7 +6,7 @@ makes the likelihood unbounded on constant or rounded cells.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import equinox as eqx
@@ -38,11 +38,14 @@ def soft_clip(value: Array, low: float, high: float) -> Array:
     return high - jax.nn.softplus(high - low - jax.nn.softplus(value - low))
 
 
+Head = Callable[[Array], Distribution]
+"""A vector of features to a distribution."""
+
 Scale = Literal["input", "shared"] | float
 """How a scale is set: by the features, learned and shared by all examples, or fixed at a number."""
 
 
-class _LocationScale(eqx.Module):
+class LocationScale(eqx.Module):
     """Features to a location and a scale, shared by the heads of that family."""
 
     linear: eqx.nn.Linear
@@ -89,10 +92,10 @@ class GaussianHead(eqx.Module):
         (2,)
     """
 
-    parameters: _LocationScale
+    parameters: LocationScale
 
     def __init__(self, in_size: int, shape: Sequence[int], *, scale: Scale = "input", key: PRNGKeyArray):
-        self.parameters = _LocationScale(in_size, shape, scale, key)
+        self.parameters = LocationScale(in_size, shape, scale, key)
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
         return Numpyro(npd.Normal(*self.parameters(features)))
@@ -110,11 +113,11 @@ class StudentTHead(eqx.Module):
         key: for the initial weights.
     """
 
-    parameters: _LocationScale
+    parameters: LocationScale
     log_degrees: Float[Array, " cells"]
 
     def __init__(self, in_size: int, shape: Sequence[int], *, scale: Scale = "input", key: PRNGKeyArray):
-        self.parameters = _LocationScale(in_size, shape, scale, key)
+        self.parameters = LocationScale(in_size, shape, scale, key)
         self.log_degrees = jnp.full((math.prod(shape),), math.log(10.0))
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
@@ -140,7 +143,7 @@ class BernoulliHead(eqx.Module):
         self.shape = tuple(shape)
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
-        return Numpyro(npd.Bernoulli(logits=self.linear(features).reshape(self.shape)))
+        return Numpyro(npd.BernoulliLogits(self.linear(features).reshape(self.shape)))
 
 
 class CategoricalHead(eqx.Module):
@@ -173,7 +176,7 @@ class CategoricalHead(eqx.Module):
             jnp.pad(flat[end - size : end], (0, widest - size), constant_values=NO_LEVEL)
             for end, size in zip(ends, self.levels, strict=True)
         ]
-        return Numpyro(npd.Categorical(logits=jnp.stack(rows)))
+        return Numpyro(npd.CategoricalLogits(jnp.stack(rows)))
 
 
 class ProductHead(eqx.Module):
@@ -183,7 +186,7 @@ class ProductHead(eqx.Module):
         heads: a head for each name; a value is a dictionary with the same names.
     """
 
-    heads: dict[str, eqx.Module]
+    heads: dict[str, Head]
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
-        return Product({name: head(features) for name, head in self.heads.items()})  # pyright: ignore[reportCallIssue]
+        return Product({name: head(features) for name, head in self.heads.items()})

@@ -24,8 +24,8 @@ class Progress:
 
     def __init__(self, label: str, total: int, *, enabled: bool):
         self._bar = None
-        self._shown = enabled and (console := Console(stderr=True)).is_terminal
-        if self._shown:
+        console = Console(stderr=True)
+        if enabled and console.is_terminal:
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),

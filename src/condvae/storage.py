@@ -203,6 +203,23 @@ def _read(folder: Path, name: str, shown: str) -> bytes:
         ) from error
 
 
+def require_writable(path: str | Path) -> None:
+    """Check that a bundle can be written at `path`, before any work is done for it.
+
+    Raises:
+        StorageError: when `path` is something other than a bundle, or its parent is not there or cannot
+            be written to.
+    """
+    path = Path(path)
+    _check_replaceable(path)
+    probe = _sibling(path, "probe")
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
 def _check_replaceable(path: Path) -> None:
     """Refuse to put a bundle where something else would be lost."""
     if not path.exists():

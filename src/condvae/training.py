@@ -217,8 +217,8 @@ def fit(
     if kl_warmup > 0 and (end := _beta(history.best_step - 1, kl_warmup)) != 1 and not history.notes:
         _warn(
             history,
-            f"the parameters kept are those of step {history.best_step}, where β was {float(end):.3g}: they "
-            "optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; warm up faster",
+            f"the parameters kept are those of step {history.best_step}, where β was {float(end):.3g}: "
+            "they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; warm up faster",
         )
     return Fit(eqx.combine(state.best_parameters, static), history)
 

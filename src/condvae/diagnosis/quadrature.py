@@ -18,7 +18,7 @@ from condvae.model import CVAE
 REACH = 9.0
 """The grid ends at sinh(9) ≈ 4,000 spreads from the mean."""
 
-POINTS = {1: 4001, 2: 401}
+POINTS = {1: 4001, 2: 241}
 """Points in each direction; odd, so that every second one is a rule too."""
 
 

@@ -102,15 +102,49 @@ class Schema:
         Raises:
             TableError: when the names or the cells cannot serve (see the message).
         """
+        return cls.infer_pair(frame, frame, given=given, target=target)
+
+    @classmethod
+    def infer_pair(
+        cls,
+        given_frame: IntoDataFrame | None,
+        target_frame: IntoDataFrame,
+        *,
+        given: Sequence[str] | None = None,
+        target: Sequence[str] | None = None,
+    ) -> Self:
+        """Learn a schema from two tables of the same rows: the conditions, and the targets.
+
+        Args:
+            given_frame: the conditions' table, or None for the plain VAE.
+            target_frame: the targets' table.
+            given: the names of the conditions; None is every column.
+            target: the names of the targets; None is every column.
+
+        Raises:
+            TableError: when the names or the cells cannot serve, or the numbers of rows differ.
+        """
+        targets = open_frame(target_frame)
+        conditions = None if given_frame is None else open_frame(given_frame)
+        if given is None:
+            given = [] if conditions is None else conditions.columns
+        target = targets.columns if target is None else target
         _check_names(given, target)
-        table = open_frame(frame)
-        columns = {name: cells(table, name) for name in [*given, *target]}
-        if len(table) < 2:
-            rows = "no rows" if len(table) == 0 else "only one row"
+        found = {
+            "given": [] if conditions is None else [cells(conditions, name) for name in given],
+            "target": [cells(targets, name) for name in target],
+        }
+        if len(targets) < 2:
+            rows = "no rows" if len(targets) == 0 else "only one row"
             raise TableError(f"the table has {rows}; a model needs at least two, better hundreds")
+        if conditions is not None and len(conditions) != len(targets):
+            raise TableError(
+                f"the conditions have {len(conditions)} rows and the targets {len(targets)}; give one row "
+                "of each for every example"
+            )
         return cls(
-            given=tuple(_infer(columns[name], "given") for name in given),
-            target=tuple(_infer(columns[name], "target") for name in target),
+            given=tuple(_infer(column, "given") for column in found["given"]),
+            target=tuple(_infer(column, "target") for column in found["target"]),
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -1,0 +1,190 @@
+"""Saved models: a folder with a manifest and weights, from which nothing is ever executed.
+
+A model made of the library's own parts is described in the manifest, field by field, and rebuilt from it:
+names are looked up in `PARTS`, a fixed table, and nothing is imported or evaluated. A model with modules of
+the user's own has weights and no description; it is loaded into a model of the same structure, `like=`.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from condvae import conditionals, heads, networks
+from condvae.model import CVAE
+from condvae.storage import StorageError, read_folder, write_folder
+
+PARTS: dict[str, type[eqx.Module]] = {
+    part.__name__: part
+    for part in (
+        CVAE,
+        conditionals.AffineGaussian,
+        conditionals.Conditional,
+        conditionals.PriorCorrection,
+        conditionals.StandardNormal,
+        heads.BernoulliHead,
+        heads.CategoricalHead,
+        heads.GaussianHead,
+        heads.LocationScale,
+        heads.ProductHead,
+        heads.StudentTHead,
+        networks.Features,
+        networks.MLP,
+        networks.ResidualMLP,
+        eqx.nn.LayerNorm,
+        eqx.nn.Linear,
+    )
+}
+"""Every module that a manifest may name."""
+
+
+class BundleError(ValueError):
+    """A saved model cannot be loaded; the message says why and what to do."""
+
+
+def save(path: str | Path, model: eqx.Module, *, manifest: Mapping[str, Any] | None = None) -> None:
+    """Save a model to the folder `path`, atomically: a crash leaves the old one or the new one.
+
+    Args:
+        path: the folder; an older saved model there is replaced, anything else is left alone.
+        model: any Equinox module; its arrays are the weights.
+        manifest: what else to keep, of JSON's types, under names of the caller's choice.
+
+    Raises:
+        StorageError: if the folder cannot be written.
+
+    Example:
+        >>> import jax, tempfile
+        >>> from condvae import load, save
+        >>> from condvae.linear_gaussian import random_linear_gaussian
+        >>> model = random_linear_gaussian(jax.random.key(0), x_size=2, z_size=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(folder + "/model", model)
+        ...     same = load(folder + "/model")
+        >>> bool((same.likelihood.bias == model.likelihood.bias).all())
+        True
+    """
+    try:
+        architecture = _describe(model, "")
+    except _NotAPart:
+        architecture = None
+    arrays = {name: np.asarray(leaf) for name, leaf in _named_arrays(model).items()}
+    write_folder(Path(path), {**(manifest or {}), "architecture": architecture}, arrays)
+
+
+def load(path: str | Path, *, like: PyTree = None) -> Any:
+    """Load a model that was saved by `save`.
+
+    Args:
+        path: the folder.
+        like: a model of the same structure, for one with modules of the user's own; its arrays are
+            replaced by those saved.
+
+    Raises:
+        StorageError: if there is no intact saved model there.
+        BundleError: if the model needs `like`, or does not fit it.
+    """
+    return load_with_manifest(path, like=like)[0]
+
+
+def load_with_manifest(path: str | Path, *, like: PyTree = None) -> tuple[Any, dict[str, Any]]:
+    """The model and the whole manifest; arguments and errors as those of `load`."""
+    manifest, arrays = read_folder(Path(path))
+    if like is not None:
+        return _fill(like, arrays, path), manifest
+    architecture = manifest.get("architecture")
+    if architecture is None:
+        raise BundleError(
+            f"{path} holds a model with modules of its author's own: load it with like=, a model of the "
+            "same structure"
+        )
+    try:
+        return _rebuild(architecture, arrays), manifest
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"{path} describes a model that this version cannot rebuild ({error}): load it with the "
+            "condvae that saved it, or with like="
+        ) from error
+
+
+def _named_arrays(tree: PyTree) -> dict[str, Any]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, eqx.is_array))
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+class _NotAPart(Exception):
+    """Something that a manifest cannot describe."""
+
+
+def _describe(node: Any, name: str) -> Any:
+    """JSON for a node of the model; arrays are named as JAX names their place."""
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    if eqx.is_array(node):
+        return {"array": name}
+    if isinstance(node, tuple):
+        return {"tuple": [_describe(item, f"{name}[{i}]") for i, item in enumerate(node)]}
+    if isinstance(node, dict) and all(isinstance(key, str) for key in node):
+        return {"dict": {key: _describe(item, f"{name}['{key}']") for key, item in node.items()}}
+    if PARTS.get(type(node).__name__) is type(node):
+        fields = [field.name for field in dataclasses.fields(node)]
+        described = {field: _describe(getattr(node, field), f"{name}.{field}") for field in fields}
+        return {"module": type(node).__name__, "fields": described}
+    raise _NotAPart(type(node).__name__)
+
+
+def _rebuild(node: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if "array" in node:
+        return _on_device(arrays[node["array"]])
+    if "tuple" in node:
+        return tuple(_rebuild(item, arrays) for item in node["tuple"])
+    if "dict" in node:
+        return {key: _rebuild(item, arrays) for key, item in node["dict"].items()}
+    part = PARTS[node["module"]]
+    names = {field.name for field in dataclasses.fields(part)}
+    if names != set(node["fields"]):
+        raise ValueError(f"{part.__name__} has other fields")
+    module = object.__new__(part)
+    for field, value in node["fields"].items():
+        object.__setattr__(module, field, _rebuild(value, arrays))
+    return module
+
+
+def _fill(like: PyTree, arrays: Mapping[str, np.ndarray], path: Any) -> Any:
+    expected = _named_arrays(like)
+    if set(expected) != set(arrays):
+        odd = sorted(set(expected) ^ set(arrays))[0]
+        where = "the saved one" if odd in arrays else "like"
+        raise BundleError(
+            f"the model in {path} is not of like's structure: only {where} has {odd}; build like as the "
+            "saved model was built"
+        )
+    for name, leaf in expected.items():
+        if leaf.shape != arrays[name].shape or leaf.dtype != arrays[name].dtype:
+            raise BundleError(
+                f"{name} in {path} is {arrays[name].dtype}{list(arrays[name].shape)}, in like "
+                f"{leaf.dtype}{list(leaf.shape)}: build like as the saved model was built"
+            )
+    dynamic, static = eqx.partition(like, eqx.is_array)
+    leaves, treedef = jax.tree_util.tree_flatten_with_path(dynamic)
+    filled = [_on_device(arrays[jax.tree_util.keystr(where)]) for where, _ in leaves]
+    return eqx.combine(jax.tree_util.tree_unflatten(treedef, filled), static)
+
+
+def _on_device(array: np.ndarray) -> jax.Array:
+    if array.dtype == np.float64 and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        raise BundleError(
+            "the model was saved in float64: enable it with jax.config.update('jax_enable_x64', True)"
+        )
+    return jnp.asarray(array)
+
+
+__all__ = ["PARTS", "BundleError", "StorageError", "load", "load_with_manifest", "save"]
