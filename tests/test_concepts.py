@@ -1,4 +1,4 @@
-"""The proof that the concepts hold: every kind of latent goes through everything, and to the known answer."""
+"""The proof that the concepts hold: every kind of latent goes through everything, to the known answer."""
 
 import equinox as eqx
 import jax

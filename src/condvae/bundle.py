@@ -132,8 +132,9 @@ def _describe(node: Any, name: str) -> Any:
         return {"tuple": [_describe(item, f"{name}[{i}]") for i, item in enumerate(node)]}
     if isinstance(node, dict) and all(isinstance(key, str) for key in node):
         return {"dict": {key: _describe(item, f"{name}['{key}']") for key, item in node.items()}}
-    if PARTS.get(type(node).__name__) is type(node):
-        fields = [field.name for field in dataclasses.fields(node)]
+    part = PARTS.get(type(node).__name__)
+    if part is type(node):
+        fields = [field.name for field in dataclasses.fields(part)]
         described = {field: _describe(getattr(node, field), f"{name}.{field}") for field in fields}
         return {"module": type(node).__name__, "fields": described}
     raise _NotAPart(type(node).__name__)

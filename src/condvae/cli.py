@@ -1,7 +1,7 @@
 """The command line: `condvae fit | sample | score | inspect`.
 
-What is heavy is imported inside the commands, so that `--help` answers at once. What a user got wrong is one
-sentence on standard error and an exit status of 2.
+What is heavy is imported inside the commands, so that `--help` answers at once. What a user got wrong is
+one sentence on standard error and an exit status of 2.
 """
 
 import sys
@@ -121,7 +121,7 @@ def score_command(
         columns = {"log_prob": score.value, "log_prob_stderr": score.stderr, "ess": score.ess}
         tables.write_table(pa.table(columns), out)
     if not quiet and out != "-":
-        _show_score(score, num_samples)
+        _show_score(score, estimator.observed_rows(table), num_samples)
         if out is not None:
             _say(f"the scores of {len(score.value)} rows written to {out}")
 
@@ -263,20 +263,23 @@ def _show_samples(samples: Any, n: int, rows: int) -> None:
     console.print(table)
 
 
-def _show_score(score: Any, num_samples: int) -> None:
+def _show_score(score: Any, observed: Any, num_samples: int) -> None:
     import numpy as np
 
-    rows = len(score.value)
+    value, stderr, ess = (array[observed] for array in score)
+    rows, unseen = len(value), len(observed) - len(value)
     if rows == 0:
-        _say("no rows to score")
+        _say("no row has an observed target to score")
         return
-    stderr = np.std(score.value, ddof=1) / np.sqrt(rows) if rows > 1 else np.nan
-    within = np.sqrt(np.sum(np.square(score.stderr))) / rows
+    spread = np.std(value, ddof=1) / np.sqrt(rows) if rows > 1 else np.nan
+    within = np.sqrt(np.sum(np.square(stderr))) / rows
     _say(
-        f"log p = {np.mean(score.value):.4f} ± {stderr:.4f} nats a row over {rows} rows, in the data's own "
-        f"units\nby importance sampling with {num_samples} draws a row: that adds ± {within:.4f}; the "
-        f"smallest effective number of draws is {np.min(score.ess):.0f}"
+        f"log p = {np.mean(value):.4f} ± {spread:.4f} nats a row over {rows} rows, in the data's own units\n"
+        f"by importance sampling with {num_samples} draws a row: that adds ± {within:.4f}; the smallest "
+        f"effective number of draws is {np.min(ess):.0f}"
     )
+    if unseen:
+        _say(f"{unseen} rows have no observed target: their log-density is 0, and they are not averaged in")
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from condvae import bundle, tables
 from condvae import sample as sample_model
 from condvae.architectures import mlp_cvae
 from condvae.holdout import held_out
+from condvae.rows import num_rows
 from condvae.scoring import LogProb, log_prob
 from condvae.training import History, fit
 
@@ -119,7 +120,7 @@ class ConditionalVAE(BaseEstimator):
         self.kind_ = _kind(X if X is not None else y)
         c, x = self._encode_given(given), tables.encode(self.schema_.target, target)
         assert x is not None
-        seen = np.concatenate([block.mask for block in x.values()], axis=1).any(axis=1)
+        seen = _observed_rows(x)
         keep = np.flatnonzero(seen)
         if len(keep) < 2:
             raise tables.TableError(
@@ -154,6 +155,7 @@ class ConditionalVAE(BaseEstimator):
             progress=self.progress,
         )
         self.num_rows_ = len(keep)
+        self.provenance_ = _provenance()
         self.notes_ = _notes(self.schema_, len(seen), len(keep))
         self.validation_ = None
         if held.any():
@@ -181,7 +183,7 @@ class ConditionalVAE(BaseEstimator):
         given = as_frame(X, "c")
         c = self._require_given(given)
         blocks = sample_model(self.model_, c, key=key, num_samples=n, progress=self.progress)
-        rows = 1 if c is None else len(next(iter(c.values())).value)
+        rows = 1 if c is None else num_rows(c=c)
         flat = {name: np.reshape(block, (rows * n, -1)) for name, block in blocks.items()}
         return self._sampled(flat, X, rows, n)
 
@@ -197,7 +199,8 @@ class ConditionalVAE(BaseEstimator):
             return frame
         if kind == "numpy":
             return frame.to_numpy().reshape(rows, n, -1)
-        index = nw.from_dict({"row": row, "draw": draw}, backend=kind)
+        own: Any = kind
+        index = nw.from_dict({"row": row, "draw": draw}, backend=own)
         return nw.concat([index, nw.from_native(frame, eager_only=True)], how="horizontal").to_native()
 
     def log_prob(
@@ -228,8 +231,20 @@ class ConditionalVAE(BaseEstimator):
         )
 
     def score(self, X: Any, y: Any) -> float:
-        """The mean of log p(y | X) over the rows: higher is better."""
-        return float(np.mean(self.log_prob(X, y).value))
+        """The mean of log p(y | X) over the rows that have an observed target: higher is better.
+
+        Raises:
+            TableError: if no row has one.
+        """
+        seen = self.observed_rows(y)
+        if not seen.any():
+            raise tables.TableError("no row has an observed target, so there is nothing to score")
+        return float(np.mean(self.log_prob(X, y).value[seen]))
+
+    def observed_rows(self, y: Any) -> np.ndarray:
+        """Which rows have at least one observed target, shape (n,); the others' log-density is 0."""
+        check_is_fitted(self, "model_")
+        return _observed_rows(tables.encode(self.schema_.target, as_frame(y, "x")))
 
     def save(self, path: str | Path) -> None:
         """Save to the folder `path`, atomically; loading it executes nothing."""
@@ -247,7 +262,7 @@ class ConditionalVAE(BaseEstimator):
                 "best_step": self.history_.best_step,
                 "notes": self.history_.notes,
             },
-            "provenance": _provenance(),
+            "provenance": self.provenance_,
         }
         bundle.save(path, self.model_, manifest=manifest)
 
@@ -315,6 +330,10 @@ def _kind(data: Any) -> str:
         return "numpy"
     native = nw.from_native(data, allow_series=True)
     return str(native.implementation.name).lower()
+
+
+def _observed_rows(x: Any) -> np.ndarray:
+    return np.concatenate([block.mask for block in x.values()], axis=1).any(axis=1)
 
 
 def _take(tree: Any, index: np.ndarray) -> Any:
