@@ -133,7 +133,7 @@ def _describe(node: Any, name: str) -> Any:
     if isinstance(node, dict) and all(isinstance(key, str) for key in node):
         return {"dict": {key: _describe(item, f"{name}['{key}']") for key, item in node.items()}}
     part = PARTS.get(type(node).__name__)
-    if part is type(node):
+    if part is not None and part is type(node):
         fields = [field.name for field in dataclasses.fields(part)]
         described = {field: _describe(getattr(node, field), f"{name}.{field}") for field in fields}
         return {"module": type(node).__name__, "fields": described}

@@ -279,7 +279,7 @@ def _show_score(score: Any, observed: Any, num_samples: int) -> None:
         f"effective number of draws is {np.min(ess):.0f}"
     )
     if unseen:
-        _say(f"{unseen} rows have no observed target: their log-density is 0, and they are not averaged in")
+        _say(f"{unseen} rows have no observed target: they score 0, and are not averaged in")
 
 
 def main() -> None:

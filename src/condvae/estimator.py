@@ -333,7 +333,8 @@ def _kind(data: Any) -> str:
 
 
 def _observed_rows(x: Any) -> np.ndarray:
-    return np.concatenate([block.mask for block in x.values()], axis=1).any(axis=1)
+    masks = np.concatenate([block.mask for block in x.values()], axis=1)
+    return np.asarray(masks.any(axis=1))
 
 
 def _take(tree: Any, index: np.ndarray) -> Any:
