@@ -6,6 +6,7 @@ from typing import Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.conditionals import Conditional, PriorCorrection, StandardNormal
@@ -71,7 +72,7 @@ def mlp_cvae(
         >>> sample(model, jnp.zeros((5, 2)), key=jax.random.key(1), num_samples=7).shape
         (5, 7, 4)
     """
-    row_x, row_c = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), (x, c))
+    row_x, row_c = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape[1:], leaf.dtype)), (x, c))
     latent = jnp.zeros(latent_size)
     keys = iter(jax.random.split(key, 8))
     network_type = ResidualMLP if residual else MLP

@@ -94,6 +94,14 @@ class Features(eqx.Module):
         return eqx.filter_eval_shape(self, inputs).shape[0]
 
 
+def _require_size(got: tuple[int, ...], expected: int) -> None:
+    if got != (expected,):
+        raise ValueError(
+            f"the network expected {expected} features, got {got[0] if len(got) == 1 else got}: build the "
+            "model for inputs of this shape, or pass the inputs that it was built for"
+        )
+
+
 class MLP(eqx.Module):
     """A multilayer perceptron with an activation after every layer: features for a head.
 
@@ -112,6 +120,7 @@ class MLP(eqx.Module):
     """
 
     layers: tuple[eqx.nn.Linear, ...]
+    in_size: int = eqx.field(static=True)
     out_size: int = eqx.field(static=True)
     activation: str = eqx.field(static=True)
 
@@ -131,10 +140,11 @@ class MLP(eqx.Module):
             eqx.nn.Linear(fan_in, fan_out, key=k)
             for fan_in, fan_out, k in zip(sizes[:-1], sizes[1:], keys, strict=False)
         )
-        self.out_size = sizes[-1]
+        self.in_size, self.out_size = sizes[0], sizes[-1]
         self.activation = activation
 
     def __call__(self, x: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
+        _require_size(x.shape, self.in_size)
         activation = ACTIVATIONS[self.activation]
         for layer in self.layers:
             x = activation(layer(x))
@@ -156,6 +166,7 @@ class ResidualMLP(eqx.Module):
     norms: tuple[eqx.nn.LayerNorm, ...]
     expand: tuple[eqx.nn.Linear, ...]
     project: tuple[eqx.nn.Linear, ...]
+    in_size: int = eqx.field(static=True)
     out_size: int = eqx.field(static=True)
     activation: str = eqx.field(static=True)
 
@@ -175,10 +186,11 @@ class ResidualMLP(eqx.Module):
         self.norms = tuple(eqx.nn.LayerNorm(width) for _ in range(depth))
         self.expand = tuple(eqx.nn.Linear(width, width, key=keys[2 * i]) for i in range(depth))
         self.project = tuple(eqx.nn.Linear(width, width, key=keys[2 * i + 1]) for i in range(depth))
-        self.out_size = width
+        self.in_size, self.out_size = in_size, width
         self.activation = activation
 
     def __call__(self, x: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
+        _require_size(x.shape, self.in_size)
         activation = ACTIVATIONS[self.activation]
         h = self.embed(x)
         for norm, expand, project in zip(self.norms, self.expand, self.project, strict=True):

@@ -149,7 +149,8 @@ def map_rows(
             # Past the end, the first row again: a chunk has one shape, and padding is cut off below.
             index = np.where(np.arange(size) < keep, start + np.arange(size), 0)
             if n == 0:
-                chunk = jax.tree.map(lambda leaf: jnp.zeros((size, *leaf.shape[1:]), leaf.dtype), rows)
+                zeros = jax.tree.map(lambda leaf: np.zeros((size, *leaf.shape[1:]), leaf.dtype), rows)
+                chunk = jax.tree.map(jnp.asarray, zeros)
             else:
                 chunk = jax.tree.map(lambda leaf, index=index: jnp.asarray(leaf[index]), rows)
             out = _run_chunk(fn, static, model, chunk, key, jnp.asarray(start))

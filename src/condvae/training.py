@@ -139,7 +139,8 @@ def fit(
             stops early. The best parameters are kept either way.
         kl_warmup: steps over which the weight β of the KL term rises from 0 to 1; needs an objective
             that takes `beta`.
-        batch_transform: `f(key, (x, c)) -> (x, c)` on each training batch, compiled with the step.
+        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise,
+            or to hide cells at random. Held-out rows get it too, with the same key in every round.
         callbacks: each is called after a round with a dictionary of metrics and the step.
         progress: whether to show a progress bar.
 
@@ -349,26 +350,38 @@ def _beta(step: Any, kl_warmup: Any) -> Any:
     return jnp.minimum(1.0, (step + 1) / kl_warmup)
 
 
-def _row_objective(plan: _Plan, model: CVAE, row: PyTree, key: PRNGKeyArray, beta: Array | None) -> Array:
-    x, c = row
-    draws: Draws = model.draws(x, c, key=key, num_samples=plan.num_samples)
-    return plan.objective(draws) if beta is None else plan.objective(draws, beta=beta)
+def _batch_objective(
+    plan: _Plan, model: CVAE, rows: PyTree, index: Array, key: PRNGKeyArray, beta: Array | None
+) -> Array:
+    """The objective of each of the rows at `index`, transformed if they are to be."""
+    row_key, transform_key = jax.random.split(key)
+    batch = jax.tree.map(lambda leaf: leaf[index], rows)
+    if plan.batch_transform is not None:
+        batch = plan.batch_transform(transform_key, batch)
+
+    def one(row: PyTree, key: PRNGKeyArray) -> Array:
+        draws: Draws = model.draws(*row, key=key, num_samples=plan.num_samples)
+        return plan.objective(draws) if beta is None else plan.objective(draws, beta=beta)
+
+    return jax.vmap(one)(batch, jax.random.split(row_key, len(index)))
 
 
 def _check(plan: _Plan, model: CVAE, data: _Data, key: PRNGKeyArray) -> None:
-    """Trace the objective on one row, so that what cannot work is said before anything is compiled."""
-    row = jax.tree.map(lambda leaf: leaf[0], data.rows)
+    """Trace the objective on a batch, so that what cannot work is said before anything is compiled."""
+    index = jnp.zeros(plan.batch_size, int)
     beta = jnp.ones(()) if plan.warm_up else None
     try:
-        value = eqx.filter_eval_shape(_row_objective, plan, model, row, key, beta)
+        values = eqx.filter_eval_shape(_batch_objective, plan, model, data.rows, index, key, beta)
     except TypeError as error:
         if plan.warm_up and "beta" in str(error):
             message = "kl_warmup needs an objective that takes beta: use elbo, or kl_warmup=0"
             raise ValueError(message) from error
         raise
-    if getattr(value, "shape", None) != ():
+    shape = getattr(values, "shape", None)
+    if shape != (plan.batch_size,):
+        got = values if shape is None else f"an array of shape {shape[1:]}"
         raise ValueError(
-            f"the objective returned {value}, expected a scalar for the draws of one row: reduce over draws"
+            f"the objective returned {got}, expected a scalar for the draws of one row: reduce over draws"
         )
 
 
@@ -389,14 +402,9 @@ def _round(
     steps = jnp.minimum(plan.round_steps, rates.num_steps - state.step)
 
     def loss(parameters: PyTree, index: Array, step: Array) -> Array:
-        model = eqx.combine(parameters, static)
-        row_key, transform_key = jax.random.split(jax.random.fold_in(noise_key, step))
-        batch = jax.tree.map(lambda leaf: leaf[index], data.rows)
-        if plan.batch_transform is not None:
-            batch = plan.batch_transform(transform_key, batch)
+        model, step_key = eqx.combine(parameters, static), jax.random.fold_in(noise_key, step)
         beta = _beta(step, rates.kl_warmup) if plan.warm_up else None
-        keys = jax.random.split(row_key, plan.batch_size)
-        values = jax.vmap(lambda row, key: _row_objective(plan, model, row, key, beta))(batch, keys)
+        values = _batch_objective(plan, model, data.rows, index, step_key, beta)
         return -jnp.mean(values * data.weights[index])
 
     def one_step(i: Array, carry: tuple) -> tuple:
@@ -444,12 +452,15 @@ def _order(plan: _Plan, train: Array, epoch: Array, offset: Array, key: PRNGKeyA
 
 
 def _validate(plan: _Plan, model: CVAE, data: _Data, key: PRNGKeyArray) -> Array:
-    """The weighted mean objective over the held-out rows, with β = 1."""
+    """The weighted mean objective over the held-out rows, with β = 1, some rows at a time."""
+    n = len(data.validation)
+    size = min(n, VALIDATION_ROWS)
+    places = jnp.arange(-(-n // size) * size).reshape(-1, size)  # past the end: the last row, of no weight
 
-    def value(index_and_key: tuple[Array, PRNGKeyArray]) -> Array:
-        index, key = index_and_key
-        row = jax.tree.map(lambda leaf: leaf[index], data.rows)
-        return _row_objective(plan, model, row, key, None) * data.weights[index]
+    def total(place_and_key: tuple[Array, PRNGKeyArray]) -> Array:
+        place, key = place_and_key
+        index = data.validation[jnp.minimum(place, n - 1)]
+        values = _batch_objective(plan, model, data.rows, index, key, None)
+        return jnp.sum(jnp.where(place < n, values * data.weights[index], 0.0))
 
-    keys = jax.random.split(key, len(data.validation))
-    return jnp.mean(jax.lax.map(value, (data.validation, keys), batch_size=VALIDATION_ROWS))
+    return jnp.sum(jax.lax.map(total, (places, jax.random.split(key, len(places))))) / n

@@ -1,0 +1,102 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from condvae import CVAE, log_prob, sample
+from condvae.conditionals import AffineGaussian
+from condvae.linear_gaussian import exact_log_prob, exact_posterior, linear_gaussian, random_linear_gaussian
+from condvae.scoring import importance
+
+KEY = jax.random.key(0)
+
+
+def model_and_rows(n: int, z_size: int = 2):
+    model = random_linear_gaussian(KEY, x_size=3, z_size=z_size, c_size=1)
+    c = jax.random.normal(jax.random.key(1), (n, 1))
+    return model, jnp.asarray(sample(model, c, key=KEY)[:, 0]), c
+
+
+def narrowed(model: CVAE, factor: float) -> CVAE:
+    """The exact posterior with its scale multiplied."""
+    exact = exact_posterior(model)
+    q = AffineGaussian(exact.weights, exact.bias, factor**2 * exact.covariance)
+    return linear_gaussian(model.prior, model.likelihood, q)
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.3])
+def test_intervals_cover_what_they_say(factor):
+    model, x, c = model_and_rows(800)
+    score = log_prob(narrowed(model, factor), x, c, key=KEY, num_samples=500)
+    error = (score.value - np.asarray(exact_log_prob(model, x, c))) / score.stderr
+    covered = (np.abs(error) < 1.645).mean()
+    assert abs(covered - 0.9) < 4 * np.sqrt(0.9 * 0.1 / 800) + 0.01
+    assert abs(error.mean()) < 0.2
+
+
+def test_the_exact_posterior_alone_is_exact():
+    model, x, c = model_and_rows(20)
+    score = log_prob(narrowed(model, 1.0), x, c, key=KEY, num_samples=10, proposal="posterior")
+    np.testing.assert_allclose(score.value, exact_log_prob(model, x, c), atol=1e-4)
+    assert (score.stderr < 1e-3).all()
+    np.testing.assert_allclose(score.ess, 10, rtol=1e-3)
+
+
+def test_the_reported_error_is_the_spread_over_keys():
+    model, x, c = model_and_rows(3)
+    scores = [log_prob(model, x, c, key=jax.random.key(i), num_samples=400) for i in range(200)]
+    spread = np.std([s.value for s in scores], axis=0)
+    np.testing.assert_allclose(np.mean([s.stderr for s in scores], axis=0), spread, rtol=0.25)
+
+
+def test_chunks_of_draws_and_rows_do_not_change_what_is_estimated(monkeypatch):
+    model, x, c = model_and_rows(10)
+    truth = np.asarray(exact_log_prob(model, x, c))
+    whole = log_prob(model, x, c, key=KEY, num_samples=3000)
+    monkeypatch.setattr(importance, "_draws_at_once", lambda x, draws: 37)
+    pieces = log_prob(model, x, c, key=KEY, num_samples=3000)
+    for score in (whole, pieces):
+        assert (np.abs(score.value - truth) < 5 * score.stderr).all()
+    np.testing.assert_allclose(pieces.stderr, whole.stderr, rtol=0.3)
+
+
+def test_the_number_of_draws_is_what_was_asked_for(monkeypatch):
+    """Weights of equal draws: the effective sample size counts them."""
+    model, x, c = model_and_rows(2)
+    same = eqx.tree_at(lambda m: m.posterior, narrowed(model, 1.0), exact_posterior(model))
+    monkeypatch.setattr(importance, "_draws_at_once", lambda x, draws: 16)
+    score = log_prob(same, x, c, key=KEY, num_samples=100, proposal="posterior")
+    np.testing.assert_allclose(score.ess, 100, rtol=1e-3)
+
+
+def test_a_row_does_not_depend_on_those_beside_it():
+    model, x, c = model_and_rows(9)
+    whole = log_prob(model, x, c, key=KEY, num_samples=50)
+    part = log_prob(model, x[:4], c[:4], key=KEY, num_samples=50)
+    np.testing.assert_allclose(part.value, whole.value[:4], rtol=1e-5)
+
+
+def test_many_rows_and_many_draws_fit_in_bounded_memory():
+    wide = np.zeros((1, 784))
+    at_once = importance._draws_at_once(wide, 10_000)
+    assert 16 <= at_once <= 1024
+    assert 64 * at_once * 784 <= importance.MAX_CELLS
+
+
+def test_what_no_draw_explains_is_minus_infinity_and_not_nan():
+    model, x, c = model_and_rows(2)
+    score = log_prob(model, x + 1e20, c, key=KEY, num_samples=20)
+    assert np.isneginf(score.value).all()
+    assert np.isposinf(score.stderr).all()
+    assert (score.ess == 0).all()
+
+
+def test_bad_arguments_are_refused():
+    model, x, c = model_and_rows(2)
+    with pytest.raises(ValueError, match="num_samples is 3, expected at least 4"):
+        log_prob(model, x, c, key=KEY, num_samples=3)
+    with pytest.raises(ValueError, match="proposal is 'q', expected one of defensive"):
+        log_prob(model, x, c, key=KEY, proposal="q")
+    with pytest.raises(ValueError, match="x has 2 rows but c has 1"):
+        log_prob(model, x, c[:1], key=KEY)

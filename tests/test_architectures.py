@@ -1,0 +1,64 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from condvae import Observed, elbo, sample
+from condvae.architectures import mlp_cvae
+from condvae.conditionals import PriorCorrection, StandardNormal
+
+KEY = jax.random.key(0)
+
+
+def mixed(n: int):
+    def part(value):
+        return Observed(value, np.ones(value.shape, bool))
+
+    x = {"categorical": part(np.zeros((n, 2), int)), "numeric": part(np.zeros((n, 3), np.float32))}
+    c = {"categorical": part(np.ones((n, 1), int)), "numeric": part(np.zeros((n, 2), np.float32))}
+    return x, c
+
+
+def test_a_row_of_mixed_kinds():
+    x, c = mixed(4)
+    model = mlp_cvae(x, c, latent_size=2, likelihood="student_t", x_levels=(2, 5), c_levels=(3,), key=KEY)
+    draws = sample(model, c, key=KEY, num_samples=6)
+    assert draws["numeric"].shape == (4, 6, 3)
+    assert draws["categorical"].shape == (4, 6, 2)
+    assert draws["categorical"].max(axis=(0, 1)).tolist() == [1, 4]
+    row_x, row_c = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), (x, c))
+    assert jnp.isfinite(elbo(model.draws(row_x, row_c, key=KEY)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"residual": True},
+        {"posterior": "correction"},
+        {"prior": "fixed"},
+        {"likelihood": "bernoulli"},
+        {"likelihood": "student_t", "scale": "shared"},
+        {"scale": 0.5, "activation": "tanh", "depth": 0},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("with_c", [True, False])
+def test_every_option_gives_a_model_that_scores_and_samples(options, with_c):
+    x = np.zeros((3, 2, 2), np.float32)
+    c = np.zeros((3, 4), np.float32) if with_c else None
+    model = mlp_cvae(x, c, latent_size=2, width=8, **{"depth": 1, **options}, key=KEY)
+    draws = model.draws(x[0], None if c is None else c[0], key=KEY, num_samples=3)
+    assert jnp.isfinite(draws.log_weights).all()
+    assert sample(model, c, key=KEY, num_samples=5).shape[-3:] == (5, 2, 2)
+    if options.get("prior") == "fixed" or not with_c:
+        assert isinstance(model.prior, StandardNormal)
+    assert isinstance(model.posterior, PriorCorrection) == (options.get("posterior") == "correction")
+
+
+def test_bad_choices_are_refused():
+    x = np.zeros((3, 2), np.float32)
+    with pytest.raises(ValueError, match="likelihood is 'poison', expected gaussian"):
+        mlp_cvae(x, latent_size=1, likelihood="poison", key=KEY)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="x_levels has 1 entries for 2 integer cells"):
+        mlp_cvae(np.zeros((3, 2), int), latent_size=1, x_levels=(3,), key=KEY)

@@ -1,0 +1,181 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as npd
+import pytest
+from flowjax.distributions import Normal as FlowNormal
+from flowjax.flows import coupling_flow
+from scipy import stats
+
+from condvae import Observed
+from condvae.distributions import MAX_SUPPORT, Chain, Distribution, Flow, Numpyro, Product, as_distribution
+
+KEY = jax.random.key(0)
+
+
+def flow():
+    return coupling_flow(KEY, base_dist=FlowNormal(jnp.zeros(2)), cond_dim=3, flow_layers=2, nn_width=8)
+
+
+def chain():
+    return Chain(npd.Normal(jnp.zeros(2), 1.0), (lambda above: npd.Normal(2.0 * above[0][:1], 0.5),))
+
+
+INSTANCES = {
+    "normal": lambda: Numpyro(npd.Normal(jnp.array([0.0, 1.0]), jnp.array([1.0, 2.0]))),
+    "student_t": lambda: Numpyro(npd.StudentT(4.0, jnp.zeros(3), 1.0)),
+    "full": lambda: Numpyro(npd.MultivariateNormal(jnp.zeros(2), jnp.array([[2.0, 0.5], [0.5, 1.0]]))),
+    "categorical": lambda: Numpyro(npd.Categorical(logits=jnp.array([[0.0, 1.0], [2.0, 0.0]]))),
+    "flow": lambda: Flow(flow(), jnp.ones(3)),
+    "chain": chain,
+    "product": lambda: Product({"a": INSTANCES["normal"](), "b": INSTANCES["categorical"]()}),
+}
+every_instance = pytest.mark.parametrize("make", INSTANCES.values(), ids=INSTANCES)
+
+
+@every_instance
+def test_sample_and_log_prob_agree(make):
+    d = make()
+    value, log_density = d.sample_and_log_prob(KEY)
+    assert jnp.shape(log_density) == ()
+    np.testing.assert_allclose(log_density, d.log_prob(value), rtol=1e-4, atol=1e-5)
+    again = d.sample(KEY)
+    assert jax.tree.structure(value) == jax.tree.structure(again)
+
+
+@every_instance
+def test_works_inside_jit_and_vmap(make):
+    keys = jax.random.split(KEY, 5)
+    values, log_densities = jax.jit(jax.vmap(lambda key: make().sample_and_log_prob(key)))(keys)
+    one_by_one = [make().log_prob(jax.tree.map(lambda leaf, i=i: leaf[i], values)) for i in range(5)]
+    np.testing.assert_allclose(log_densities, jnp.stack(one_by_one), rtol=1e-4, atol=1e-5)
+    # Every row has noise of its own.
+    assert len(np.unique(np.asarray(jax.tree.leaves(values)[0]).reshape(5, -1), axis=0)) > 1
+
+
+def test_log_prob_is_scipys():
+    value = np.array([0.3, -2.0, 1.0])
+    got = Numpyro(npd.StudentT(4.0, jnp.zeros(3), 2.0)).log_prob(jnp.asarray(value))
+    np.testing.assert_allclose(got, stats.t(4.0, scale=2.0).logpdf(value).sum(), rtol=1e-5)
+
+
+def test_nothing_is_broadcast():
+    with pytest.raises(ValueError, match=r"Normal expected a value of shape \(\), got \(3,\)"):
+        Numpyro(npd.Normal(0.0, 1.0)).log_prob(jnp.zeros(3))
+
+
+def test_independent_is_the_same_thing():
+    wrapped = npd.Normal(jnp.zeros((2, 3)), 1.0).to_event(2)
+    assert Numpyro(wrapped).log_prob(jnp.ones((2, 3))) == wrapped.log_prob(jnp.ones((2, 3)))
+    assert Numpyro(wrapped).kl(Numpyro(wrapped)) == 0.0
+
+
+def test_missing_cells_are_left_out_exactly():
+    d = INSTANCES["normal"]()
+    row = Observed(jnp.array([0.5, 0.0]), jnp.array([True, False]))
+    np.testing.assert_allclose(d.log_prob(row), stats.norm.logpdf(0.5), rtol=1e-6)
+    nothing = Observed(jnp.zeros(2), jnp.zeros(2, bool))
+    assert d.log_prob(nothing) == 0.0
+
+
+def test_a_missing_cell_outside_the_support_gives_no_nan_gradient():
+    def score(loc):
+        row = Observed(jnp.array([2.0, 0.0]), jnp.array([True, False]))
+        return Numpyro(npd.LogNormal(jnp.full(2, loc), 1.0)).log_prob(row)
+
+    # d/dloc of the log-normal's log-density is (log x − loc) / σ², of the one cell that is there.
+    np.testing.assert_allclose(jax.grad(score)(0.2), np.log(2.0) - 0.2, rtol=1e-5)
+
+
+def test_a_distribution_that_does_not_factorise_refuses_missing_cells():
+    row = Observed(jnp.zeros(2), jnp.array([True, False]))
+    with pytest.raises(TypeError, match="does not factorise over its cells"):
+        INSTANCES["full"]().log_prob(row)
+    with pytest.raises(TypeError, match="Flow has no exact marginal"):
+        INSTANCES["flow"]().marginal(row.mask)
+
+
+def test_the_support_is_enumerated_cell_by_cell():
+    d = INSTANCES["categorical"]()
+    support = d.enumerate_support()
+    assert sorted(map(tuple, support.tolist())) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    total = jax.nn.logsumexp(jax.vmap(d.log_prob)(support))
+    np.testing.assert_allclose(total, 0.0, atol=1e-6)
+    coins = Numpyro(npd.Bernoulli(probs=jnp.full(3, 0.3)))
+    np.testing.assert_allclose(
+        jnp.exp(jax.vmap(coins.log_prob)(coins.enumerate_support())).sum(), 1.0, rtol=1e-6
+    )
+
+
+def test_what_cannot_be_listed_is_not():
+    assert INSTANCES["normal"]().enumerate_support() is None
+    too_many = int(np.log2(MAX_SUPPORT)) + 1
+    assert Numpyro(npd.Bernoulli(probs=jnp.full(too_many, 0.5))).enumerate_support() is None
+
+
+def test_kl_in_closed_form_where_there_is_one():
+    p, q = Numpyro(npd.Normal(jnp.ones(3), 2.0)), Numpyro(npd.Normal(jnp.zeros(3), 1.0))
+    np.testing.assert_allclose(p.kl(q), 3 * (0.5 * (4 + 1 - 1) - np.log(2.0)), rtol=1e-6)
+    assert p.kl(INSTANCES["flow"]()) is None
+    assert INSTANCES["categorical"]().kl(INSTANCES["categorical"]()) is None
+    assert p.kl(Numpyro(npd.Normal(0.0, 1.0))) is None  # of another shape
+    both = Product({"a": p, "b": p}).kl(Product({"a": q, "b": p}))
+    np.testing.assert_allclose(both, p.kl(q), rtol=1e-6)
+    assert INSTANCES["product"]().kl(INSTANCES["product"]()) is None
+
+
+def test_means_are_of_the_values_shape():
+    assert Numpyro(npd.Normal(0.0, jnp.ones(3))).mean().shape == (3,)
+    assert INSTANCES["categorical"]().mean() is None
+    assert INSTANCES["flow"]().mean() is None
+    assert INSTANCES["product"]().mean() is None
+    np.testing.assert_allclose(Numpyro(npd.Bernoulli(probs=jnp.array([0.2]))).mean(), [0.2], rtol=1e-6)
+
+
+def test_reparameterised_is_honoured():
+    assert INSTANCES["normal"]().reparameterised
+    assert not INSTANCES["categorical"]().reparameterised
+    mixture = npd.MixtureSameFamily(npd.Categorical(logits=jnp.zeros(2)), npd.Normal(jnp.zeros(2), 1.0))
+    assert not Numpyro(mixture).reparameterised  # no gradient reaches its mixing weights
+    assert chain().reparameterised
+    assert not Chain(
+        npd.Normal(jnp.zeros(()), 1.0), (lambda above: npd.Bernoulli(logits=above[0]),)
+    ).reparameterised
+
+
+def test_a_chain_is_the_product_of_its_layers():
+    z = (jnp.array([0.3, -1.0]), jnp.array([0.1]))
+    expected = stats.norm.logpdf([0.3, -1.0]).sum() + stats.norm.logpdf(0.1, loc=0.6, scale=0.5)
+    np.testing.assert_allclose(chain().log_prob(z), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="Chain expected 2 layers, got 1"):
+        chain().log_prob(z[:1])
+
+
+def test_a_flows_condition_gets_a_gradient():
+    gradient = jax.grad(lambda c: Flow(flow(), c).log_prob(jnp.array([0.5, -0.5])))(jnp.ones(3))
+    assert jnp.abs(gradient).max() > 1e-6
+
+
+def test_a_product_names_its_blocks():
+    with pytest.raises(ValueError, match=r"expected a dictionary of \['a', 'b'\], got \['a'\]"):
+        INSTANCES["product"]().log_prob({"a": jnp.zeros(2)})
+    value = INSTANCES["product"]().sample(KEY)
+    hidden = {"a": jnp.zeros(2, bool), "b": jnp.zeros(2, bool)}
+    assert INSTANCES["product"]().marginal(hidden).log_prob(value) == 0.0
+
+
+def test_only_distributions_are_distributions():
+    class Point(Distribution):
+        reparameterised = True
+
+        def sample(self, key):
+            return jnp.zeros(())
+
+        def log_prob(self, value):
+            return jnp.zeros(())
+
+    point = Point()
+    assert as_distribution(point) is point
+    assert point.sample_and_log_prob(KEY)[1] == 0.0
+    with pytest.raises(TypeError, match="the prior returned float, expected a distribution"):
+        as_distribution(1.0, "the prior")

@@ -1,0 +1,92 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate
+
+from condvae import Observed
+from condvae.heads import (
+    LOG_SCALE_BOUNDS,
+    BernoulliHead,
+    CategoricalHead,
+    GaussianHead,
+    ProductHead,
+    StudentTHead,
+    soft_clip,
+)
+
+KEY = jax.random.key(0)
+FEATURES = jax.random.normal(jax.random.key(1), (6,))
+
+
+def test_soft_clip_is_itself_inside_bounded_outside_and_never_flat():
+    low, high = LOG_SCALE_BOUNDS
+    inside = jnp.linspace(-3.0, 3.0, 13)
+    np.testing.assert_allclose(soft_clip(inside, low, high), inside, atol=0.04)
+    far = soft_clip(jnp.array([-1e4, 1e4]), low, high)
+    np.testing.assert_allclose(far, [low, high], atol=1e-4)
+    slope = jax.vmap(jax.grad(lambda v: soft_clip(v, low, high)))(jnp.linspace(-12.0, 12.0, 49))
+    assert (slope > 0).all()
+    assert (slope <= 1).all()
+
+
+@pytest.mark.parametrize("head", [GaussianHead, StudentTHead])
+@pytest.mark.parametrize("scale", ["input", "shared", 0.7])
+def test_location_scale_heads(head, scale):
+    d = head(6, (2, 1), scale=scale, key=KEY)(FEATURES)
+    assert d.sample(KEY).shape == (2, 1)
+    assert (d.base.scale == 0.7).all() if scale == 0.7 else (d.base.scale > 0).all()
+    other = head(6, (2, 1), scale=scale, key=KEY)(2 * FEATURES)
+    assert (d.base.scale != other.base.scale).any() == (scale == "input")
+
+
+@pytest.mark.parametrize("head", [GaussianHead, StudentTHead])
+def test_numeric_heads_integrate_to_one(head):
+    d = head(6, (1,), key=KEY)(FEATURES)
+    total, _ = integrate.quad(lambda x: float(jnp.exp(d.log_prob(jnp.array([x])))), -60, 60, limit=200)
+    assert abs(total - 1) < 1e-2
+
+
+def test_extreme_features_stay_finite():
+    for head in (GaussianHead(6, (2,), key=KEY), StudentTHead(6, (2,), key=KEY)):
+        score, gradient = jax.value_and_grad(lambda f, head=head: head(f).log_prob(jnp.zeros(2)))(
+            1e4 * FEATURES
+        )
+        assert jnp.isfinite(score)
+        assert jnp.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, "wide"])
+def test_a_scale_that_is_none_is_refused(scale):
+    with pytest.raises(ValueError, match="scale is"):
+        GaussianHead(6, (2,), scale=scale, key=KEY)
+
+
+def test_categorical_cells_have_their_own_levels():
+    d = CategoricalHead(6, (2, 4), key=KEY)(FEATURES)
+    pairs = jnp.array([[i, j] for i in range(2) for j in range(4)])
+    np.testing.assert_allclose(jnp.exp(jax.vmap(d.log_prob)(pairs)).sum(), 1.0, rtol=1e-5)
+    draws = np.asarray(jax.vmap(d.sample)(jax.random.split(KEY, 500)))
+    assert draws.max(axis=0).tolist() == [1, 3]
+    gradient = jax.grad(lambda f: CategoricalHead(6, (2, 4), key=KEY)(f).log_prob(jnp.array([1, 3])))(
+        FEATURES
+    )
+    assert jnp.isfinite(gradient).all()
+
+
+def test_bernoulli_is_its_logits():
+    head = BernoulliHead(6, (3,), key=KEY)
+    p = jax.nn.sigmoid(head.linear(FEATURES))
+    expected = jnp.sum(jnp.log(jnp.array([p[0], 1 - p[1], p[2]])))
+    np.testing.assert_allclose(head(FEATURES).log_prob(jnp.array([1.0, 0.0, 1.0])), expected, rtol=1e-5)
+
+
+def test_a_row_of_mixed_kinds_is_the_product_with_a_mask_each():
+    numeric, categorical = GaussianHead(6, (2,), key=KEY), CategoricalHead(6, (3,), key=KEY)
+    d = ProductHead({"numeric": numeric, "categorical": categorical})(FEATURES)
+    x = {
+        "numeric": Observed(jnp.array([0.5, 0.0]), jnp.array([True, False])),
+        "categorical": Observed(jnp.array([2]), jnp.array([True])),
+    }
+    expected = numeric(FEATURES).log_prob(x["numeric"]) + categorical(FEATURES).log_prob(jnp.array([2]))
+    np.testing.assert_allclose(d.log_prob(x), expected, rtol=1e-6)

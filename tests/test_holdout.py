@@ -1,0 +1,45 @@
+import jax
+import numpy as np
+import pytest
+
+from condvae.holdout import held_out
+
+KEY = jax.random.key(0)
+
+
+def test_random_rows_differ_by_key():
+    masks = [held_out(50, 0.2, key=jax.random.key(i)) for i in range(3)]
+    assert [mask.sum() for mask in masks] == [10, 10, 10]
+    assert (masks[0] != masks[1]).any()
+    np.testing.assert_array_equal(masks[0], held_out(50, 0.2, key=KEY))
+
+
+def test_groups_are_held_out_whole():
+    groups = np.array(list("aabbccddeeffgghhiijj"))
+    mask = held_out(20, 0.3, key=KEY, groups=groups)
+    assert mask.sum() == 6
+    assert not set(groups[mask]) & set(groups[~mask])
+
+
+def test_the_latest_rows_are_held_out():
+    time = np.array(["2020-01-03", "2020-01-01", "2020-01-04", "2020-01-02"], "datetime64[D]")
+    assert held_out(4, 0.5, key=KEY, time=time).tolist() == [True, False, True, False]
+
+
+def test_nothing_is_held_out_when_none_is_asked_for():
+    assert not held_out(5, 0.0, key=KEY).any()
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "named", "message"),
+    [
+        (10, 1.0, {}, "fraction is 1.0, expected 0 <= fraction < 1"),
+        (10, 0.1, {"groups": np.zeros(3)}, r"groups has shape \(3,\), expected \(10,\)"),
+        (10, 0.1, {"groups": np.zeros(10), "time": np.zeros(10)}, "give one of the two"),
+        (10, 0.5, {"groups": np.zeros(10)}, "of 1 groups leaves none to train on"),
+        (1, 0.5, {}, "of 1 rows leaves none to train on"),
+    ],
+)
+def test_what_cannot_be_held_out_is_refused(n, fraction, named, message):
+    with pytest.raises(ValueError, match=message):
+        held_out(n, fraction, key=KEY, **named)

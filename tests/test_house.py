@@ -1,0 +1,101 @@
+"""The layers of the house: imports point only downwards, and what must not meet does not."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "condvae"
+
+# From the roof down; a room may import from its own layer's package and from any layer below it.
+LAYERS = [
+    ["cli"],
+    ["estimator"],
+    ["bundle"],
+    ["diagnosis"],
+    ["training"],
+    ["optimisers", "holdout"],
+    ["scoring"],
+    ["linear_gaussian", "architectures"],
+    ["objectives"],
+    ["model"],
+    ["conditionals"],
+    ["heads"],
+    ["networks"],
+    ["distributions"],
+    ["rows"],
+    ["progress", "plots", "storage"],
+    ["tables"],
+    ["observed"],
+]
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+# Frames are known to tables, the estimator and the command line; JAX to none of these files.
+WITHOUT_JAX = {"tables", "storage", "observed", "plots", "progress", "cli"}
+WITHOUT_FRAMES = set(RANK) - {"tables", "estimator", "cli"}
+FRAMES = {"pandas", "polars", "pyarrow", "narwhals"}
+JAX = {"jax", "equinox", "numpyro", "optax", "flowjax", "jaxtyping"}
+
+FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it; names taken from `condvae` count as rooms."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module == "condvae":
+                found |= {f"condvae.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_downwards(path):
+    assert room(path) in RANK, f"{room(path)} has no place in the house: give it a layer here"
+    for module in imports(path):
+        if not module.startswith("condvae."):
+            continue
+        target = module.split(".")[1]
+        if target in RANK and target != room(path):
+            assert RANK[room(path)] < RANK[target], f"{room(path)} must not import {target}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_frames_and_jax_meet_only_in_the_estimator(path):
+    # The command line may look inside a model to describe it; it imports nothing of JAX on its way up.
+    top_level = {
+        name.split(".")[0]
+        for node in ast.parse(path.read_text()).body
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    if room(path) in WITHOUT_JAX:
+        assert not top_level & JAX
+    if room(path) in WITHOUT_FRAMES:
+        assert not {name.split(".")[0] for name in imports(path)} & FRAMES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_room_is_crowded(path):
+    assert len(path.read_text().splitlines()) <= 500
+
+
+def test_nothing_on_a_load_path_can_execute_what_it_reads():
+    for path in FILES:
+        tree = ast.parse(path.read_text())
+        called = {
+            n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+        }
+        assert not called & {"eval", "exec", "compile", "__import__"}
+        assert not imports(path) & {"pickle", "cloudpickle", "joblib", "dill", "marshal", "importlib"}
