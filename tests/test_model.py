@@ -28,6 +28,21 @@ def test_a_part_that_cannot_be_called_is_refused():
         CVAE(prior, 3, posterior)
 
 
+def test_a_posterior_that_takes_no_prior_is_refused_at_once():
+    with pytest.raises(TypeError, match="give it a parameter named prior"):
+        CVAE(prior, likelihood, lambda x, c: npd.Normal(jnp.zeros(2), 1.0))
+
+
+def test_many_draws_of_one_row_are_made_some_at_a_time(monkeypatch):
+    import condvae.model
+
+    model = random_linear_gaussian(KEY, x_size=3, z_size=2, c_size=1)
+    whole = sample(model, jnp.zeros((1, 1)), key=KEY, num_samples=50)
+    monkeypatch.setattr(condvae.model, "DRAWS_AT_ONCE", 7)
+    jax.clear_caches()
+    np.testing.assert_allclose(sample(model, jnp.zeros((1, 1)), key=KEY, num_samples=50), whole, rtol=1e-5)
+
+
 def test_a_part_that_returns_no_distribution_is_refused():
     with pytest.raises(TypeError, match="the posterior returned float"):
         CVAE(prior, likelihood, lambda x, c, prior: 0.5).draws(jnp.zeros(3), key=KEY)

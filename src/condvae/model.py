@@ -11,6 +11,7 @@ arrays of any shape or pytrees of them; c is None in a plain VAE. Every objectiv
 is a reduction of what `CVAE.draws` returns: a few draws z ~ q and their three log-densities.
 """
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from condvae.distributions import Distribution, Scalar, as_distribution
 from condvae.observed import Observed
 from condvae.rows import map_rows
+
+DRAWS_AT_ONCE = 4096
+"""Draws of one row that are made side by side."""
 
 
 class Draws(eqx.Module):
@@ -78,7 +82,7 @@ class CVAE(eqx.Module):
     Each returns a `Distribution` or one of numpyro's.
 
     Raises:
-        TypeError: if one of the three cannot be called.
+        TypeError: if one of the three cannot be called, or the posterior takes no `prior`.
 
     Source:
         Tuan Anh Le, "Conditional Variational Autoencoders", 2018; Sohn, Lee and Yan, 2015.
@@ -115,6 +119,11 @@ class CVAE(eqx.Module):
                     f"{name} is {type(module).__name__}, expected a module that maps its inputs to a "
                     "distribution: define __call__"
                 )
+        if not _accepts_prior(self.posterior):
+            raise TypeError(
+                "the posterior is called as posterior(x, c, prior=...): give it a parameter named prior, "
+                "the prior's distribution, which it may ignore"
+            )
 
     def p_z(self, c: PyTree = None) -> Distribution:
         """The prior p_θ(z | c) of one example."""
@@ -187,6 +196,14 @@ class CVAE(eqx.Module):
             )
 
 
+def _accepts_prior(posterior: Callable) -> bool:
+    try:
+        parameters = inspect.signature(posterior).parameters.values()
+    except ValueError:  # not every callable can be asked
+        return True
+    return any(p.name == "prior" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
 def _stop_parameters(module: eqx.Module) -> Any:
     arrays, static = eqx.partition(module, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(arrays), static)
@@ -239,7 +256,7 @@ def sample(
 
 def _sample_row(model: CVAE, c: PyTree, key: PRNGKeyArray, num_samples: int) -> PyTree:
     prior = model.p_z(c)
-    return jax.vmap(lambda key: _decode(model, prior, c, key))(jax.random.split(key, num_samples))
+    return _map_draws(lambda key: _decode(model, prior, c, key), key, num_samples)
 
 
 def _sample_one(model: CVAE, _: Array, key: PRNGKeyArray) -> PyTree:
@@ -302,7 +319,7 @@ def _encode_mean(model: CVAE, row: PyTree, key: PRNGKeyArray) -> PyTree:
 
 
 def _encode_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> PyTree:
-    return jax.vmap(model.q_z(*row).sample)(jax.random.split(key, num_samples))
+    return _map_draws(model.q_z(*row).sample, key, num_samples)
 
 
 def reconstruct(
@@ -332,5 +349,12 @@ def reconstruct(
 def _reconstruct_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> PyTree:
     x, c = row
     posterior = model.q_z(x, c)
+    return _map_draws(lambda key: _decode(model, posterior, c, key), key, num_samples)
+
+
+def _map_draws(draw: Callable[[PRNGKeyArray], PyTree], key: PRNGKeyArray, num_samples: int) -> PyTree:
+    """`draw` for so many keys, some at a time: a million draws of one row need no more memory."""
     keys = jax.random.split(key, num_samples)
-    return jax.vmap(lambda key: _decode(model, posterior, c, key))(keys)
+    if num_samples <= DRAWS_AT_ONCE:
+        return jax.vmap(draw)(keys)
+    return jax.lax.map(draw, keys, batch_size=DRAWS_AT_ONCE)
