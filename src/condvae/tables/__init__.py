@@ -2,7 +2,7 @@
 
 from condvae.tables.encoding import Backend, decode, encode, levels, log_scale
 from condvae.tables.errors import TableError
-from condvae.tables.frames import read_table, write_table
+from condvae.tables.frames import read_table, require_writable, write_table
 from condvae.tables.schema import Column, Kind, Role, Schema
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "levels",
     "log_scale",
     "read_table",
+    "require_writable",
     "write_table",
 ]

@@ -89,7 +89,7 @@ def decode(columns: Sequence[Column], blocks: Mapping[str, np.ndarray], backend:
     for column in columns:
         convert = _destandardise if column.kind == "numeric" else _from_codes
         arrays.append(convert(column, next(taken[column.kind])))
-    table = pa.table(arrays, names=[column.name for column in columns])
+    table = pa.table(arrays, names=[str(column.name) for column in columns])
     frame = nw.from_arrow(table, backend=backend)
     if backend == "polars":  # which reads ordered categories as unordered
         order = {c.name: nw.Enum(c.declared) for c in columns if _text(c.declared)}

@@ -5,6 +5,7 @@ cannot be read gives one sentence. Writing is atomic: a reader sees the old file
 """
 
 import contextlib
+import os
 import sys
 import uuid
 from collections.abc import Sequence
@@ -91,10 +92,9 @@ def write_table(table: IntoDataFrame, path: str | Path) -> None:
         sys.stdout.buffer.write(_csv_bytes(arrow))
         sys.stdout.buffer.flush()
         return
+    require_writable(path)
     path = Path(path)
     ending, compression = _format(path)
-    if path.is_dir():
-        raise TableError(f"{str(path)!r} is a folder; name a file to write")
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         if ending == ".csv":
@@ -112,6 +112,33 @@ def write_table(table: IntoDataFrame, path: str | Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def require_writable(path: str | Path) -> None:
+    """Check that a table can be written at `path`, before any work is done for it.
+
+    Raises:
+        TableError: when its ending is of no kind of table, it is a folder, or its folder is not there or
+            not to be written to.
+
+    Example:
+        >>> require_writable("no/such/folder/rows.csv")
+        Traceback (most recent call last):
+        condvae.tables.errors.TableError: 'no/such/folder/rows.csv' cannot be written: there is no folder
+        'no/such/folder'; choose a folder that exists and is yours
+    """
+    if str(path) == "-":
+        return
+    path = Path(path)
+    _format(path)
+    if path.is_dir():
+        raise TableError(f"{str(path)!r} is a folder; name a file to write")
+    folder = path.parent
+    problem = "it may not be written to" if folder.is_dir() else f"there is no folder {str(folder)!r}"
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise TableError(
+            f"{str(path)!r} cannot be written: {problem}; choose a folder that exists and is yours"
+        )
+
+
 def _format(path: Path) -> tuple[str, str | None]:
     """The ending that tells the format, and the compression of the file as a whole."""
     compression = _COMPRESSIONS.get(path.suffix.lower())
@@ -122,7 +149,7 @@ def _format(path: Path) -> tuple[str, str | None]:
         return ".parquet", None
     raise TableError(
         f"{str(path)!r} does not end in .csv, .csv.gz or .parquet; "
-        "convert the file, or give it the ending of what it is"
+        "convert the file, or name one of these kinds"
     )
 
 
