@@ -96,6 +96,7 @@ def load(path: str | Path, *, like: PyTree = None) -> Any:
 def load_with_manifest(path: str | Path, *, like: PyTree = None) -> tuple[Any, dict[str, Any]]:
     """The model and the whole manifest; arguments and errors as those of `load`."""
     manifest, arrays = read_folder(Path(path))
+    _check_precision(arrays, path)
     if like is not None:
         return _fill(like, arrays, path), manifest
     architecture = manifest.get("architecture")
@@ -105,17 +106,24 @@ def load_with_manifest(path: str | Path, *, like: PyTree = None) -> tuple[Any, d
             "same structure"
         )
     try:
-        return _rebuild(architecture, arrays), manifest
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        model = _rebuild(architecture, arrays)
+        if not isinstance(model, eqx.Module):
+            raise TypeError(f"it is a {type(model).__name__}, not a module")
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise BundleError(
             f"{path} describes a model that this version cannot rebuild ({error}): load it with the "
             "condvae that saved it, or with like="
         ) from error
+    return model, manifest
 
 
 def _named_arrays(tree: PyTree) -> dict[str, Any]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, eqx.is_array))
+    leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, _is_array))
     return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def _is_array(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray)
 
 
 class _NotAPart(Exception):
@@ -126,7 +134,7 @@ def _describe(node: Any, name: str) -> Any:
     """JSON for a node of the model; arrays are named as JAX names their place."""
     if node is None or isinstance(node, bool | int | float | str):
         return node
-    if eqx.is_array(node):
+    if _is_array(node):
         return {"array": name}
     if isinstance(node, tuple):
         return {"tuple": [_describe(item, f"{name}[{i}]") for i, item in enumerate(node)]}
@@ -144,11 +152,13 @@ def _rebuild(node: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if not isinstance(node, dict):
         return node
     if "array" in node:
-        return _on_device(arrays[node["array"]])
+        return jnp.asarray(arrays[node["array"]])
     if "tuple" in node:
         return tuple(_rebuild(item, arrays) for item in node["tuple"])
     if "dict" in node:
         return {key: _rebuild(item, arrays) for key, item in node["dict"].items()}
+    if node["module"] not in PARTS:
+        raise ValueError(f"it has no module {node['module']!r}")
     part = PARTS[node["module"]]
     names = {field.name for field in dataclasses.fields(part)}
     if names != set(node["fields"]):
@@ -174,18 +184,20 @@ def _fill(like: PyTree, arrays: Mapping[str, np.ndarray], path: Any) -> Any:
                 f"{name} in {path} is {arrays[name].dtype}{list(arrays[name].shape)}, in like "
                 f"{leaf.dtype}{list(leaf.shape)}: build like as the saved model was built"
             )
-    dynamic, static = eqx.partition(like, eqx.is_array)
+    dynamic, static = eqx.partition(like, _is_array)
     leaves, treedef = jax.tree_util.tree_flatten_with_path(dynamic)
-    filled = [_on_device(arrays[jax.tree_util.keystr(where)]) for where, _ in leaves]
+    filled = [jnp.asarray(arrays[jax.tree_util.keystr(where)]) for where, _ in leaves]
     return eqx.combine(jax.tree_util.tree_unflatten(treedef, filled), static)
 
 
-def _on_device(array: np.ndarray) -> jax.Array:
-    if array.dtype == np.float64 and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+def _check_precision(arrays: Mapping[str, np.ndarray], path: Any) -> None:
+    """Refuse what JAX would silently round."""
+    double = any(array.dtype == np.float64 for array in arrays.values())
+    if double and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise BundleError(
-            "the model was saved in float64: enable it with jax.config.update('jax_enable_x64', True)"
+            f"the model in {path} is in float64: enable that first, by "
+            "jax.config.update('jax_enable_x64', True)"
         )
-    return jnp.asarray(array)
 
 
 __all__ = ["PARTS", "BundleError", "StorageError", "load", "load_with_manifest", "save"]
