@@ -4,7 +4,9 @@ What is heavy is imported inside the commands, so that `--help` answers at once.
 one sentence on standard error and an exit status of 2.
 """
 
+import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+MAX_NAMES = 12
+"""Columns named in p(...) at most."""
+MAX_LINES = 20
+"""Columns shown of a sample at most, where each takes a line."""
 
 Names = Annotated[str, typer.Option(help="Columns, separated by commas.")]
 Seed = Annotated[int, typer.Option(help="Decides everything random; the same seed, the same result.")]
@@ -44,8 +51,10 @@ def fit_command(
 
     require_writable(out)
     table = tables.read_table(data)
-    conditions = _names(given)
-    targets = _names(target) or [name for name in table.column_names if name not in conditions]
+    conditions = _names(given, table.column_names)
+    targets = _names(target, table.column_names) or [
+        name for name in table.column_names if name not in conditions
+    ]
     # Names are checked against the one table that they come from.
     tables.Schema.infer(table, given=conditions, target=targets)
     model = ConditionalVAE(num_steps=steps, random_state=seed, progress=not quiet)
@@ -76,23 +85,33 @@ def sample_command(
     """Draw from p(target | given) for each row of a table: the rows' conditions beside the draws."""
     from condvae import tables
 
+    tables.require_writable(out)
     estimator = _load(model, quiet)
     schema = estimator.schema_
     if given is None and schema.given:
-        names = ", ".join(column.name for column in schema.given)
+        names = _list(schema.given)
         raise tables.TableError(f"the model needs conditions ({names}); name a file of them with --given")
-    rows = None if given is None or not schema.given else tables.read_table(given, schema.given)
+    if given is not None and not schema.given and plot is None:
+        raise tables.TableError("the model has no conditions; leave out --given, and ask for draws by -n")
+    if plot is not None:
+        _require_picture(estimator, plot)
+    real = None if given is None else _read_rows(given, (*schema.given, *schema.target))
+    rows = real if schema.given else None
     # Decoded by Arrow, whatever kind of frame the model was fitted with.
     estimator.kind_ = "pyarrow"
     samples = estimator.sample(rows, n, random_state=seed)
     if rows is not None:
         samples = _beside_conditions(samples, rows, [column.name for column in schema.given])
+    axes = None if plot is None else _plot_samples(estimator, samples, real)
     tables.write_table(samples, out)
-    if plot is not None:
-        _plot_samples(estimator, samples, given, plot)
+    if plot is not None and axes is not None:
+        from condvae.plots import save_figure
+
+        save_figure(axes, plot)
     if not quiet and out != "-":
-        _show_samples(samples, n, 1 if rows is None else len(rows))
-        _say(f"{len(samples)} draws written to {out}" + ("" if plot is None else f", a picture to {plot}"))
+        _show_samples(samples)
+        picture = "" if plot is None else f", a picture to {plot}"
+        _say(f"{_count(len(samples), 'draw')} written to {out}{picture}")
 
 
 @app.command("score", epilog="condvae score model data.csv --out scores.csv")
@@ -111,9 +130,11 @@ def score_command(
 
     from condvae import tables
 
+    if out is not None:
+        tables.require_writable(out)
     estimator = _load(model, quiet)
     schema = estimator.schema_
-    table = tables.read_table(data, (*schema.given, *schema.target))
+    table = _read_rows(data, (*schema.given, *schema.target))
     score = estimator.log_prob(
         table if schema.given else None, table, num_samples=num_samples, random_state=seed
     )
@@ -123,7 +144,7 @@ def score_command(
     if not quiet and out != "-":
         _show_score(score, estimator.observed_rows(table), num_samples)
         if out is not None:
-            _say(f"the scores of {len(score.value)} rows written to {out}")
+            _say(f"the scores of {_count(len(score.value), 'row')} written to {out}")
 
 
 @app.command("inspect", epilog="condvae inspect model")
@@ -132,8 +153,20 @@ def inspect_command(model: Annotated[Path, typer.Argument(help="A model's folder
     _show_model(_load(model, quiet=True), model, details=True)
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _names(text: str, columns: Sequence[str]) -> list[str]:
+    """The columns that a comma-separated list names: quoted where a name has commas, spaces forgiven."""
+    stripped = {name.strip(): name for name in columns}
+    named = [piece.strip() for piece in next(csv.reader([text], skipinitialspace=True), [])]
+    return [stripped.get(name, name) for name in named if name]
+
+
+def _read_rows(path: str, columns: Any) -> Any:
+    from condvae import tables
+
+    table = tables.read_table(path, columns)
+    if len(table) == 0:
+        raise tables.TableError(f"{path} has no rows; give at least one")
+    return table
 
 
 def _load(path: Path, quiet: bool) -> "ConditionalVAE":
@@ -158,43 +191,60 @@ def _beside_conditions(samples: Any, rows: Any, names: list[str]) -> Any:
     return pa.table(pieces)
 
 
-def _plot_samples(estimator: "ConditionalVAE", samples: Any, given: str | None, path: Path) -> None:
-    """Pairs of numeric targets, coloured by the first categorical condition."""
+def _numeric_targets(estimator: "ConditionalVAE") -> list[str]:
+    return [column.name for column in estimator.schema_.target if column.kind == "numeric"]
+
+
+def _require_picture(estimator: "ConditionalVAE", path: Path) -> None:
+    from condvae.plots import require_drawable
+    from condvae.tables import TableError
+
+    if not _numeric_targets(estimator):
+        raise TableError("the model has no numeric target to plot: leave out --plot")
+    require_drawable(path)
+
+
+def _plot_samples(estimator: "ConditionalVAE", samples: Any, real: Any) -> Any:
+    """Pairs of the first numeric targets, coloured by the first categorical condition."""
     import numpy as np
+    import pyarrow as pa
 
-    from condvae import tables
-    from condvae.plots import plot_pairs, save_figure
+    from condvae.plots import MAX_PAIRED, plot_pairs
 
-    schema = estimator.schema_
-    numeric = [column.name for column in schema.target if column.kind == "numeric"]
-    if not numeric:
-        raise tables.TableError("the model has no numeric target to plot: leave out --plot")
-    real = None if given is None else tables.read_table(given)
-    if real is not None and not set(numeric) <= set(real.column_names):
+    numeric = _numeric_targets(estimator)[:MAX_PAIRED]
+    # Real rows are drawn where the table has them: a table of conditions alone need not.
+    if real is not None and not all(
+        name in real.column_names
+        and (pa.types.is_floating(real[name].type) or pa.types.is_integer(real[name].type))
+        for name in numeric
+    ):
         real = None
 
     def columns(table: Any) -> dict[str, Any]:
         return {name: table[name].cast("double").to_numpy() for name in numeric}
 
-    group = next((column.name for column in schema.given if column.kind == "categorical"), None)
+    given = estimator.schema_.given
+    group = next((column.name for column in given if column.kind == "categorical"), None)
 
     def groups(table: Any) -> Any:
-        return None if group is None else np.array([str(value) for value in table[group].to_pylist()])
+        if group is None:
+            return None
+        return np.array(["missing" if value is None else str(value) for value in table[group].to_pylist()])
 
-    ax = plot_pairs(
+    return plot_pairs(
         None if real is None else columns(real),
         columns(samples),
         real_groups=None if real is None else groups(real),
         sample_groups=groups(samples),
         group_name=group or "",
     )
-    save_figure(ax, path)
 
 
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    # Names and categories are the user's: "mass [kg]" is no markup, ":x:" no picture.
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def _say(sentence: str) -> None:
@@ -203,64 +253,111 @@ def _say(sentence: str) -> None:
 
 def _show_model(estimator: "ConditionalVAE", path: Path, details: bool = False) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     schema, console = estimator.schema_, _console()
-    targets = ", ".join(column.name for column in schema.target)
-    conditions = ", ".join(column.name for column in schema.given)
-    console.print(f"[bold]p({targets}{' | ' if conditions else ''}{conditions})[/]")
+    bar = " | " if schema.given else ""
+    console.print(f"p({_list(schema.target)}{bar}{_list(schema.given)})", style="bold")
     table = Table(box=None, pad_edge=False)
     for heading in ("column", "role", "kind", "missing", "values"):
-        table.add_column(heading, justify="right" if heading == "missing" else "left")
+        justify = "right" if heading == "missing" else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading != "values")
     for column in (*schema.given, *schema.target):
         if column.kind == "numeric":
-            values = f"{column.mean:.4g} ± {column.sd:.3g}, {column.minimum:g} to {column.maximum:g}"
+            low, high = _short(column.minimum), _short(column.maximum)
+            values = f"{_short(column.mean)} ± {column.sd:.3g}, {low} to {high}"
+            values = f"always {low}" if low == high else values
         else:
             shown = [str(level) for level in column.levels[:6]]
-            values = ", ".join(shown) + (", ..." if len(column.levels) > 6 else "")
-        table.add_row(column.name, column.role, column.kind, str(column.missing), values)
+            values = ", ".join(shown) + (f", ... ({len(column.levels)})" if len(column.levels) > 6 else "")
+        table.add_row(str(column.name), column.role, column.kind, str(column.missing), values)
     console.print(table)
     history, validation = estimator.history_, estimator.validation_
     steps = int(history.records[-1]["step"])
     seconds = history.records[-1]["seconds"]
     console.print(
-        f"{estimator.num_rows_} rows, {steps} steps in {seconds:.0f} s; kept the parameters of step "
-        f"{history.best_step}"
+        f"{_count(estimator.num_rows_, 'row')}, {steps} steps in {seconds:.0f} s; kept the parameters of "
+        f"step {history.best_step}"
     )
     if validation is not None:
+        spread = "" if validation["stderr"] is None else f" ± {validation['stderr']:.3f}"
         console.print(
-            f"{validation['rows']} held-out rows: log p = {validation['log_prob']:.3f} ± "
-            f"{validation['stderr']:.3f} nats a row, in the data's own units"
+            f"{_count(validation['rows'], 'held-out row')}: log p = {validation['log_prob']:.3f}{spread} "
+            "nats a row, in the data's own units"
         )
     for note in (*estimator.notes_, *history.notes):
-        console.print(f"[yellow]note:[/] {note}")
+        console.print(Text.assemble(("note: ", "yellow"), note))
     if details:
         _show_details(estimator, path, console)
 
 
 def _show_details(estimator: "ConditionalVAE", path: Path, console: Any) -> None:
-    import equinox as eqx
-    import jax
-
-    arrays = jax.tree.leaves(eqx.filter(estimator.model_, eqx.is_array))
     made = estimator.provenance_
     console.print(
         f"z has {estimator.latent_size} dimensions; three networks of {estimator.depth} x "
-        f"{estimator.width} units, {sum(a.size for a in arrays):,} parameters in {arrays[0].dtype}"
+        f"{estimator.width} units, {estimator.num_parameters_:,} parameters"
     )
     console.print(f"{path}: made {made['created']} by condvae {made['condvae']}, JAX {made['jax']}")
 
 
-def _show_samples(samples: Any, n: int, rows: int) -> None:
+def _show_samples(samples: Any) -> None:
+    """The first draws, one a line; or one column a line, where a line has no room for all the names."""
     from rich.table import Table
 
-    console = _console()
-    shown = samples.slice(0, 6)
-    table = Table(box=None, pad_edge=False, title=f"the first of {rows} x {n} draws", title_justify="left")
-    for name in shown.column_names:
-        table.add_column(name, justify="right")
-    for row in shown.to_pylist():
-        table.add_row(*[f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()])
-    console.print(table)
+    console, draws = _console(), samples.slice(0, 6)
+    cells = {name: [_short(value) for value in draws[name].to_pylist()] for name in draws.column_names}
+    across = Table(box=None, pad_edge=False)
+    for name in cells:
+        across.add_column(name, justify="right")
+    for row in zip(*cells.values(), strict=True):
+        across.add_row(*row)
+    _say(f"the first {len(draws)} of {_count(len(samples), 'draw')}:")
+    if _fits(console, across):
+        console.print(across)
+        return
+    shown = dict(list(cells.items())[:MAX_LINES])
+    options = [_columns_down(shown, count) for count in range(len(draws), 0, -1)]
+    console.print(next((table for table in options if _fits(console, table)), options[-1]))
+    if len(cells) > len(shown):
+        _say(f"... and {_count(len(cells) - len(shown), 'more column')}")
+
+
+def _fits(console: Any, table: Any) -> bool:
+    from rich.measure import Measurement
+
+    # Measured with all the room there is: within the console's width everything "fits", cut short.
+    return Measurement.get(console, console.options.update(width=10_000), table).maximum <= console.width
+
+
+def _columns_down(cells: dict[str, list[str]], draws: int) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    for _ in range(draws):
+        table.add_column(justify="right")
+    for name, row in cells.items():
+        table.add_row(name, *row[:draws])
+    return table
+
+
+def _short(value: Any) -> str:
+    """A cell for the eye: four digits, and no powers of ten where whole numbers will do."""
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _list(columns: Any) -> str:
+    names = [str(column.name) for column in columns]
+    hidden = len(names) - MAX_NAMES
+    return ", ".join(names if hidden <= 1 else [*names[:MAX_NAMES], f"and {hidden} more"])
 
 
 def _show_score(score: Any, observed: Any, num_samples: int) -> None:
@@ -271,15 +368,18 @@ def _show_score(score: Any, observed: Any, num_samples: int) -> None:
     if rows == 0:
         _say("no row has an observed target to score")
         return
-    spread = np.std(value, ddof=1) / np.sqrt(rows) if rows > 1 else np.nan
+    spread = f" ± {np.std(value, ddof=1) / np.sqrt(rows):.4f}" if rows > 1 else ""
     within = np.sqrt(np.sum(np.square(stderr))) / rows
     _say(
-        f"log p = {np.mean(value):.4f} ± {spread:.4f} nats a row over {rows} rows, in the data's own units\n"
-        f"by importance sampling with {num_samples} draws a row: that adds ± {within:.4f}; the smallest "
-        f"effective number of draws is {np.min(ess):.0f}"
+        f"log p = {np.mean(value):.4f}{spread} nats a row over {_count(rows, 'row')}, "
+        "in the data's own units"
+    )
+    _say(
+        f"by importance sampling with {num_samples} draws a row: that adds ± {within:.4f}; "
+        f"the smallest effective number of draws is {np.min(ess):.0f}"
     )
     if unseen:
-        _say(f"{unseen} rows have no observed target: they score 0, and are not averaged in")
+        _say(f"not averaged in: {_count(unseen, 'row')} without an observed target, whose log-density is 0")
 
 
 def main() -> None:

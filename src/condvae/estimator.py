@@ -114,13 +114,13 @@ class ConditionalVAE(BaseEstimator):
         Raises:
             TableError: in one sentence, for columns or cells that cannot serve, before any training.
         """
-        given, target = as_frame(X, "c"), as_frame(y, "x")
-        assert target is not None
+        given, target = as_frame(X, "c"), _target_frame(y)
         self.schema_ = tables.Schema.infer_pair(given, target)
         self.kind_ = _kind(X if X is not None else y)
         c, x = self._encode_given(given), tables.encode(self.schema_.target, target)
         assert x is not None
         seen = _observed_rows(x)
+        weight = _row_weights(sample_weight, len(seen))
         keep = np.flatnonzero(seen)
         if len(keep) < 2:
             raise tables.TableError(
@@ -149,12 +149,13 @@ class ConditionalVAE(BaseEstimator):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            sample_weight=None if sample_weight is None else np.asarray(sample_weight)[keep],
+            sample_weight=None if weight is None else weight[keep],
             validation=held,
             patience=self.patience,
             progress=self.progress,
         )
         self.num_rows_ = len(keep)
+        self.num_parameters_ = _num_parameters(self.model_)
         self.provenance_ = _provenance()
         self.notes_ = _notes(self.schema_, len(seen), len(keep))
         self.validation_ = None
@@ -184,7 +185,7 @@ class ConditionalVAE(BaseEstimator):
         c = self._require_given(given)
         blocks = sample_model(self.model_, c, key=key, num_samples=n, progress=self.progress)
         rows = 1 if c is None else num_rows(c=c)
-        flat = {name: np.reshape(block, (rows * n, -1)) for name, block in blocks.items()}
+        flat = {name: np.reshape(block, (rows * n, block.shape[-1])) for name, block in blocks.items()}
         return self._sampled(flat, X, rows, n)
 
     def _sampled(self, flat: Mapping[str, np.ndarray], X: Any, rows: int, n: int) -> Any:
@@ -194,6 +195,7 @@ class ConditionalVAE(BaseEstimator):
         if kind == "pandas":
             import pandas as pd
 
+            frame.columns = [column.name for column in self.schema_.target]  # which may be no strings
             label = row if X is None else X.index[row]
             frame.index = pd.MultiIndex.from_arrays([label, draw], names=["row", "draw"])
             return frame
@@ -221,7 +223,7 @@ class ConditionalVAE(BaseEstimator):
             `LogProb(value, stderr, ess)`, arrays of shape (n,).
         """
         check_is_fitted(self, "model_")
-        target = as_frame(y, "x")
+        target = _target_frame(y)
         c = self._require_given(as_frame(X, "c"))
         return self._score(
             tables.encode(self.schema_.target, target),
@@ -244,7 +246,7 @@ class ConditionalVAE(BaseEstimator):
     def observed_rows(self, y: Any) -> np.ndarray:
         """Which rows have at least one observed target, shape (n,); the others' log-density is 0."""
         check_is_fitted(self, "model_")
-        return _observed_rows(tables.encode(self.schema_.target, as_frame(y, "x")))
+        return _observed_rows(tables.encode(self.schema_.target, _target_frame(y)))
 
     def save(self, path: str | Path) -> None:
         """Save to the folder `path`, atomically; loading it executes nothing."""
@@ -252,7 +254,7 @@ class ConditionalVAE(BaseEstimator):
         manifest = {
             "kind": "table",
             "schema": self.schema_.to_json(),
-            "parameters": self.get_params(),
+            "parameters": {name: _plain(value) for name, value in self.get_params().items()},
             "frame": self.kind_,
             "rows": self.num_rows_,
             "notes": self.notes_,
@@ -277,15 +279,22 @@ class ConditionalVAE(BaseEstimator):
         model, manifest = bundle.load_with_manifest(path)
         if manifest.get("kind") != "table":
             raise bundle.BundleError(f"{path} holds a model that is not of a table: use condvae.load")
-        self = cls(**manifest["parameters"])
-        self.model_, self.schema_ = model, tables.Schema.from_json(manifest["schema"])
-        self.kind_, self.num_rows_ = manifest["frame"], manifest["rows"]
-        self.notes_, self.validation_ = manifest["notes"], manifest["validation"]
-        self.provenance_ = manifest["provenance"]
-        self.history_ = History()
-        self.history_.records = manifest["history"]["records"]
-        self.history_.best_step = manifest["history"]["best_step"]
-        self.history_.notes = manifest["history"]["notes"]
+        try:
+            self = cls(**manifest["parameters"])
+            self.model_, self.schema_ = model, tables.Schema.from_json(manifest["schema"])
+            self.num_parameters_ = _num_parameters(model)
+            self.kind_, self.num_rows_ = manifest["frame"], manifest["rows"]
+            self.notes_, self.validation_ = manifest["notes"], manifest["validation"]
+            self.provenance_ = manifest["provenance"]
+            self.history_ = History()
+            self.history_.records = manifest["history"]["records"]
+            self.history_.best_step = manifest["history"]["best_step"]
+            self.history_.notes = manifest["history"]["notes"]
+        except (KeyError, TypeError) as error:
+            raise bundle.BundleError(
+                f"{path} was saved by another version of condvae ({error}): load it with the one that "
+                "saved it"
+            ) from error
         return self
 
     def _key(self, random_state: int | None, purpose: int) -> jax.Array:
@@ -315,14 +324,43 @@ def as_frame(data: Any, prefix: str) -> Any:
         return None
     if isinstance(data, np.ndarray | list | tuple):
         array = np.asarray(data)
-        array = array.reshape(len(array), -1)
-        return nw.from_dict(
-            {f"{prefix}{i}": array[:, i] for i in range(array.shape[1])}, backend="pyarrow"
-        ).to_native()
+        if array.ndim not in (1, 2):
+            raise tables.TableError(
+                f"expected an array of rows and columns, got one of shape {array.shape}; reshape it to "
+                "(rows, columns)"
+            )
+        array = array[:, None] if array.ndim == 1 else array
+        columns = {f"{prefix}{i}": array[:, i] for i in range(array.shape[1])}
+        try:
+            return nw.from_dict(columns, backend="pyarrow").to_native()
+        except (ValueError, TypeError) as error:  # cells of several types in one column
+            raise tables.TableError(
+                f"a column of the array cannot be read ({error}); make each all numbers or all text"
+            ) from error
     native = nw.from_native(data, allow_series=True, pass_through=True)
     if isinstance(native, nw.Series):
         return native.alias(native.name or f"{prefix}0").to_frame().to_native()
     return data
+
+
+def _target_frame(y: Any) -> Any:
+    if y is None:
+        raise tables.TableError("y is None, and it holds the targets; the conditions are X")
+    return as_frame(y, "x")
+
+
+def _row_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight)
+    if weight.shape != (rows,):
+        raise ValueError(f"sample_weight has shape {weight.shape}, expected ({rows},), one for each row")
+    return weight
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars, which parameter searches hand out, as Python's, which JSON can hold."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _kind(data: Any) -> str:
@@ -339,6 +377,10 @@ def _observed_rows(x: Any) -> np.ndarray:
 
 def _take(tree: Any, index: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def _num_parameters(model: Any) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(model) if isinstance(leaf, jax.Array))
 
 
 def _mean(values: np.ndarray) -> dict[str, float | None]:
