@@ -96,7 +96,7 @@ def cells(frame: nw.DataFrame[Any], name: str) -> Cells:
     """
     if name not in frame.columns:
         raise TableError(f"the table has no column {name!r}; {_suggestion(name, frame.columns)}")
-    array = _to_arrow(frame[name])
+    array = _to_arrow(frame.get_column(name))  # not `frame[name]`: of a number, that is a row
     if not pa.types.is_dictionary(array.type):
         return Cells(name, _plain(name, array))
     declared = tuple(array.dictionary.to_pylist()) if array.type.ordered else ()
