@@ -312,10 +312,13 @@ class ConditionalVAE(BaseEstimator):
 
     def _score(self, x: Any, c: Any, *, key: jax.Array, num_samples: int) -> LogProb:
         score = log_prob(self.model_, x, c, key=key, num_samples=num_samples, progress=self.progress)
-        if "numeric" not in x:
-            return score
-        shift = tables.log_scale(self.schema_.target, x["numeric"].mask)
-        return score._replace(value=score.value - shift)
+        shift = 0.0
+        if "numeric" in x:
+            shift = tables.log_scale(self.schema_.target, x["numeric"].mask)
+        # Of nothing observed the log-density is 0 exactly, not a Monte Carlo estimate of it.
+        seen = _observed_rows(x)
+        value, stderr = np.where(seen, score.value - shift, 0.0), np.where(seen, score.stderr, 0.0)
+        return score._replace(value=value, stderr=stderr)
 
 
 def as_frame(data: Any, prefix: str) -> Any:
