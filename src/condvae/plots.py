@@ -22,7 +22,7 @@ OTHERS = "others"
 """What groups beyond the colours are called."""
 MAX_PAIRED = 8
 """Columns in a grid of pairs at most, for it to be read."""
-MAX_DOTS = {"samples": 4000, "real": 1000}
+MAX_DOTS = {"samples": 4000, "real": 300}
 """Dots of one group in one cloud at most, evenly spaced through the rows: more are a blot."""
 
 
