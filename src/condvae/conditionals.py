@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 
 from condvae.distributions import Distribution, Flow, Numpyro, as_distribution
 from condvae.heads import LOG_SCALE_BOUNDS, Head, soft_clip
-from condvae.networks import Features
+from condvae.networks import Features, affine
 
 
 class Conditional(eqx.Module):
@@ -97,7 +97,7 @@ class PriorCorrection(eqx.Module):
             )
         loc = jnp.asarray(prior.base.loc)
         precision = 1.0 / jnp.square(jnp.asarray(prior.base.scale))
-        out = self.linear(self.network(self.features(inputs)))
+        out = affine(self.linear, self.network(self.features(inputs)))
         pseudo, log_scale = (part.reshape(loc.shape) for part in jnp.split(out, 2))
         evidence = jnp.exp(-2.0 * soft_clip(log_scale, *LOG_SCALE_BOUNDS))
         total = precision + evidence

@@ -16,6 +16,7 @@ import numpyro.distributions as npd
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from condvae.distributions import Distribution, Numpyro, Product
+from condvae.networks import affine
 
 LOG_SCALE_BOUNDS = (-7.0, 7.0)
 """Natural logarithms of the smallest and largest scale, in the units of the (standardised) value."""
@@ -65,7 +66,7 @@ class LocationScale(eqx.Module):
         self.scale = scale
 
     def __call__(self, features: Float[Array, " in_size"]) -> tuple[Array, Array]:
-        out = self.linear(features)
+        out = affine(self.linear, features)
         cells = math.prod(self.shape)
         if isinstance(self.scale, str):
             raw = out[cells:] if self.log_scale is None else self.log_scale
@@ -143,7 +144,7 @@ class BernoulliHead(eqx.Module):
         self.shape = tuple(shape)
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
-        return Numpyro(npd.BernoulliLogits(self.linear(features).reshape(self.shape)))
+        return Numpyro(npd.BernoulliLogits(affine(self.linear, features).reshape(self.shape)))
 
 
 class CategoricalHead(eqx.Module):
@@ -170,7 +171,7 @@ class CategoricalHead(eqx.Module):
         self.levels = tuple(levels)
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
-        flat, widest = self.linear(features), max(self.levels)
+        flat, widest = affine(self.linear, features), max(self.levels)
         ends = [sum(self.levels[: i + 1]) for i in range(len(self.levels))]
         rows = [
             jnp.pad(flat[end - size : end], (0, widest - size), constant_values=NO_LEVEL)

@@ -94,6 +94,16 @@ class Features(eqx.Module):
         return eqx.filter_eval_shape(self, inputs).shape[0]
 
 
+def affine(linear: eqx.nn.Linear, x: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
+    """W x + b, written so that under `vmap` a batch stays rows.
+
+    `linear(x)` itself is W @ x, which `vmap` turns into a product with the batch last: a training step of
+    a table model then takes half as long again on a CPU.
+    """
+    out = x @ linear.weight.T
+    return out if linear.bias is None else out + linear.bias
+
+
 def _require_size(got: tuple[int, ...], expected: int) -> None:
     if got != (expected,):
         raise ValueError(
@@ -147,7 +157,7 @@ class MLP(eqx.Module):
         _require_size(x.shape, self.in_size)
         activation = ACTIVATIONS[self.activation]
         for layer in self.layers:
-            x = activation(layer(x))
+            x = activation(affine(layer, x))
         return x
 
 
@@ -192,7 +202,7 @@ class ResidualMLP(eqx.Module):
     def __call__(self, x: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
         _require_size(x.shape, self.in_size)
         activation = ACTIVATIONS[self.activation]
-        h = self.embed(x)
+        h = affine(self.embed, x)
         for norm, expand, project in zip(self.norms, self.expand, self.project, strict=True):
-            h = h + project(activation(expand(norm(h))))
+            h = h + affine(project, activation(affine(expand, norm(h))))
         return h
