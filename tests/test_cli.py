@@ -53,7 +53,7 @@ def home(tmp_path_factory):
         ])  # fmt: skip
         with pytest.MonkeyPatch.context() as streams:
             said = io.StringIO()
-            streams.setattr(sys, "stderr", said)
+            streams.setattr(sys, "stdout", said)
             cli.app(standalone_mode=False)
     (home / "said").write_text(said.getvalue())
     lines = PENGUINS.read_text().splitlines()
@@ -100,8 +100,8 @@ def test_fit_says_what_was_learned_in_80_columns(home):
 
 
 def test_inspect(home, condvae_says):
-    status, out, said = condvae_says("inspect", home / "model")
-    assert (status, out) == (0, "")
+    status, said, err = condvae_says("inspect", home / "model")
+    assert (status, err) == (0, "")
     for words in ("flipper_length_mm", "342 rows, 60 steps", "z has 2 dimensions", "parameters"):
         assert words in said
     assert f"by condvae {condvae.__version__}, JAX" in " ".join(said.split())
@@ -109,7 +109,7 @@ def test_inspect(home, condvae_says):
 
 def test_sample_and_draw(home, condvae_says, tmp_path):
     out, picture = tmp_path / "samples.csv", tmp_path / "samples.png"
-    status, _, said = condvae_says(
+    status, said, _ = condvae_says(
         "sample", home / "model", "--given", home / "few.csv", "-n", 5, "--out", out, "--plot", picture
     )
     assert status == 0
@@ -161,7 +161,7 @@ def test_standard_input_may_be_drawn_too(home, condvae_says, tmp_path):
 
 def test_score(home, condvae_says, tmp_path):
     out = tmp_path / "scores.csv"
-    status, _, said = condvae_says(
+    status, said, _ = condvae_says(
         "score", home / "model", home / "few.csv", "--num-samples", 50, "--out", out
     )
     assert status == 0
@@ -197,12 +197,12 @@ def test_a_plain_vae_of_odd_names(monkeypatch, condvae_says, tmp_path):
     }
     pa.parquet.write_table(pa.table(table), tmp_path / "odd.parquet")
     model = tmp_path / "model"
-    status, _, said = condvae_says("fit", tmp_path / "odd.parquet", "--out", model)
+    status, said, _ = condvae_says("fit", tmp_path / "odd.parquet", "--out", model)
     assert status == 0, said
     assert "p(mass [kg], a,b, [/red], :smile:,  ü )" in said
     assert "[b], x" in said
     out = tmp_path / "draws.csv"
-    status, _, said = condvae_says("sample", model, "-n", 4, "--out", out, "--plot", tmp_path / "odd.png")
+    status, said, _ = condvae_says("sample", model, "-n", 4, "--out", out, "--plot", tmp_path / "odd.png")
     assert status == 0, said
     assert read_table(out).column_names == ["row", "draw", *table]
     assert "[/red]" in said
@@ -215,12 +215,12 @@ def test_a_plain_vae_of_odd_names(monkeypatch, condvae_says, tmp_path):
 def test_a_tiny_table_of_one_held_out_row(monkeypatch, condvae_says, tmp_path):
     untrained(monkeypatch)
     (tmp_path / "tiny.csv").write_text("a,b,c\n" + "".join(f"{i},{i * i},5\n" for i in range(5)))
-    status, _, said = condvae_says("fit", tmp_path / "tiny.csv", "--given", "c", "--out", tmp_path / "m")
+    status, said, _ = condvae_says("fit", tmp_path / "tiny.csv", "--given", "c", "--out", tmp_path / "m")
     assert status == 0, said
     assert "always 5" in said
     assert "1 held-out row: log p = " in said
     assert "note: 5 rows are few" in said
-    status, _, said = condvae_says("inspect", tmp_path / "m")
+    status, said, _ = condvae_says("inspect", tmp_path / "m")
     assert status == 0, said
 
 
@@ -228,7 +228,7 @@ def test_wide_samples_take_a_line_for_each_column(capfd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     names = [f"a_rather_long_column_name_{i}" for i in range(30)]
     cli._show_samples(pa.table({"row": range(9), **{name: np.arange(9) / 7 for name in names}}))
-    said = capfd.readouterr().err
+    said = capfd.readouterr().out
     assert_readable(said)
     assert any(line.split() == ["row", *"012345"] for line in said.splitlines())
     assert "a_rather_long_column_name_18  0  0.1429" in said

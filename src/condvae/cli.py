@@ -244,7 +244,7 @@ def _console() -> Any:
     from rich.console import Console
 
     # Names and categories are the user's: "mass [kg]" is no markup, ":x:" no picture.
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def _say(sentence: str) -> None:
