@@ -15,7 +15,7 @@ from condvae import CVAE, Observed
 from condvae.conditionals import AffineGaussian, Conditional, FlowConditional
 from condvae.diagnosis.quadrature import posterior_by_quadrature
 from condvae.distributions import Chain
-from condvae.heads import LOG_SCALE_BOUNDS, GaussianHead, soft_clip
+from condvae.heads import LOG_SCALE_BOUNDS, GaussianHead, bounded_exp
 from condvae.linear_gaussian import (
     exact_conditional,
     exact_elbo,
@@ -73,7 +73,7 @@ def diagonal(key: jax.Array) -> CVAE:
 def as_linear_gaussian(model: CVAE) -> CVAE:
     def affine(part: Any, *sizes: int) -> AffineGaussian:
         linear = part.head.parameters.linear
-        scale = jnp.exp(soft_clip(part.head.parameters.log_scale, *LOG_SCALE_BOUNDS))
+        scale = bounded_exp(part.head.parameters.log_scale, *LOG_SCALE_BOUNDS)
         weights = jnp.split(linear.weight, np.cumsum(sizes)[:-1], axis=1)
         return AffineGaussian(weights, linear.bias, jnp.diag(scale**2))
 
@@ -251,7 +251,7 @@ class MaskedPosterior(eqx.Module):
     def __call__(self, x, c, prior):
         inputs = jnp.concatenate([jnp.where(x.mask, x.value, 0.0), x.mask.astype(float), c])
         loc, log_scale = jnp.split(self.mlp(inputs), 2)
-        return npd.Normal(loc, jnp.exp(soft_clip(log_scale, *LOG_SCALE_BOUNDS)))
+        return npd.Normal(loc, bounded_exp(log_scale, *LOG_SCALE_BOUNDS))
 
 
 def masked(key: jax.Array) -> CVAE:

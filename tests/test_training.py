@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from condvae import elbo, fit, iwae, log_prob, sample, training
+from condvae import elbo, fit, iwae, log_prob, sample
 from condvae.architectures import mlp_cvae
 from condvae.linear_gaussian import maximum_likelihood
 from condvae.training import TrainingError
@@ -46,32 +46,10 @@ def test_a_second_fit_of_the_same_shapes_compiles_nothing(rows):
 
     # 300 rows less 30 in batches of 64: no epoch is a whole number of batches.
     counts = []
-    for options in ({}, {"learning_rate": 3e-3, "num_steps": 130}, {"num_steps": 90}):
+    for options in ({"num_steps": 110}, {"learning_rate": 3e-3, "num_steps": 130}, {"num_steps": 120}):
         run(*rows, objective=counted, batch_size=64, **options)
         counts.append(len(traces))
-    checks = 1  # each fit traces one row to see that the objective can be used
-    assert np.diff(counts).tolist() == [checks, checks]
-
-
-def test_every_row_is_used_equally_often():
-    plan = training._Plan(elbo, 1, 7, 13, optax.identity(), None, False, False, None)
-    train = jnp.arange(5, 30)
-    taken = []
-    for start in range(0, 75, 13):  # 75 steps of 7 rows: 21 times all 25 rows
-        epoch, offset = divmod(start * 7, 25)
-        order = training._order(plan, train, jnp.asarray(epoch), jnp.asarray(offset), KEY)
-        taken.extend(order.tolist())
-    rows, counts = np.unique(taken[: 75 * 7], return_counts=True)
-    np.testing.assert_array_equal(rows, np.arange(5, 30))
-    assert (counts == 21).all()
-    assert sorted(taken[:25]) == sorted(taken[25:50]) != taken[25:50]
-
-
-def test_the_round_may_be_cut_anywhere(rows, monkeypatch):
-    whole = run(*rows, num_steps=60, validation=0).model
-    monkeypatch.setattr(training, "_round_steps", lambda *_: 7)
-    pieces = run(*rows, num_steps=60, validation=0).model
-    np.testing.assert_allclose(weights(whole), weights(pieces), rtol=1e-5, atol=1e-6)
+    assert np.diff(counts).tolist() == [0, 0]
 
 
 def test_training_reaches_maximum_likelihood(rows):
@@ -196,7 +174,7 @@ def test_steps_with_numbers_that_are_not_finite_are_skipped_and_counted(rows):
 
 
 def test_a_run_that_never_gives_finite_numbers_ends_in_a_sentence(rows):
-    with pytest.raises(TrainingError, match="no step between 0 and 51 gave finite numbers"):
+    with pytest.raises(TrainingError, match="no step between 0 and 100 gave finite numbers"):
         run(*rows, objective=lambda draws: jnp.nan * elbo(draws))
 
 

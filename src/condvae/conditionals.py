@@ -13,7 +13,7 @@ import numpyro.distributions as npd
 from jaxtyping import Array, Float, PyTree
 
 from condvae.distributions import Distribution, Flow, Numpyro, as_distribution
-from condvae.heads import LOG_SCALE_BOUNDS, Head, soft_clip
+from condvae.heads import LOG_SCALE_BOUNDS, Head, bounded_exp
 from condvae.networks import Features, affine
 
 
@@ -99,7 +99,7 @@ class PriorCorrection(eqx.Module):
         precision = 1.0 / jnp.square(jnp.asarray(prior.base.scale))
         out = affine(self.linear, self.network(self.features(inputs)))
         pseudo, log_scale = (part.reshape(loc.shape) for part in jnp.split(out, 2))
-        evidence = jnp.exp(-2.0 * soft_clip(log_scale, *LOG_SCALE_BOUNDS))
+        evidence = bounded_exp(log_scale, *LOG_SCALE_BOUNDS) ** -2
         total = precision + evidence
         return Numpyro(npd.Normal((loc * precision + pseudo * evidence) / total, total**-0.5))
 

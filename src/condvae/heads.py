@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpyro.distributions as npd
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -25,18 +24,20 @@ NO_LEVEL = -1e30
 """The logit of a level that a column does not have: finite, so that its gradient is 0 and not NaN."""
 
 
-def soft_clip(value: Array, low: float, high: float) -> Array:
-    """`value` bounded to (low, high) smoothly: itself well inside, with a slope everywhere.
+def bounded_exp(value: Array, low: float, high: float) -> Array:
+    """exp(value), bounded smoothly to (exp(low), exp(high)): a positive number from any real one.
 
-    high − softplus(high − low − softplus(value − low)), with softplus(t) = log(1 + eᵗ).
+    1 / (1 / (eˡᵒʷ + eᵛᵃˡᵘᵉ) + 1 / eʰⁱᵍʰ), the exponential itself well inside the bounds.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from condvae.heads import soft_clip
-        >>> [round(float(v), 2) for v in soft_clip(jnp.array([-1e3, 2.0, 1e3]), -7.0, 7.0)]
-        [-7.0, 1.99, 7.0]
+        >>> from condvae.heads import bounded_exp
+        >>> [f"{float(v):.2g}" for v in bounded_exp(jnp.array([-1e3, 0.0, 1e3]), -7.0, 7.0)]
+        ['0.00091', '1', '1.1e+03']
     """
-    return high - jax.nn.softplus(high - low - jax.nn.softplus(value - low))
+    # Far above the bound the result is flat in float32; the exponential itself would overflow.
+    inner = math.exp(low) + jnp.exp(jnp.minimum(value, high + 20.0))
+    return inner / (1.0 + inner * math.exp(-high))
 
 
 Head = Callable[[Array], Distribution]
@@ -70,7 +71,7 @@ class LocationScale(eqx.Module):
         cells = math.prod(self.shape)
         if isinstance(self.scale, str):
             raw = out[cells:] if self.log_scale is None else self.log_scale
-            scale = jnp.exp(soft_clip(raw, *LOG_SCALE_BOUNDS))
+            scale = bounded_exp(raw, *LOG_SCALE_BOUNDS)
         else:
             scale = jnp.full((cells,), self.scale, out.dtype)
         return out[:cells].reshape(self.shape), scale.reshape(self.shape)
@@ -123,7 +124,7 @@ class StudentTHead(eqx.Module):
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
         loc, scale = self.parameters(features)
-        degrees = jnp.exp(soft_clip(self.log_degrees, 0.0, math.log(1000.0))).reshape(loc.shape)
+        degrees = bounded_exp(self.log_degrees, 0.0, math.log(1000.0)).reshape(loc.shape)
         return Numpyro(npd.StudentT(degrees, loc, scale))
 
 

@@ -157,7 +157,8 @@ class CVAE(eqx.Module):
         posterior = self.q_z(x, c, prior)
         support = None if posterior.reparameterised else posterior.enumerate_support()
         if support is None:
-            keys = jax.random.split(key, num_samples)
+            # One draw takes the key itself: splitting it would be a kernel more in every training step.
+            keys = key[None] if num_samples == 1 else jax.random.split(key, num_samples)
             z, log_posterior = jax.vmap(posterior.sample_and_log_prob)(keys)
             log_measure = jnp.full_like(log_posterior, -math.log(num_samples))
         else:

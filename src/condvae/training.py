@@ -9,6 +9,7 @@ sequence: one random permutation of the training rows after another, permutation
 no second compilation), and the batch of any step can be computed from nothing but (key, t).
 """
 
+import inspect
 import time as clock
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,23 +20,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.holdout import held_out
-from condvae.model import CVAE, Draws
+from condvae.model import CVAE
 from condvae.objectives import elbo
-from condvae.optimisers import Schedule, adamw, cosine
+from condvae.optimisers import Schedule, adamw
 from condvae.progress import Progress
+from condvae.rounds import Data, Objective, Plan, Rates, State, beta_at, round_steps, run_round
 from condvae.rows import num_rows, require_finite, to_device
 
-Objective = Callable[..., Float[Array, ""]]
 Callback = Callable[[Mapping[str, float], int], None]
-
-MIN_ROUND = 50
-"""Steps in a round at least: on small tables several epochs make one."""
-
-VALIDATION_ROWS = 1024
-"""Held-out rows scored at once."""
 
 
 class TrainingError(ValueError):
@@ -77,17 +72,6 @@ class Fit(NamedTuple):
 
     model: CVAE
     history: History
-
-
-class _State(NamedTuple):
-    """All that changes in a run."""
-
-    parameters: PyTree
-    optimiser: PyTree
-    step: Array
-    best_parameters: PyTree
-    best_value: Array
-    best_step: Array
 
 
 def fit(
@@ -171,37 +155,38 @@ def fit(
     for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} is {value}, expected at least 1")
+    if kl_warmup > 0 and not _takes_beta(objective):
+        raise ValueError("kl_warmup needs an objective that takes beta: use elbo, or kl_warmup=0")
     split_key, run_key = jax.random.split(key)
     held = _validation_mask(n, validation, split_key, groups, time)
     weights = _weights(n, sample_weight, held)
-    data = _Data(
+    data = Data(
         rows=to_device((x, c)),
         weights=jnp.asarray(weights, jnp.result_type(float)),
-        train=jnp.asarray(np.flatnonzero(~held)),
+        train=np.flatnonzero(~held),
         validation=jnp.asarray(np.flatnonzero(held)),
     )
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
     parameters = jax.tree.map(jnp.asarray, parameters)
-    plan = _Plan(
+    plan = Plan(
         objective=objective,
         num_samples=num_samples,
         batch_size=batch_size,
-        round_steps=_round_steps(len(data.train), batch_size, num_steps),
+        round_steps=round_steps(len(data.train), batch_size, num_steps),
         optimiser=adamw(clip, weight_decay) if optimiser is None else optimiser,
         schedule=learning_rate if callable(learning_rate) else None,
         own_rate=optimiser is not None,
         warm_up=kl_warmup > 0,
         batch_transform=batch_transform,
     )
-    _check(plan, eqx.combine(parameters, static), data, run_key)
     history = History()
-    if kl_warmup > 0 and (end := _beta(num_steps - 1, kl_warmup)) != 1:
+    if kl_warmup > 0 and (end := beta_at(num_steps - 1, kl_warmup)) != 1:
         _warn(
             history,
             f"kl_warmup={kl_warmup} outlasts num_steps={num_steps}: the run ends with β = {float(end):.3g} "
             "and optimises E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train longer or warm up faster",
         )
-    state = _State(
+    state = State(
         parameters=parameters,
         optimiser=plan.optimiser.init(parameters),
         step=jnp.asarray(0),
@@ -209,13 +194,13 @@ def fit(
         best_value=jnp.asarray(-jnp.inf, jnp.result_type(float)),
         best_step=jnp.asarray(0),
     )
-    rates = _Rates(
+    rates = Rates(
         peak=jnp.asarray(0.0 if callable(learning_rate) else learning_rate, jnp.result_type(float)),
         num_steps=jnp.asarray(num_steps),
         kl_warmup=jnp.asarray(max(kl_warmup, 1)),
     )
     state = _run(plan, static, state, data, rates, run_key, history, patience, callbacks, progress)
-    if kl_warmup > 0 and (end := _beta(history.best_step - 1, kl_warmup)) != 1 and not history.notes:
+    if kl_warmup > 0 and (end := beta_at(history.best_step - 1, kl_warmup)) != 1 and not history.notes:
         _warn(
             history,
             f"the parameters kept are those of step {history.best_step}, where β was {float(end):.3g}: "
@@ -225,24 +210,22 @@ def fit(
 
 
 def _run(
-    plan: "_Plan",
+    plan: Plan,
     static: PyTree,
-    state: _State,
-    data: "_Data",
-    rates: "_Rates",
+    state: State,
+    data: Data,
+    rates: Rates,
     key: PRNGKeyArray,
     history: History,
     patience: int | None,
     callbacks: Sequence[Callback],
     progress: bool,
-) -> _State:
+) -> State:
     """Rounds until the steps, or the patience, run out."""
     started, total, done = clock.perf_counter(), int(rates.num_steps), 0
     with Progress("training", total, enabled=progress) as bar:
         while done < total:
-            # By Python's integers: step · batch_size outgrows 32 bits in a long run.
-            epoch, offset = map(jnp.asarray, divmod(done * plan.batch_size, len(data.train)))
-            state, metrics = _round(plan, static, state, data, rates, epoch, offset, key)
+            state, metrics = run_round(plan, static, state, data, rates, key, done)
             now = int(state.step)
             record = {"step": now} | {name: float(value) for name, value in metrics.items()}
             record["seconds"] = clock.perf_counter() - started
@@ -260,6 +243,10 @@ def _run(
             if patience is not None and len(data.validation) and done - history.best_step >= patience:
                 break
     return state
+
+
+def _takes_beta(objective: Objective) -> bool:
+    return "beta" in inspect.signature(objective).parameters
 
 
 def _note(record: Mapping[str, float]) -> str:
@@ -309,158 +296,3 @@ def _weights(n: int, sample_weight: np.ndarray | None, held: np.ndarray) -> np.n
                 raise ValueError("sample_weight is 0 on all training or all validation rows: weigh some")
             weights[part] /= weights[part].mean()
     return weights
-
-
-def _round_steps(rows: int, batch_size: int, num_steps: int) -> int:
-    epoch = -(-rows // batch_size)
-    return min(epoch * -(-MIN_ROUND // epoch), num_steps)
-
-
-class _Plan(NamedTuple):
-    """What a compiled round is specialised on: all hashable."""
-
-    objective: Objective
-    num_samples: int
-    batch_size: int
-    round_steps: int
-    optimiser: optax.GradientTransformation
-    schedule: Schedule | None
-    own_rate: bool
-    warm_up: bool
-    batch_transform: Callable | None
-
-
-class _Rates(NamedTuple):
-    """Numbers that a compiled round takes as arguments, so that another value compiles nothing."""
-
-    peak: Array
-    num_steps: Array
-    kl_warmup: Array
-
-
-class _Data(NamedTuple):
-    rows: PyTree
-    weights: Array
-    train: Array
-    validation: Array
-
-
-def _beta(step: Any, kl_warmup: Any) -> Any:
-    """The weight of the KL term at a step: 1 from step kl_warmup − 1 on."""
-    return jnp.minimum(1.0, (step + 1) / kl_warmup)
-
-
-def _batch_objective(
-    plan: _Plan, model: CVAE, rows: PyTree, index: Array, key: PRNGKeyArray, beta: Array | None
-) -> Array:
-    """The objective of each of the rows at `index`, transformed if they are to be."""
-    row_key, transform_key = jax.random.split(key)
-    batch = jax.tree.map(lambda leaf: leaf[index], rows)
-    if plan.batch_transform is not None:
-        batch = plan.batch_transform(transform_key, batch)
-
-    def one(row: PyTree, key: PRNGKeyArray) -> Array:
-        draws: Draws = model.draws(*row, key=key, num_samples=plan.num_samples)
-        return plan.objective(draws) if beta is None else plan.objective(draws, beta=beta)
-
-    return jax.vmap(one)(batch, jax.random.split(row_key, len(index)))
-
-
-def _check(plan: _Plan, model: CVAE, data: _Data, key: PRNGKeyArray) -> None:
-    """Trace the objective on a batch, so that what cannot work is said before anything is compiled."""
-    index = jnp.zeros(plan.batch_size, int)
-    beta = jnp.ones(()) if plan.warm_up else None
-    try:
-        values = eqx.filter_eval_shape(_batch_objective, plan, model, data.rows, index, key, beta)
-    except TypeError as error:
-        if plan.warm_up and "beta" in str(error):
-            message = "kl_warmup needs an objective that takes beta: use elbo, or kl_warmup=0"
-            raise ValueError(message) from error
-        raise
-    shape = getattr(values, "shape", None)
-    if shape != (plan.batch_size,):
-        got = values if shape is None else f"an array of shape {shape[1:]}"
-        raise ValueError(
-            f"the objective returned {got}, expected a scalar for the draws of one row: reduce over draws"
-        )
-
-
-@eqx.filter_jit
-def _round(
-    plan: _Plan,
-    static: PyTree,
-    state: _State,
-    data: _Data,
-    rates: _Rates,
-    epoch: Array,
-    offset: Array,
-    key: PRNGKeyArray,
-) -> tuple[_State, dict[str, Array]]:
-    """Steps up to the end of the round or of the run, then the held-out rows."""
-    order_key, noise_key, validation_key = jax.random.split(key, 3)
-    order = _order(plan, data.train, epoch, offset, order_key)
-    steps = jnp.minimum(plan.round_steps, rates.num_steps - state.step)
-
-    def loss(parameters: PyTree, index: Array, step: Array) -> Array:
-        model, step_key = eqx.combine(parameters, static), jax.random.fold_in(noise_key, step)
-        beta = _beta(step, rates.kl_warmup) if plan.warm_up else None
-        values = _batch_objective(plan, model, data.rows, index, step_key, beta)
-        return -jnp.mean(values * data.weights[index])
-
-    def one_step(i: Array, carry: tuple) -> tuple:
-        parameters, optimiser, total, skipped = carry
-        step = state.step + i
-        index = jax.lax.dynamic_slice_in_dim(order, i * plan.batch_size, plan.batch_size)
-        value, gradient = jax.value_and_grad(loss)(parameters, index, step)
-        sound = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(gradient))
-
-        def update() -> tuple[PyTree, PyTree]:
-            updates, new_optimiser = plan.optimiser.update(gradient, optimiser, parameters)
-            if not plan.own_rate:
-                rate = cosine(rates.peak, step, rates.num_steps)
-                rate = rate if plan.schedule is None else plan.schedule(step)
-                updates = jax.tree.map(lambda u: (-rate * u).astype(u.dtype), updates)
-            return eqx.apply_updates(parameters, updates), new_optimiser
-
-        parameters, optimiser = jax.lax.cond(sound, update, lambda: (parameters, optimiser))
-        return parameters, optimiser, total + jnp.where(sound, -value, 0.0), skipped + ~sound
-
-    zero = jnp.zeros((), data.weights.dtype)
-    carry = (state.parameters, state.optimiser, zero, jnp.asarray(0))
-    parameters, optimiser, total, skipped = jax.lax.fori_loop(0, steps, one_step, carry)
-    step = state.step + steps
-    metrics = {"train": total / jnp.maximum(steps - skipped, 1), "skipped": skipped}
-    if len(data.validation) == 0:
-        return _State(parameters, optimiser, step, parameters, state.best_value, step), metrics
-    # The same noise at every round, so that rounds differ by their parameters alone.
-    value = _validate(plan, eqx.combine(parameters, static), data, validation_key)
-    metrics["validation"] = value
-    better = value > state.best_value
-    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), parameters, state.best_parameters)
-    best_value = jnp.where(better, value, state.best_value)
-    return _State(
-        parameters, optimiser, step, best, best_value, jnp.where(better, step, state.best_step)
-    ), metrics
-
-
-def _order(plan: _Plan, train: Array, epoch: Array, offset: Array, key: PRNGKeyArray) -> Array:
-    """The rows of the round's batches, on end: a piece of the endless sequence of permutations."""
-    length = plan.round_steps * plan.batch_size
-    epochs = epoch + jnp.arange(-(-length // len(train)) + 1)
-    permute = jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), train))
-    return jax.lax.dynamic_slice_in_dim(permute(epochs).reshape(-1), offset, length)
-
-
-def _validate(plan: _Plan, model: CVAE, data: _Data, key: PRNGKeyArray) -> Array:
-    """The weighted mean objective over the held-out rows, with β = 1, some rows at a time."""
-    n = len(data.validation)
-    size = min(n, VALIDATION_ROWS)
-    places = jnp.arange(-(-n // size) * size).reshape(-1, size)  # past the end: the last row, of no weight
-
-    def total(place_and_key: tuple[Array, PRNGKeyArray]) -> Array:
-        place, key = place_and_key
-        index = data.validation[jnp.minimum(place, n - 1)]
-        values = _batch_objective(plan, model, data.rows, index, key, None)
-        return jnp.sum(jnp.where(place < n, values * data.weights[index], 0.0))
-
-    return jnp.sum(jax.lax.map(total, (places, jax.random.split(key, len(places))))) / n
