@@ -98,7 +98,7 @@ def train(x, c, sigma_0, key, num_steps=15_000):
 def optimiser(num_steps, b1=0.9, b2=0.99):
     """Adam with the whole matrix M of second moments, and in the end the natural gradient.
 
-    Along an eigenvector of M, with eigenvalue m, a step is g / √m as in Adam, or g / m, each at a rate of
+    Along an eigenvector of M, with eigenvalue m, a step is g / √m as in Adam or g / m, each at a rate of
     its own, whichever is shorter. Seven parameters can afford it, and they pull together: intercept and
     slope where c is far from 0 for its spread, φ and exp θ_3 where x tells almost all of z. There 20,000
     steps of Adam alone end several standard errors away.
