@@ -150,7 +150,12 @@ def with_flow(key: jax.Array) -> CVAE:
     model_key, flow_key, body_key = jax.random.split(key, 3)
     base = random_linear_gaussian(model_key, x_size=X_SIZE, z_size=Z_SIZE)
     flow = coupling_flow(
-        flow_key, base_dist=FlowNormal(jnp.zeros(Z_SIZE)), cond_dim=8, flow_layers=2, nn_width=16
+        flow_key,
+        base_dist=FlowNormal(jnp.zeros(Z_SIZE)),
+        cond_dim=8,
+        flow_layers=1,
+        nn_width=16,
+        nn_depth=1,
     )
     body = MLP(X_SIZE, width=8, depth=1, key=body_key)
     return CVAE(base.prior, base.likelihood, FlowConditional(Features(), body, flow))
@@ -291,7 +296,8 @@ def elbo_by_quadrature(model: CVAE, x: Any, c: Any) -> np.ndarray:
     score, divergence, error = map_rows(
         posterior_by_quadrature, model, (x, c), jax.random.key(0), draws=241**2
     )
-    assert error.max() < 1e-3
+    # The error of the rule on every second point; that of the rule itself is about its fourth power.
+    assert error.max() < 0.05
     return score - divergence
 
 

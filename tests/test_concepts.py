@@ -85,15 +85,15 @@ def test_iwae_is_the_elbo_at_one_draw_and_tightens(case):
     model = case.build(jax.random.key(0))
     x, c = data(case, model)
     truth = case.log_prob(model, x, c)
-    means = []
+    means, first = [], np.empty(0)
     for num_samples in (1, 8, 64):
         values = estimates(iwae, model, x, c, num_samples=num_samples, repeats=2000)
         stderr = values.std(axis=0) / np.sqrt(len(values))
         assert (values.mean(axis=0) <= truth + 4.5 * stderr + 1e-3).all()
         means.append(values.mean())
+        first = values if num_samples == 1 else first
     if case.has_path:
-        ones = estimates(iwae, model, x, c, num_samples=1, repeats=4000)
-        assert_mean(ones, case.elbo(model, x, c))
+        assert_mean(first, case.elbo(model, x, c))
         assert means[0] < means[1] < means[2]
     else:  # summed over the support, it is log p itself
         np.testing.assert_allclose(means, truth.mean(), rtol=1e-4)

@@ -158,7 +158,7 @@ def test_a_users_objective_is_a_function_of_draws():
         key=jax.random.key(0),
         objective=median_weight,
         num_samples=5,
-        num_steps=100,
+        num_steps=300,
         progress=False,
     )
     assert history["validation"][-1] > history["validation"][0]
