@@ -68,7 +68,7 @@ def test_held_out_rows_are_averaged_whatever_the_chunk(monkeypatch):
         return history["validation"][0]
 
     one = jax.vmap(lambda x, c: elbo(model.draws(x, c, key=KEY, num_samples=2000)))(x[:37], c[:37]).mean()
-    for chunk in (5, 37, 1000):
+    for chunk in (5, 1000):
         assert abs(run(chunk) - one) < 0.1
 
 
