@@ -397,25 +397,18 @@ def test_damaged_models(home, condvae_says, tmp_path, damage, sentence):
 # --- the program itself
 
 
-def test_help_answers_without_jax():
+def test_help_imports_nothing_heavy():
     code = (
-        "import sys, time; start = time.perf_counter(); sys.argv = ['condvae', '--help']\n"
+        "import sys; sys.argv = ['condvae', '--help']\n"
         "from condvae.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "heavy = {'jax', 'pandas', 'matplotlib', 'pyarrow', 'sklearn', 'numpy'} & set(sys.modules)\n"
-        "print(time.perf_counter() - start, sorted(heavy), file=sys.stderr)"
+        "print(sorted(heavy), file=sys.stderr)"
     )
-    times = []
-    for _ in range(3):  # the best of three: others use the machine too
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        seconds, heavy = done.stderr.split(maxsplit=1)
-        assert heavy.strip() == "[]"
-        for command in ("fit", "sample", "score", "inspect"):
-            assert command in done.stdout
-        times.append(float(seconds))
-        if times[-1] < 0.5:
-            break
-    assert min(times) < 0.5
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    for command in ("fit", "sample", "score", "inspect"):
+        assert command in done.stdout
 
 
 def test_the_installed_program_refuses_in_one_sentence(tmp_path):
