@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from condvae import CVAE, Observed, bundle, log_prob
+from condvae import CVAE, Mixture, Observed, bundle, log_prob
 from condvae.architectures import mlp_cvae
-from condvae.bundle import BundleError, load, load_with_manifest, save
+from condvae.bundle import BundleError, load, load_bundle, save
 from condvae.conditionals import PriorCorrection, StandardNormal
 from condvae.linear_gaussian import random_linear_gaussian
 from condvae.networks import ResidualMLP
@@ -102,6 +102,25 @@ def test_a_rebuilt_model_scores_alike(tmp_path):
     np.testing.assert_allclose(after.value, before.value, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["product", "residual", "correction"])
+def test_mixtures_are_rebuilt_from_the_manifest_alone(tmp_path, name):
+    members = [ready_made(name, seed)[0] for seed in range(3)]
+    save(tmp_path / "model", Mixture.of(members))
+    loaded = load(tmp_path / "model")
+    assert isinstance(loaded, Mixture)
+    assert_same(loaded, Mixture.of(members))
+    for member, before in zip(loaded, members, strict=True):
+        assert_same(member, before)
+
+
+def test_mixtures_of_modules_of_a_users_own_are_filled_in(tmp_path):
+    saved, like = (Mixture.of([users_own(w), users_own(w + 1)]) for w in (1.0, 5.0))
+    save(tmp_path / "model", saved)
+    assert_same(load(tmp_path / "model", like=like), saved)
+    with pytest.raises(BundleError, match=r"is float32\[2, 2, 2\], in like float32\[3, 2, 2\]"):
+        load(tmp_path / "model", like=Mixture.of([users_own()] * 3))
+
+
 def test_plain_and_linear_gaussian_models(tmp_path):
     for model in (
         ready_made("gaussian", with_c=False)[0],
@@ -121,7 +140,7 @@ def test_arrays_of_numpy_are_weights_too(tmp_path):
 def test_the_callers_manifest_comes_back(tmp_path):
     model, _, _ = ready_made("gaussian")
     save(tmp_path / "model", model, manifest={"kind": "mine", "größe": [1, None]})
-    _, manifest = load_with_manifest(tmp_path / "model")
+    manifest = load_bundle(tmp_path / "model").manifest
     assert manifest.items() >= {"kind": "mine", "größe": [1, None]}.items()
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from condvae import (
+    Mixture,
     Observed,
     elbo,
     encode,
@@ -126,6 +127,16 @@ def test_scores_are_within_their_errors(case, proposal):
     assert (score.ess > 1).all()
     if not case.has_path:
         assert (score.stderr == 0).all()
+
+
+@every_case
+def test_scores_of_a_mixture_are_within_their_errors(case):
+    members = [case.build(jax.random.key(seed)) for seed in (0, 1)]
+    x, c = data(case, members[0], n=50)
+    score = log_prob(Mixture.of(members), x, c, key=jax.random.key(3), num_samples=4000)
+    truth = np.logaddexp(*(case.log_prob(member, x, c) for member in members)) - np.log(2)
+    assert (np.abs(score.value - truth) <= 5.0 * score.stderr + 1e-3).all()
+    assert np.abs(truth - case.log_prob(members[0], x, c)).max() > 0.1
 
 
 @every_case

@@ -1,21 +1,49 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import pytest
 
-from condvae.optimisers import adamw, cosine
+from condvae.optimisers import adam, cosine, descend
 
 
-def test_the_same_numbers_give_the_same_optimiser():
-    assert adamw(5.0, 0.1) is adamw(5.0, 0.1)
-    assert adamw(5.0, 0.1) is not adamw(None, 0.1)
+def tree(seed):
+    rng = np.random.default_rng(seed)
+    return {"matrix": jnp.asarray(rng.normal(size=(2, 2))), "bias": jnp.asarray(rng.normal(size=2))}
+
+
+def test_the_same_number_gives_the_same_optimiser():
+    assert adam(5.0) is adam(5.0)
+    assert adam(5.0) is not adam(None)
 
 
 def test_decay_reaches_matrices_alone():
-    optimiser = adamw(None, 0.1)
-    parameters = {"matrix": jnp.ones((2, 2)), "bias": jnp.ones(2)}
-    zero = {"matrix": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
-    updates, _ = optimiser.update(zero, optimiser.init(parameters), parameters)
-    np.testing.assert_allclose(updates["matrix"], 0.1, rtol=1e-6)
-    np.testing.assert_array_equal(updates["bias"], 0.0)
+    zero = jax.tree.map(jnp.zeros_like, tree(0))
+    steps = descend(zero, tree(0), jnp.asarray(0.5), jnp.asarray(0.1))
+    np.testing.assert_allclose(steps["matrix"], -0.05 * tree(0)["matrix"], rtol=1e-6)
+    np.testing.assert_array_equal(steps["bias"], 0.0)
+
+
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_clipping_adam_and_the_descent_are_adamw(clip):
+    rates, decay = [0.1, 0.3, 0.05, 0.0, 0.2], 0.4
+    ours, parameters = adam(clip), tree(0)
+    state = ours.init(parameters)
+    clipping = optax.identity() if clip is None else optax.clip_by_global_norm(clip)
+    matrices = {"matrix": True, "bias": False}
+    theirs = optax.chain(
+        clipping, optax.adamw(lambda i: jnp.asarray(rates)[i], weight_decay=decay, mask=matrices)
+    )
+    expected, their_state = tree(0), theirs.init(tree(0))
+    for i, rate in enumerate(rates):
+        gradient = tree(1 + i)
+        updates, state = ours.update(gradient, state, parameters)
+        steps = descend(updates, parameters, jnp.asarray(rate), jnp.asarray(decay))
+        parameters = optax.apply_updates(parameters, steps)
+        updates, their_state = theirs.update(gradient, their_state, expected)
+        expected = optax.apply_updates(expected, updates)
+    for name, leaf in expected.items():
+        np.testing.assert_allclose(parameters[name], leaf, rtol=1e-5)
 
 
 def test_the_rate_rises_then_falls_to_nothing():

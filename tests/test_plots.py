@@ -39,6 +39,35 @@ def test_learning_curves_without_held_out_rows_on_given_axes():
     assert len(axes.get_lines()) == 1
 
 
+def test_learning_curves_of_members_are_thin_and_their_mean_is_thick():
+    train, validation = (
+        np.array([[-3.0, -5.0], [-2.0, -4.0], [-1.0, np.nan]]),
+        np.array([[-4.0, -6.0], [-3.0, -7.0], [-3.5, np.nan]]),
+    )
+    records = [
+        {"step": 50 * (i + 1), "train": train[i].tolist(), "validation": validation[i].tolist()}
+        for i in range(3)
+    ]
+    axes = plot_history(records, best_step=[100, 50])
+    *curves, kept = axes.get_lines()
+    thin = [line for line in curves if line.get_linewidth() < 1]
+    thick = [line for line in curves if line.get_linewidth() > 2]
+    for line, values in zip(thin, [*train.T, *validation.T], strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), [50, 100, 150])
+        np.testing.assert_array_equal(line.get_ydata(), values)
+    # One that has stopped counts with its last value.
+    np.testing.assert_array_equal(thick[0].get_ydata(), [-4.0, -3.0, -2.5])
+    np.testing.assert_array_equal(thick[1].get_ydata(), [-5.0, -5.0, -5.25])
+    np.testing.assert_array_equal(kept.get_xydata(), [[100, -3.0], [50, -6.0]])
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["training batches, mean", "held-out rows, mean", "kept, of each member"]
+
+
+def test_learning_curves_of_members_without_held_out_rows():
+    records = [{"step": 50, "train": [-3.0, -4.0]}, {"step": 100, "train": [-2.0, -3.0]}]
+    assert len(plot_history(records, best_step=[100, 100]).get_lines()) == 3
+
+
 def test_a_grid_of_pairs():
     axes = plot_pairs(table(), table(500, 1))
     grid = np.array(figure_of(axes).axes).reshape(3, 3)

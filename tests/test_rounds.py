@@ -1,11 +1,21 @@
+import logging
+import re
+
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from condvae import elbo, fit, rounds, training
 from condvae.rounds import MAX_ROUND, MIN_ROUND, beta_at, draw_order, round_steps
 from helpers import diagonal
 
 KEY = jax.random.key(0)
+
+
+def normal(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
 def test_every_row_is_used_equally_often_wherever_rounds_are_cut():
@@ -23,12 +33,23 @@ def test_every_row_is_used_equally_often_wherever_rounds_are_cut():
     assert (other != whole).any()
 
 
-def test_a_round_is_whole_epochs_where_that_is_neither_few_nor_many():
-    assert round_steps(rows=1000, batch_size=100, num_steps=10**6) == MIN_ROUND
-    assert round_steps(rows=700, batch_size=100, num_steps=10**6) % 7 == 0
-    assert round_steps(rows=50_000, batch_size=100, num_steps=10**6) == 500
+def test_a_round_is_an_epoch_or_more_where_that_is_neither_few_nor_many():
+    assert round_steps(rows=1000, batch_size=100, num_steps=10**6) == 128
+    assert round_steps(rows=50_000, batch_size=100, num_steps=10**6) == 512
     assert round_steps(rows=10**8, batch_size=100, num_steps=10**6) == MAX_ROUND
-    assert round_steps(rows=1000, batch_size=100, num_steps=30) == 30
+    assert round_steps(rows=1000, batch_size=100, num_steps=30) == 32
+    for rows in range(10, 5000, 77):
+        steps = round_steps(rows, batch_size=16, num_steps=10**6)
+        assert steps >= max(MIN_ROUND, rows / 16)
+        assert steps & (steps - 1) == 0
+
+
+def test_what_is_drawn_for_a_round_is_bounded():
+    for batch_size in (64, 1500, 10**5, 10**7):
+        for members in (1, 3, 16):
+            steps = round_steps(10**8, batch_size, 10**6, members)
+            assert steps >= 1
+            assert steps == 1 or steps * batch_size * members <= rounds.MAX_DRAWN
 
 
 def test_the_model_does_not_depend_on_where_rounds_are_cut(monkeypatch):
@@ -46,31 +67,110 @@ def test_the_model_does_not_depend_on_where_rounds_are_cut(monkeypatch):
     np.testing.assert_allclose(run(), whole, rtol=1e-5, atol=1e-6)
 
 
-def test_held_out_rows_are_averaged_whatever_the_chunk(monkeypatch):
-    model = diagonal(KEY)
-    x, c = jax.random.normal(KEY, (50, 3)), jax.random.normal(KEY, (50, 2))
-    held = np.arange(50) < 37
+@pytest.mark.parametrize("chunk", [5, 1000])
+def test_held_out_rows_are_averaged_whatever_the_chunk(monkeypatch, chunk):
+    monkeypatch.setattr(rounds, "VALIDATION_ROWS", chunk)
+    model, x, c = diagonal(KEY), normal(0, 50, 3), normal(1, 50, 2)
 
-    def run(chunk):
-        monkeypatch.setattr(rounds, "VALIDATION_ROWS", chunk)
-        jax.clear_caches()
-        _, history = fit(
-            model,
-            x,
-            c,
-            key=KEY,
-            num_steps=1,
-            learning_rate=0.0,
-            validation=held,
-            num_samples=200,
-            progress=False,
-        )
-        return history["validation"][0]
+    def divergence(draws):  # without noise; another function for each chunk, so that each is compiled
+        return draws.kl
 
-    one = jax.vmap(lambda x, c: elbo(model.draws(x, c, key=KEY, num_samples=2000)))(x[:37], c[:37]).mean()
-    for chunk in (5, 1000):
-        assert abs(run(chunk) - one) < 0.1
+    options = {"objective": divergence, "num_steps": 1, "learning_rate": 0.0, "progress": False}
+    _, history = fit(model, x, c, key=KEY, validation=np.arange(50) < 37, **options)
+    expected = jax.jit(jax.vmap(lambda x, c: model.q_z(x, c).kl(model.p_z(c))))(x[:37], c[:37])
+    np.testing.assert_allclose(history["validation"], [expected.mean()], rtol=1e-5)
 
 
 def test_beta_rises_to_one():
     assert [float(beta_at(step, 4)) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+@pytest.fixture
+def compilations(caplog):
+    """How often the round is compiled while a function runs, by JAX's own log of it."""
+
+    def count(run):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, logger="jax"), jax.log_compiles():
+            run()
+        messages = [record.getMessage() for record in caplog.records]
+        return sum(bool(re.search(r"Finished XLA compilation of .*\b_round\b", m)) for m in messages)
+
+    return count
+
+
+@pytest.mark.parametrize(("members", "at_most"), [(None, None), (3, None), (3, 0)], ids=str)
+def test_one_round_is_compiled_for_a_fit_and_for_those_like_it(compilations, monkeypatch, members, at_most):
+    if at_most is not None:
+        monkeypatch.setattr(training, "SIDE_BY_SIDE", at_most)
+
+    def build(key):
+        # An array of weak type, as jnp.full makes it of a Python number.
+        model = eqx.tree_at(
+            lambda m: m.likelihood.head.parameters.log_scale, diagonal(key), jnp.full(3, -0.3)
+        )
+        assert model.likelihood.head.parameters.log_scale.weak_type
+        return model
+
+    def objective(draws):
+        return elbo(draws)
+
+    lengths = []
+
+    def run(n, **options):
+        model = build if members else build(KEY)
+        options |= {"num_members": members, "objective": objective, "progress": False}
+        _, history = fit(model, normal(0, n, 3), normal(1, n, 2), key=KEY, batch_size=16, **options)
+        lengths.append(len(history))
+
+    assert compilations(lambda: run(300, num_steps=400)) == 1
+    # 300 rows less 30, and 410 less 29: no epoch is a whole number of batches.
+    assert compilations(lambda: run(410, num_steps=300, learning_rate=0.1, validation=0.07)) == 0
+    assert compilations(lambda: run(310, num_steps=200, weight_decay=0.2, patience=128)) == 0
+    assert min(lengths) > 1
+
+
+@pytest.mark.parametrize("at_most", [training.SIDE_BY_SIDE, 0], ids=["vmap", "map"])
+def test_padding_influences_nothing(monkeypatch, at_most):
+    monkeypatch.setattr(training, "SIDE_BY_SIDE", at_most)
+    x, c = normal(0, 300, 3), normal(1, 300, 2)
+    rng = np.random.default_rng(2)
+    held = np.stack([rng.permuted(np.arange(300) < count) for count in (37, 90)])
+
+    def run():
+        mixture, history = fit(
+            diagonal,
+            x,
+            c,
+            key=KEY,
+            num_members=2,
+            validation=held,
+            sample_weight=rng.random(300),
+            num_steps=300,
+            batch_size=16,
+            progress=False,
+        )
+        return [
+            *jax.tree.leaves(eqx.filter(mixture, eqx.is_array)),
+            history["validation"],
+            history["train"],
+        ]
+
+    rng = np.random.default_rng(3)
+    plain = run()
+    poisoned = []
+
+    def poison(tree, rows):
+        def pad(leaf):
+            tail = np.full((rounds.bucket(rows) - rows, *np.shape(leaf)[1:]), np.nan, leaf.dtype)
+            poisoned.append(len(tail))
+            return np.concatenate([leaf, tail])
+
+        return jax.tree.map(pad, tree)
+
+    monkeypatch.setattr(training, "pad_rows", poison)
+    rng = np.random.default_rng(3)
+    for a, b in zip(plain, run(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert poisoned == [212] * 3
+    assert all(np.isfinite(leaf).all() for leaf in plain)

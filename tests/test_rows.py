@@ -69,3 +69,54 @@ def test_a_nan_is_named_with_its_row():
         require_finite(x=x)
     with pytest.raises(ValueError, match="c has a NaN or an infinity in row 0"):
         require_finite(c={"a": np.array([np.inf])})
+
+
+def test_lengths_are_bucketed_and_little_is_wasted():
+    lengths = np.unique(np.geomspace(1, 10**7, 400).astype(int))
+    padded = np.array([rows.bucket(int(n)) for n in lengths])
+    small = lengths <= rows.MAX_ROWS
+    assert (padded >= lengths).all()
+    assert (padded[small] < 2 * lengths[small]).all()
+    assert (padded[~small] <= 1.125 * lengths[~small]).all()
+    assert [rows.bucket(int(n)) for n in padded] == padded.tolist()
+    assert len(np.unique(padded)) < 100
+
+
+def test_a_seed_tells_of_a_rows_content_and_of_nothing_else():
+    rng = np.random.default_rng(0)
+    x = {
+        "numeric": Observed(rng.normal(size=(500, 2)).astype(np.float32), rng.random((500, 2)) < 0.5),
+        "codes": rng.integers(0, 3, (500, 4)),
+        "half": rng.random((500, 1)).astype(np.float16),
+    }
+    seeds = rows.content_seeds(x)
+    assert seeds.shape == (500,)
+    assert seeds.dtype == np.uint32
+    assert len(np.unique(seeds)) == 500
+    order = rng.permutation(500)[:123]
+    picked = jax.tree.map(lambda leaf: leaf[order], x)
+    np.testing.assert_array_equal(rows.content_seeds(picked), seeds[order])
+    np.testing.assert_array_equal(
+        rows.content_seeds(jax.tree.map(jnp.asarray, picked)),
+        rows.content_seeds(jax.tree.map(jnp.asarray, x))[order],
+    )
+    for change in (
+        lambda x: x["numeric"].value.__setitem__((7, 1), 0.25),
+        lambda x: x["numeric"].mask.__setitem__((7, 1), ~x["numeric"].mask[7, 1]),
+        lambda x: x["codes"].__setitem__((7, 3), 5),
+        lambda x: x["half"].__setitem__((7, 0), x["half"][7, 0] + 0.01),
+    ):
+        other = jax.tree.map(np.copy, x)
+        change(other)
+        assert np.flatnonzero(rows.content_seeds(other) != seeds).tolist() == [7]
+
+
+def test_the_two_zeros_are_one_content():
+    np.testing.assert_array_equal(*(rows.content_seeds(np.array([[zero]])) for zero in (0.0, -0.0)))
+
+
+def test_seeds_take_the_place_of_rows_in_the_key():
+    x, key = np.zeros((5, 1)), jax.random.key(0)
+    _, noise = map_rows(double, jnp.asarray(2.0), x, key)
+    _, seeded = map_rows(double, jnp.asarray(2.0), x, key, seeds=np.array([4, 4, 0, 2, 1]))
+    np.testing.assert_array_equal(seeded, noise[[4, 4, 0, 2, 1]])

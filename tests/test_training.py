@@ -1,10 +1,11 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from condvae import elbo, fit, iwae, log_prob, sample
+from condvae import CVAE, Mixture, elbo, fit, iwae, log_prob, sample, training
 from condvae.architectures import mlp_cvae
 from condvae.linear_gaussian import maximum_likelihood
 from condvae.training import TrainingError
@@ -219,3 +220,233 @@ def test_float64_models_are_trained_in_float64(rows, x64):
     x, c = (np.asarray(a, np.float64) for a in rows)
     model, _ = run(x, c, num_steps=20)
     assert model.likelihood.head.parameters.linear.weight.dtype == np.float64
+
+
+# --- members of a mixture
+
+SIZE = 3
+every_lowering = pytest.mark.parametrize("side_by_side", [training.SIDE_BY_SIDE, 0], ids=["vmap", "map"])
+
+
+def steady(step):
+    """A rate at which validation goes up and down."""
+    return 0.004
+
+
+def own_keys(k, size=SIZE):
+    """The keys with which member k is built and trained."""
+    return jax.random.split(jax.random.split(jax.random.key(2), size)[k])
+
+
+def run_members(x, c, **options):
+    settings = {"num_members": SIZE, "num_steps": 300, "learning_rate": 1e-2, "progress": False} | options
+    return fit(diagonal, x, c, key=jax.random.key(2), **settings)
+
+
+def run_alone(k, x, c, **options):
+    build, train = own_keys(k)
+    settings = {"num_steps": 300, "learning_rate": 1e-2, "progress": False} | options
+    return fit(diagonal(build), x, c, key=train, **settings)
+
+
+def assert_close(model, other):
+    np.testing.assert_allclose(weights(model), weights(other), rtol=1e-3, atol=1e-4)
+
+
+def stop_of(history, k):
+    """The step after which member k is trained no more."""
+    return history["step"][np.isfinite(history["train"][:, k])][-1]
+
+
+@every_lowering
+def test_a_member_is_what_it_would_be_alone(rows, monkeypatch, side_by_side):
+    monkeypatch.setattr(training, "SIDE_BY_SIDE", side_by_side)
+    rates, decays = np.array([1e-2, 3e-3, 1e-3]), np.array([0.0, 2.0, 20.0])
+    weight = np.random.default_rng(0).random(N)
+    mixture, history = run_members(*rows, learning_rate=rates, weight_decay=decays, sample_weight=weight)
+    assert history["validation"].shape == history["skipped"].shape == (3, SIZE)
+    models = []
+    for k in range(SIZE):
+        model, own = run_alone(
+            k, *rows, learning_rate=rates[k], weight_decay=decays[k], sample_weight=weight
+        )
+        assert_close(mixture.member(k), model)
+        assert history.best_step[k] == own.best_step
+        np.testing.assert_allclose(history.best_value[k], own.best_value, rtol=1e-4)
+        for name in ("train", "validation"):
+            np.testing.assert_allclose(history[name][:, k], own[name], rtol=1e-4)
+        models.append(weights(model))
+    assert min(np.abs(models[i] - models[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 0.1
+
+
+@every_lowering
+def test_a_member_that_has_stopped_changes_no_more_and_depends_on_no_other(rows, monkeypatch, side_by_side):
+    monkeypatch.setattr(training, "SIDE_BY_SIDE", side_by_side)
+    options = {"learning_rate": steady, "batch_size": 16, "num_steps": 128 * 12, "patience": 256}
+    mixture, history = run_members(*rows, **options)
+    _, free = run_members(*rows, **options | {"patience": None})
+    stops = [stop_of(history, k) for k in range(SIZE)]
+    first = int(np.argmin(stops))
+    assert stops[first] < history["step"][-1]
+    later = free["validation"][free["step"] > stops[first], first]
+    assert later.max() > history.best_value[first]  # it would have changed
+    for k in range(SIZE):
+        model, own = run_alone(k, *rows, **options)
+        assert_close(mixture.member(k), model)
+        assert own["step"][-1] == stops[k]
+        assert own.best_step == history.best_step[k]
+        np.testing.assert_allclose(history.best_value[k], own.best_value, rtol=1e-4)
+        trained = history["step"] <= stops[k]
+        np.testing.assert_allclose(history["validation"][trained, k], own["validation"], rtol=1e-4)
+        assert np.isnan(history["validation"][~trained, k]).all()
+        assert (history["skipped"][~trained, k] == 0).all()
+    shorter, cut = run_members(*rows, **options | {"num_steps": int(stops[first])})
+    assert_close(shorter.member(first), mixture.member(first))
+    assert cut.best_step[first] == history.best_step[first]
+
+
+def test_what_a_stopped_member_would_have_come_to_is_nobodys_concern(rows):
+    def bias(model):
+        return model.likelihood.head.parameters.linear.bias
+
+    still = float(bias(diagonal(own_keys(0)[0]))[0])
+
+    def spoil(model, progress):
+        bad = (progress >= 0.5) & (bias(model)[0] == still)
+        return eqx.tree_at(bias, model, jnp.where(bad, jnp.nan, bias(model)))
+
+    options = {"learning_rate": np.array([0.0, 1e-3, 2e-3]), "num_steps": 512, "anneal": spoil}
+    with pytest.raises(TrainingError, match="no step between 256 and 384 gave finite numbers"):
+        run_members(*rows, **options)
+    mixture, history = run_members(*rows, **options, patience=128)
+    assert stop_of(history, 0) == 256
+    assert history.best_step[1:] == [512, 512]
+    assert history["skipped"].sum() == 0
+    np.testing.assert_array_equal(weights(mixture.member(0)), weights(diagonal(own_keys(0)[0])))
+
+
+def test_a_mixture_is_trained_on(rows):
+    mixture, _ = run_members(*rows)
+    again, history = fit(mixture, *rows, key=KEY, num_steps=100, learning_rate=0.0, progress=False)
+    np.testing.assert_array_equal(weights(again), weights(mixture))
+    assert history["validation"].shape == (1, SIZE)
+    assert len(np.unique(history["validation"])) == SIZE  # each by its own rows
+
+
+def test_one_member_is_a_mixture_too_and_a_function_alone_is_a_model(rows):
+    mixture, history = run_members(*rows, num_members=1)
+    assert (mixture.num_members, history["validation"].shape) == (1, (3, 1))
+    model, own = run_members(*rows, num_members=None)
+    assert isinstance(model, CVAE)
+    assert isinstance(own.best_step, int)
+    assert own["validation"].shape == (3,)
+    assert_close(mixture.member(0), model)
+
+
+def test_members_hold_out_rows_of_their_own(rows):
+    keys = jax.random.split(KEY, SIZE)
+    groups, time = np.repeat(np.arange(30), 10), np.arange(N)
+
+    def held(groups=None, time=None):
+        own = training._own_rows(N, keys, 0.2, groups, time, None)
+        places = [np.asarray(own.validation[k, :60]) for k in range(SIZE)]
+        assert own.num_validation.tolist() == [60] * SIZE
+        for k in range(SIZE):
+            np.testing.assert_array_equal(np.sort(np.concatenate([own.train[k], places[k]])), np.arange(N))
+        return places
+
+    assert len({tuple(places) for places in held()}) == SIZE
+    by_group = held(groups=groups)
+    assert len({tuple(places) for places in by_group}) == SIZE
+    assert all(len(np.unique(groups[places])) == 6 for places in by_group)
+    assert all((places == np.arange(240, N)).all() for places in held(time=time))
+
+
+def test_a_mask_for_each_member_is_kept_to(rows):
+    x, c = rows[0].copy(), rows[1]
+    held = np.stack([np.arange(N) < 100, np.arange(N) >= 200])
+    x[:100] += 100.0
+    mixture = Mixture.of([diagonal(KEY)] * 2)
+    _, history = fit(
+        mixture, x, c, key=KEY, validation=held, learning_rate=0.0, num_steps=128, progress=False
+    )
+    assert history["validation"][0, 0] < -1000 < -50 < history["validation"][0, 1]
+    assert history["train"][0, 1] < -1000 < -50 < history["train"][0, 0]
+
+
+def test_a_part_of_the_way_is_trained_as_anneal_says_and_judged_by_the_model_itself(rows):
+    def bias(model):
+        return model.likelihood.head.parameters.linear.bias
+
+    def shifted(model, progress):
+        return eqx.tree_at(bias, model, bias(model) + jnp.where(progress < 0.25, 100.0, 0.0))
+
+    frozen = {"learning_rate": 0.0, "num_steps": 512}
+    _, plain = run(*rows, **frozen)
+    _, annealed = run(*rows, **frozen, anneal=shifted)
+    assert annealed["train"][0] < -1000
+    np.testing.assert_allclose(annealed["train"][1:], plain["train"][1:], rtol=1e-6)
+    np.testing.assert_array_equal(annealed["validation"], plain["validation"])
+
+
+def test_the_average_of_the_parameters_is_kept(rows, monkeypatch):
+    monkeypatch.setattr(training, "round_steps", lambda *_: 8)
+    options = {"learning_rate": steady, "validation": 0}
+    path = [weights(diagonal(KEY))]
+    path += [weights(run(*rows, **options, num_steps=steps).model) for steps in range(1, 15)]
+    expected = path[0]
+    for i, step in enumerate(path[1:]):
+        expected = expected + max(1 - 0.5, 9 / (10 + i)) * (step - expected)
+    averaged = run(*rows, **options, num_steps=14, averaging=0.5).model
+    np.testing.assert_allclose(weights(averaged), expected, rtol=1e-4, atol=1e-6)
+    assert np.abs(expected - path[-1]).max() > 1e-3
+
+
+def of_widths(x):
+    """A function that builds a wider model at each call."""
+    widths = iter(range(4, 100))
+    return lambda key: mlp_cvae(x, latent_size=1, width=next(widths), depth=1, key=key)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (diagonal(KEY), {"num_members": 2}, "num_members is 2, but the model given is of 1"),
+        (
+            Mixture.of([diagonal(KEY)] * 2),
+            {"num_members": 3},
+            "num_members is 3, but the model given is of 2",
+        ),
+        (3, {}, "model is int, expected a CVAE, a Mixture, or a function"),
+        (diagonal, {"num_members": 0}, "num_members is 0, expected at least 1"),
+        (lambda key: 3, {"num_members": 2}, "the function that builds a model returned int"),
+        (of_widths(np.zeros((N, 3), np.float32)), {"num_members": 2}, "differ in structure"),
+        (diagonal, {"num_members": 3, "learning_rate": np.ones(2)}, "or 3 of them, one for each member"),
+        (diagonal, {"num_members": 3, "weight_decay": np.ones(4)}, "weight_decay is .*, or 3 of them"),
+        (diagonal, {"num_members": 3, "learning_rate": np.array([1.0, -1.0, 1.0])}, "not below 0"),
+        (diagonal(KEY), {"learning_rate": np.ones(2)}, "expected a number not below 0$"),
+        (diagonal, {"num_members": 3, "validation": np.ones((2, N), bool)}, r"or \(3, 300\), one for each"),
+        (
+            diagonal,
+            {"num_members": 2, "validation": np.stack([np.arange(N) < 9, np.zeros(N, bool)])},
+            "validation holds out no row of member 1, but some of others",
+        ),
+        (
+            diagonal,
+            {
+                "num_members": 2,
+                "sample_weight": (np.arange(N) < 9).astype(float),
+                "validation": np.stack([np.arange(N) < 5, np.arange(N) < 9]),
+            },
+            "sample_weight is 0 on all training or all validation rows",
+        ),
+    ],
+)
+def test_members_that_cannot_be_trained_are_refused(rows, model, options, message):
+    with pytest.raises(ValueError, match=message):
+        fit(model, *rows, key=KEY, num_steps=10, **{"progress": False} | options)
+
+
+def test_the_curves_of_members_are_drawn(rows):
+    _, history = run_members(*rows)
+    assert len(history.plot().get_lines()) == 2 * (SIZE + 1) + 1

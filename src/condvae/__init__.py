@@ -7,9 +7,11 @@ if TYPE_CHECKING:
     from condvae.bundle import load, save
     from condvae.distributions import Distribution
     from condvae.estimator import ConditionalVAE
-    from condvae.model import CVAE, Draws, encode, reconstruct, sample
+    from condvae.mixture import Mixture
+    from condvae.model import CVAE, Draws
     from condvae.objectives import elbo, iwae, sticking_the_landing
     from condvae.observed import Observed
+    from condvae.sampling import encode, reconstruct, sample
     from condvae.scoring import LogProb, log_prob
     from condvae.training import Fit, History, fit
 
@@ -19,9 +21,11 @@ _HOMES = {
     "bundle": ("load", "save"),
     "distributions": ("Distribution",),
     "estimator": ("ConditionalVAE",),
-    "model": ("CVAE", "Draws", "encode", "reconstruct", "sample"),
+    "mixture": ("Mixture",),
+    "model": ("CVAE", "Draws"),
     "objectives": ("elbo", "iwae", "sticking_the_landing"),
     "observed": ("Observed",),
+    "sampling": ("encode", "reconstruct", "sample"),
     "scoring": ("LogProb", "log_prob"),
     "training": ("Fit", "History", "fit"),
 }
@@ -34,6 +38,7 @@ __all__ = [
     "Fit",
     "History",
     "LogProb",
+    "Mixture",
     "Observed",
     "elbo",
     "encode",

@@ -8,7 +8,7 @@ the user's own has weights and no description; it is loaded into a model of the 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from condvae import conditionals, heads, networks
+from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.storage import StorageError, read_folder, write_folder
 
@@ -24,9 +25,11 @@ PARTS: dict[str, type[eqx.Module]] = {
     part.__name__: part
     for part in (
         CVAE,
+        Mixture,
         conditionals.AffineGaussian,
         conditionals.Conditional,
         conditionals.PriorCorrection,
+        conditionals.SameAsPrior,
         conditionals.StandardNormal,
         heads.BernoulliHead,
         heads.CategoricalHead,
@@ -43,18 +46,28 @@ PARTS: dict[str, type[eqx.Module]] = {
 }
 """Every module that a manifest may name."""
 
+BESIDE = "beside:"
+"""How the names of arrays begin that are no weights; those of weights begin with a dot or a bracket."""
+
 
 class BundleError(ValueError):
     """A saved model cannot be loaded; the message says why and what to do."""
 
 
-def save(path: str | Path, model: eqx.Module, *, manifest: Mapping[str, Any] | None = None) -> None:
+def save(
+    path: str | Path,
+    model: eqx.Module,
+    *,
+    manifest: Mapping[str, Any] | None = None,
+    arrays: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Save a model to the folder `path`, atomically: a crash leaves the old one or the new one.
 
     Args:
         path: the folder; an older saved model there is replaced, anything else is left alone.
         model: any Equinox module; its arrays are the weights.
         manifest: what else to keep, of JSON's types, under names of the caller's choice.
+        arrays: other arrays to keep beside the weights, likewise.
 
     Raises:
         StorageError: if the folder cannot be written.
@@ -74,8 +87,9 @@ def save(path: str | Path, model: eqx.Module, *, manifest: Mapping[str, Any] | N
         architecture = _describe(model, "")
     except _NotAPart:
         architecture = None
-    arrays = {name: np.asarray(leaf) for name, leaf in _named_arrays(model).items()}
-    write_folder(Path(path), {**(manifest or {}), "architecture": architecture}, arrays)
+    weights = {name: np.asarray(leaf) for name, leaf in _named_arrays(model).items()}
+    others = {f"{BESIDE}{name}": np.asarray(array) for name, array in (arrays or {}).items()}
+    write_folder(Path(path), {**(manifest or {}), "architecture": architecture}, weights | others)
 
 
 def load(path: str | Path, *, like: PyTree = None) -> Any:
@@ -90,15 +104,25 @@ def load(path: str | Path, *, like: PyTree = None) -> Any:
         StorageError: if there is no intact saved model there.
         BundleError: if the model needs `like`, or does not fit it.
     """
-    return load_with_manifest(path, like=like)[0]
+    return load_bundle(path, like=like).model
 
 
-def load_with_manifest(path: str | Path, *, like: PyTree = None) -> tuple[Any, dict[str, Any]]:
-    """The model and the whole manifest; arguments and errors as those of `load`."""
-    manifest, arrays = read_folder(Path(path))
+class Bundle(NamedTuple):
+    """All that a folder holds: the model, the manifest, and the arrays beside the weights."""
+
+    model: Any
+    manifest: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+def load_bundle(path: str | Path, *, like: PyTree = None) -> Bundle:
+    """The model and what was saved with it; arguments and errors as those of `load`."""
+    manifest, saved = read_folder(Path(path))
+    arrays = {name: array for name, array in saved.items() if not name.startswith(BESIDE)}
+    others = {name.removeprefix(BESIDE): saved[name] for name in saved if name.startswith(BESIDE)}
     _check_precision(arrays, path)
     if like is not None:
-        return _fill(like, arrays, path), manifest
+        return Bundle(_fill(like, arrays, path), manifest, others)
     architecture = manifest.get("architecture")
     if architecture is None:
         raise BundleError(
@@ -114,7 +138,7 @@ def load_with_manifest(path: str | Path, *, like: PyTree = None) -> tuple[Any, d
             f"{path} describes a model that this version cannot rebuild ({error}): load it with the "
             "condvae that saved it, or with like="
         ) from error
-    return model, manifest
+    return Bundle(model, manifest, others)
 
 
 def _named_arrays(tree: PyTree) -> dict[str, Any]:
@@ -200,4 +224,4 @@ def _check_precision(arrays: Mapping[str, np.ndarray], path: Any) -> None:
         )
 
 
-__all__ = ["PARTS", "BundleError", "StorageError", "load", "load_with_manifest", "save"]
+__all__ = ["PARTS", "Bundle", "BundleError", "StorageError", "load", "load_bundle", "save"]

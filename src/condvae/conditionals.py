@@ -62,6 +62,18 @@ class StandardNormal(eqx.Module):
         return Numpyro(npd.Normal(jnp.zeros(self.shape), 1.0))
 
 
+class SameAsPrior(eqx.Module):
+    """The posterior that is the prior: q_φ(z | x, c) = p_θ(z | c), which learns nothing from x.
+
+    For a latent of size 0, and as the Gaussian stochastic network of Sohn, Lee and Yan (2015).
+    """
+
+    def __call__(self, x: PyTree, c: PyTree = None, prior: Distribution | None = None) -> Distribution:
+        if prior is None:
+            raise ValueError("SameAsPrior needs the prior's distribution: call it with prior=")
+        return prior
+
+
 class PriorCorrection(eqx.Module):
     """A posterior that corrects the prior: the precision-weighted product of the two.
 

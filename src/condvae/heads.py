@@ -76,6 +76,14 @@ class LocationScale(eqx.Module):
             scale = jnp.full((cells,), self.scale, out.dtype)
         return out[:cells].reshape(self.shape), scale.reshape(self.shape)
 
+    def eased(self, ramp: Float[Array, ""]) -> "LocationScale":
+        """The same, its scale depending on the features by the part `ramp`: at 0 it is shared, e^bias."""
+        if self.scale != "input":
+            return self
+        rows = jnp.arange(self.linear.out_features) < math.prod(self.shape)
+        weight = jnp.where(rows[:, None], self.linear.weight, ramp * self.linear.weight)
+        return eqx.tree_at(lambda head: head.linear.weight, self, weight)
+
 
 class GaussianHead(eqx.Module):
     """Independent Gaussians: Normal(x | μ(h), σ²), σ from the features, shared, or fixed.

@@ -1,7 +1,8 @@
-"""The default optimiser: AdamW with clipping, its rate set by a schedule that compiles once.
+"""The default optimiser: AdamW with clipping, its numbers given at each step.
 
-The rate is applied by the training loop, from numbers that are arguments of the compiled round: another
-rate or another length of training compiles nothing anew.
+Learning rate and weight decay are applied by the training loop, from numbers that are arguments of the
+compiled round: other values, or another length of training, compile nothing anew; and each member of a
+mixture may have its own.
 """
 
 from collections.abc import Callable
@@ -20,20 +21,32 @@ WARM_UP = 0.02
 
 
 @lru_cache
-def adamw(clip: float | None, weight_decay: float) -> optax.GradientTransformation:
-    """Clipping, Adam and decoupled weight decay of matrices; the rate is left to the caller.
+def adam(clip: float | None) -> optax.GradientTransformation:
+    """Clipping, then Adam; rate and decay are left to the caller.
 
-    Cached, so that the same numbers give the same object, and a second fit compiles nothing.
+    Cached, so that the same number gives the same object, and a second fit compiles nothing.
     """
-    return optax.chain(
-        optax.identity() if clip is None else optax.clip_by_global_norm(clip),
-        optax.scale_by_adam(),
-        optax.add_decayed_weights(weight_decay, mask=_matrices) if weight_decay else optax.identity(),
-    )
+    clipping = optax.identity() if clip is None else optax.clip_by_global_norm(clip)
+    return optax.chain(clipping, optax.scale_by_adam())
 
 
-def _matrices(parameters: PyTree) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, parameters)
+def descend(updates: PyTree, parameters: PyTree, rate: Array, decay: Array) -> PyTree:
+    """−rate (update + decay · parameter): decoupled decay of matrices, none of biases and scales.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from condvae.optimisers import descend
+        >>> parameters = {"matrix": jnp.ones((1, 1)), "bias": jnp.ones(1)}
+        >>> new = descend({"matrix": jnp.ones((1, 1)), "bias": jnp.ones(1)}, parameters, 0.5, 0.1)
+        >>> float(new["matrix"][0, 0]), float(new["bias"][0])
+        (-0.55..., -0.5)
+    """
+
+    def step(update: Array, parameter: Array) -> Array:
+        decayed = update + decay * parameter if jnp.ndim(parameter) >= 2 else update
+        return (-rate * decayed).astype(update.dtype)
+
+    return jax.tree.map(step, updates, parameters)
 
 
 def cosine(peak: Array, step: Array, num_steps: Array) -> Array:

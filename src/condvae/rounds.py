@@ -1,16 +1,17 @@
-"""The round: training steps, and then the held-out rows, in one compiled call.
+"""The round: training steps, and then the held-out rows, in one compiled call, for all members at once.
 
-Data stay on the device, and Python runs once a round: some whole epochs (a part of one, on very large
-tables).
+Data stay on the device, and Python runs once a round.
 
 Where a run stands is (key, step). The rows of step t are positions tB ... (t+1)B − 1 of an endless
 sequence: one random permutation of the training rows after another, drawn block by block from the key.
 Every row is used equally often, every batch has B rows (no smaller last batch, hence no second
 compilation), and the batch and the noise of any step follow from nothing but (key, t).
+
+Everything that is a member's own has a leading axis: its parameters, its key, its rows held out.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -20,19 +21,32 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.model import CVAE, Draws
-from condvae.optimisers import Schedule, cosine
+from condvae.optimisers import Schedule, cosine, descend
+from condvae.rows import bucket
 
 Objective = Callable[..., Float[Array, ""]]
 """A function of `Draws`, to be maximised."""
 
+Anneal = Callable[[CVAE, Array], CVAE]
+"""The model to train at a part of the way: from a model and the progress, 0 to 1."""
+
+Lowering = Literal["vmap", "map"]
+"""Members side by side in each operation, or one after the other."""
+
 MIN_ROUND, MAX_ROUND = 100, 4096
 """Steps in a round: on small tables several epochs make one, on very large ones a part of one does."""
+
+MAX_DRAWN = 2**22
+"""Rows drawn for a round at most, over all steps and members: their places and keys are held at once."""
 
 ORDER_BLOCK = 4096
 """Rows of which the order is drawn at once, at least."""
 
 VALIDATION_ROWS = 1024
 """Held-out rows scored at once."""
+
+SIDE_BY_SIDE = 2**17
+"""Parameters up to which members are trained side by side on a CPU; larger matrices fill it alone."""
 
 
 class Plan(NamedTuple):
@@ -46,41 +60,76 @@ class Plan(NamedTuple):
     schedule: Schedule | None
     own_rate: bool
     warm_up: bool
+    anneal: Anneal | None
+    averaged: bool
     batch_transform: Callable | None
+    lowering: Lowering
 
 
 class Rates(NamedTuple):
     """Numbers that a compiled round takes as arguments, so that another value compiles nothing."""
 
-    peak: Array
     num_steps: Array
     kl_warmup: Array
+    averaging: Array
 
 
 class Data(NamedTuple):
-    """All rows, their weights, and which of them are for training and for validation."""
+    """All rows and their weights, which members share; past the last row there may be padding."""
 
     rows: PyTree
     weights: Array
-    train: np.ndarray
+
+
+class Own(NamedTuple):
+    """What is a member's own and does not change: which rows it trains on, and how fast.
+
+    Attributes:
+        train: the places of its training rows; in the compiled round, those of its batches.
+        validation: the places of its held-out rows, padded.
+        num_validation: how many there are.
+        weight_scale: by what the weights of training and of held-out rows are divided, so that their
+            mean is 1.
+        peak: of its learning rate.
+        decay: of its weights.
+        key: of its batches and its noise.
+    """
+
+    train: Any
     validation: Array
+    num_validation: Array
+    weight_scale: Array
+    peak: Array
+    decay: Array
+    key: PRNGKeyArray
 
 
 class State(NamedTuple):
-    """All that changes in a run."""
+    """All of a member that changes in a run; of one that is not active any more, nothing does."""
 
     parameters: PyTree
+    average: PyTree
     optimiser: PyTree
-    step: Array
     best_parameters: PyTree
     best_value: Array
     best_step: Array
+    active: Array
 
 
-def round_steps(rows: int, batch_size: int, num_steps: int) -> int:
-    """How many steps a round has: whole epochs, where that is neither too few nor too many."""
+def round_steps(rows: int, batch_size: int, num_steps: int, num_members: int = 1) -> int:
+    """How many steps a round has: an epoch or more, where that is neither too few nor too many.
+
+    A power of two, so that tables of about one length share a compiled round.
+
+    Example:
+        >>> from condvae.rounds import round_steps
+        >>> round_steps(455, 64, 3000), round_steps(10**6, 64, 3000), round_steps(455, 64, 10)
+        (128, 4096, 16)
+    """
     epoch = -(-rows // batch_size)
-    return min(epoch * -(-MIN_ROUND // epoch), MAX_ROUND, num_steps)
+    wanted = min(max(epoch, MIN_ROUND), MAX_ROUND, num_steps)
+    drawn = max(MAX_DRAWN // (batch_size * num_members), 1)
+    return min(1 << (wanted - 1).bit_length(), 1 << (drawn.bit_length() - 1))
 
 
 def beta_at(step: Any, kl_warmup: Any) -> Any:
@@ -89,20 +138,24 @@ def beta_at(step: Any, kl_warmup: Any) -> Any:
 
 
 def run_round(
-    plan: Plan, static: PyTree, state: State, data: Data, rates: Rates, key: PRNGKeyArray, done: int
+    plan: Plan, static: PyTree, state: State, data: Data, own: Own, rates: Rates, done: int
 ) -> tuple[State, dict[str, Array]]:
     """One round, from step `done`; with metrics `train`, `skipped` and, if rows are held out, `validation`.
 
-    A round that ends in numbers that are not finite is run again from its start, with each step watched and
-    the bad ones left out: watching costs time, and is seldom needed.
+    Each metric has a number for every member. A round that ends in numbers that are not finite is run
+    again from its start, with each step watched and the bad ones left out: watching costs time, and is
+    seldom needed.
     """
-    order_key, noise_key, validation_key = jax.random.split(key, 3)
+    keys = jax.vmap(lambda key: jax.random.split(key, 3))(own.key)
     # By Python's integers: step · batch_size outgrows 32 bits in a long run.
-    order = draw_order(data.train, order_key, done * plan.batch_size, plan.round_steps * plan.batch_size)
-    arguments = (plan, static, state, data._replace(train=order), rates, noise_key, validation_key)
-    new, metrics, sound = _round(*arguments, watched=False)
-    if not sound:
-        new, metrics, _ = _round(*arguments, watched=True)
+    place, length = done * plan.batch_size, plan.round_steps * plan.batch_size
+    order = np.stack(
+        [draw_order(train, key[0], place, length) for train, key in zip(own.train, keys, strict=True)]
+    )
+    arguments = (plan, static, state, data, own._replace(train=order, key=keys[:, 1:]), rates)
+    new, metrics, sound = _round(*arguments, jnp.asarray(done), watched=False)
+    if not np.all(sound):
+        new, metrics, _ = _round(*arguments, jnp.asarray(done), watched=True)
     return new, metrics
 
 
@@ -148,78 +201,153 @@ def _round(
     static: PyTree,
     state: State,
     data: Data,
+    own: Own,
     rates: Rates,
-    noise_key: PRNGKeyArray,
-    validation_key: PRNGKeyArray,
+    done: Array,
     *,
     watched: bool,
 ) -> tuple[State, dict[str, Array], Array]:
-    """Steps up to the end of the round or of the run, then the held-out rows."""
-    order = jnp.asarray(data.train).reshape(plan.round_steps, plan.batch_size)
-    steps = jnp.minimum(plan.round_steps, rates.num_steps - state.step)
+    """Steps up to the end of the round or of the run, then the held-out rows, for every member."""
+    arrays, fixed = eqx.partition((static, state, own), eqx.is_array)
+
+    def member(arrays: PyTree) -> tuple[State, dict[str, Array], Array]:
+        static, state, own = eqx.combine(arrays, fixed)
+        return _member_round(plan, static, state, data, own, rates, done, watched)
+
+    if state.active.shape == (1,):
+        result = member(jax.tree.map(lambda leaf: leaf[0], arrays))
+        return jax.tree.map(lambda leaf: leaf[None], result)
+    if plan.lowering == "vmap":
+        return jax.vmap(member)(arrays)
+    return jax.lax.map(lambda arrays: _if_active(member, arrays, arrays[1]), arrays)
+
+
+def _if_active(member: Callable, arrays: PyTree, state: State) -> Any:
+    """One after the other, a member that has stopped costs nothing."""
+
+    def rest() -> Any:
+        _, *others = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(member, arrays))
+        metrics, sound = others
+        return state, metrics, jnp.ones_like(sound)
+
+    return jax.lax.cond(state.active, lambda: member(arrays), rest)
+
+
+def _member_round(
+    plan: Plan,
+    static: PyTree,
+    state: State,
+    data: Data,
+    own: Own,
+    rates: Rates,
+    done: Array,
+    watched: bool,
+) -> tuple[State, dict[str, Array], Array]:
+    noise_key, validation_key = own.key
+    order = jnp.asarray(own.train).reshape(plan.round_steps, plan.batch_size)
+    steps = jnp.minimum(plan.round_steps, rates.num_steps - done)
     # All keys of the round at once: drawing them step by step would be several small kernels in each.
-    every_step = state.step + jnp.arange(plan.round_steps)
+    every_step = done + jnp.arange(plan.round_steps)
     step_keys = jax.vmap(lambda step: jax.random.fold_in(noise_key, step))(every_step)
     row_keys = jax.vmap(lambda key: jax.random.split(key, plan.batch_size + 1))(step_keys)
 
     def loss(parameters: PyTree, i: Array) -> Array:
-        beta = beta_at(state.step + i, rates.kl_warmup) if plan.warm_up else None
+        beta = beta_at(done + i, rates.kl_warmup) if plan.warm_up else None
         model = eqx.combine(parameters, static)
+        if plan.anneal is not None:
+            model = plan.anneal(model, (done + i) / rates.num_steps)
         values = batch_objective(plan, model, data.rows, order[i], row_keys[i], beta)
-        return -jnp.mean(values * data.weights[order[i]])
+        return -jnp.mean(values * data.weights[order[i]]) / own.weight_scale[0]
 
     def update(gradient: PyTree, optimiser: PyTree, parameters: PyTree, i: Array) -> tuple[PyTree, PyTree]:
         updates, optimiser = plan.optimiser.update(gradient, optimiser, parameters)
         if not plan.own_rate:
-            step = state.step + i
-            rate = (
-                cosine(rates.peak, step, rates.num_steps) if plan.schedule is None else plan.schedule(step)
-            )
-            updates = jax.tree.map(lambda u: (-rate * u).astype(u.dtype), updates)
+            step = done + i
+            rate = cosine(own.peak, step, rates.num_steps) if plan.schedule is None else plan.schedule(step)
+            updates = descend(updates, parameters, rate, own.decay)
         return eqx.apply_updates(parameters, updates), optimiser
 
+    def averaged(average: PyTree, parameters: PyTree, i: Array) -> PyTree:
+        if not plan.averaged:
+            return average
+        # Early on, over a part of the steps there were: the initial weights do not linger.
+        share = jnp.maximum(1.0 - rates.averaging, 9.0 / (10.0 + done + i))
+        return jax.tree.map(lambda a, p: a + (share * (p - a)).astype(a.dtype), average, parameters)
+
     def one_step(i: Array, carry: tuple) -> tuple:
-        parameters, optimiser, total, skipped = carry
+        parameters, average, optimiser, total, skipped = carry
         value, gradient = jax.value_and_grad(loss)(parameters, i)
         if not watched:
-            return *update(gradient, optimiser, parameters, i), total - value, skipped
+            parameters, optimiser = update(gradient, optimiser, parameters, i)
+            return parameters, averaged(average, parameters, i), optimiser, total - value, skipped
         sound = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(gradient))
         parameters, optimiser = jax.lax.cond(
             sound,
             lambda: update(gradient, optimiser, parameters, i),
             lambda: (parameters, optimiser),
         )
-        return parameters, optimiser, total + jnp.where(sound, -value, 0.0), skipped + ~sound
+        average = averaged(average, parameters, i)
+        return parameters, average, optimiser, total + jnp.where(sound, -value, 0.0), skipped + ~sound
 
     zero = jnp.zeros((), data.weights.dtype)
-    carry = (state.parameters, state.optimiser, zero, jnp.asarray(0))
-    parameters, optimiser, total, skipped = jax.lax.fori_loop(0, steps, one_step, carry)
-    step = state.step + steps
+    start = state.average if plan.averaged else zero
+    carry = (state.parameters, start, state.optimiser, zero, jnp.asarray(0))
+    parameters, average, optimiser, total, skipped = jax.lax.fori_loop(0, steps, one_step, carry)
+    average = average if plan.averaged else parameters
+    step = (done + steps).astype(state.best_step.dtype)
     metrics = {"train": total / jnp.maximum(steps - skipped, 1), "skipped": skipped}
     sound = jnp.isfinite(total) & jnp.isfinite(optax.tree.norm(parameters))
-    if len(data.validation) == 0:
-        return State(parameters, optimiser, step, parameters, state.best_value, step), metrics, sound
-    # The same noise at every round, so that rounds differ by their parameters alone.
-    value = _validate(plan, eqx.combine(parameters, static), data, validation_key)
-    metrics["validation"] = value
-    better = value > state.best_value
-    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), parameters, state.best_parameters)
-    best_value = jnp.where(better, value, state.best_value)
-    best_step = jnp.where(better, step, state.best_step)
-    return State(parameters, optimiser, step, best, best_value, best_step), metrics, sound
+    better, value = state.active, state.best_value
+    if own.validation.shape[0] > 0:
+        # The same noise at every round, so that rounds differ by their parameters alone.
+        value = _validate(plan, eqx.combine(average, static), data, own, validation_key)
+        metrics["validation"] = value
+        better = state.active & (value > state.best_value)
+    best = _where(better, average, state.best_parameters)
+    new = State(
+        parameters=_where(state.active, parameters, state.parameters),
+        average=_where(state.active, average, state.average),
+        optimiser=_where(state.active, optimiser, state.optimiser),
+        best_parameters=best,
+        best_value=jnp.where(better, value, state.best_value),
+        best_step=jnp.where(better, step, state.best_step),
+        active=state.active,
+    )
+    # Side by side a stopped member is computed all the same, and what comes of that is nobody's concern.
+    metrics["skipped"] = jnp.where(state.active, skipped, 0)
+    return new, metrics, sound | ~state.active
 
 
-def _validate(plan: Plan, model: CVAE, data: Data, key: PRNGKeyArray) -> Array:
+def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def _validate(plan: Plan, model: CVAE, data: Data, own: Own, key: PRNGKeyArray) -> Array:
     """The weighted mean objective over the held-out rows, with β = 1, some rows at a time."""
-    n = len(data.validation)
-    size = min(n, VALIDATION_ROWS)
-    places = jnp.arange(-(-n // size) * size).reshape(-1, size)  # past the end: the last row, of no weight
+    padded = own.validation.shape[0]
+    size = min(padded, VALIDATION_ROWS)
+    places = jnp.arange(-(-padded // size) * size).reshape(-1, size)  # past the end: of no weight
 
     def total(place_and_key: tuple[Array, PRNGKeyArray]) -> Array:
         place, key = place_and_key
-        index = data.validation[jnp.minimum(place, n - 1)]
+        index = own.validation[jnp.minimum(place, own.num_validation - 1)]
         keys = jax.random.split(key, size + 1)
         values = batch_objective(plan, model, data.rows, index, keys, None)
-        return jnp.sum(jnp.where(place < n, values * data.weights[index], 0.0))
+        return jnp.sum(jnp.where(place < own.num_validation, values * data.weights[index], 0.0))
 
-    return jnp.sum(jax.lax.map(total, (places, jax.random.split(key, len(places))))) / n
+    totals = jax.lax.map(total, (places, jax.random.split(key, len(places))))
+    return jnp.sum(totals) / own.num_validation / own.weight_scale[1]
+
+
+def pad_rows(tree: PyTree, rows: int) -> PyTree:
+    """The tree with every array's rows padded by repeats of the first, up to a bucketed length.
+
+    No batch ever takes them: they are there so that tables of about one length share a compiled round.
+    """
+    extra = bucket(rows) - rows
+
+    def pad(leaf: Any) -> np.ndarray:
+        leaf = np.asarray(leaf)
+        return np.concatenate([leaf, np.broadcast_to(leaf[:1], (extra, *leaf.shape[1:]))])
+
+    return jax.tree.map(pad, tree) if extra else tree

@@ -90,6 +90,55 @@ def _power_of_two(n: int) -> int:
     return 1 << max(0, n - 1).bit_length()
 
 
+def content_hashes(rows: PyTree) -> np.ndarray:
+    """A number for each row that depends on what is in it and on nothing else: uint64, shape (n,)."""
+    n = num_rows(rows=rows)
+    # FNV-1a over the words of each row, with a final mix; unsigned arithmetic wraps, as it should.
+    hashes = np.full(n, 14695981039346656037, np.uint64)
+    for leaf in jax.tree.leaves(rows):
+        flat = np.asarray(leaf).reshape(n, int(np.prod(np.shape(leaf)[1:])))
+        if flat.dtype.itemsize < 4:
+            flat = flat.astype(np.float32)  # exact, also for whole numbers of so few bits
+        words = np.ascontiguousarray(flat + np.zeros((), flat.dtype)).view(np.uint32)  # -0.0 is 0.0
+        for column in words.T:
+            hashes = (hashes ^ column) * np.uint64(1099511628211)
+    for _ in range(2):
+        hashes ^= hashes >> np.uint64(33)
+        hashes *= np.uint64(0xFF51AFD7ED558CCD)
+    return hashes ^ (hashes >> np.uint64(33))
+
+
+def content_seeds(rows: PyTree) -> np.ndarray:
+    """`content_hashes` as seeds, uint32 of shape (n,).
+
+    With these a row's noise does not depend on which rows come with it, or in what order; rows that are
+    alike get the same. For estimates of a row's own quantities, where that does no harm.
+
+    Example:
+        >>> import numpy as np
+        >>> from condvae.rows import content_seeds
+        >>> a, b, again = content_seeds(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
+        >>> bool(a == again), bool(a == b)
+        (True, False)
+    """
+    return (content_hashes(rows) >> np.uint64(32)).astype(np.uint32)
+
+
+def bucket(n: int) -> int:
+    """The length to which n rows are padded, so that few lengths are ever compiled for.
+
+    A power of two, or, where that would waste much memory, a multiple of an eighth of it.
+
+    Example:
+        >>> from condvae.rows import bucket
+        >>> bucket(455), bucket(100_000)
+        (512, 106496)
+    """
+    power = _power_of_two(n)
+    step = power if power <= MAX_ROWS else power // 16
+    return -(-n // step) * step
+
+
 def chunk_size(rows: int, draws: int, row: PyTree) -> int:
     """How many rows to take at once: a power of two, bounded by memory.
 
@@ -106,10 +155,9 @@ def chunk_size(rows: int, draws: int, row: PyTree) -> int:
 
 @eqx.filter_jit
 def _run_chunk(
-    fn: Callable, options: tuple, model: PyTree, rows: PyTree, key: PRNGKeyArray, start: jax.Array
+    fn: Callable, options: tuple, model: PyTree, rows: PyTree, key: PRNGKeyArray, seeds: jax.Array
 ) -> PyTree:
-    size = jax.tree.leaves(rows)[0].shape[0]
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(start + jnp.arange(size))
+    keys = jax.vmap(lambda seed: jax.random.fold_in(key, seed))(seeds)
     return jax.vmap(lambda row, key: fn(model, row, key, **dict(options)))(rows, keys)
 
 
@@ -119,6 +167,7 @@ def map_rows(
     rows: PyTree,
     key: PRNGKeyArray,
     *,
+    seeds: np.ndarray | None = None,
     draws: int = 1,
     progress: bool = False,
     label: str = "rows",
@@ -131,6 +180,7 @@ def map_rows(
         model: its first argument, a pytree.
         rows: arrays with n rows on the leading axis.
         key: row i gets `fold_in(key, i)`, whatever the chunks.
+        seeds: row i gets `fold_in(key, seeds[i])` instead, shape (n,), unsigned integers.
         draws: how many draws of z each row makes at once, to choose the chunk.
         progress: whether to show a progress bar.
         label: what the bar calls the work.
@@ -140,6 +190,7 @@ def map_rows(
         The results as NumPy arrays, stacked on a leading axis of length n.
     """
     n = num_rows(rows=rows)
+    seeds = np.arange(n, dtype=np.uint32) if seeds is None else seeds.astype(np.uint32)
     size = chunk_size(max(n, 1), draws, rows)
     static = tuple(sorted(options.items()))
     results: list[PyTree] = []
@@ -151,9 +202,11 @@ def map_rows(
             if n == 0:
                 zeros = jax.tree.map(lambda leaf: np.zeros((size, *leaf.shape[1:]), leaf.dtype), rows)
                 chunk = jax.tree.map(jnp.asarray, zeros)
+                chunk_seeds = jnp.asarray(np.zeros(size, np.uint32))
             else:
                 chunk = jax.tree.map(lambda leaf, index=index: jnp.asarray(leaf[index]), rows)
-            out = _run_chunk(fn, static, model, chunk, key, jnp.asarray(start))
+                chunk_seeds = jnp.asarray(seeds[index])
+            out = _run_chunk(fn, static, model, chunk, key, chunk_seeds)
             results.append(jax.tree.map(lambda leaf, keep=keep: np.asarray(leaf)[:keep], out))
             bar.advance(keep)
     return _concatenate(results)

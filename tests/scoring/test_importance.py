@@ -4,10 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from condvae import CVAE, log_prob, sample
+from condvae import CVAE, Mixture, log_prob, sample
 from condvae.conditionals import AffineGaussian
 from condvae.linear_gaussian import exact_log_prob, exact_posterior, linear_gaussian, random_linear_gaussian
+from condvae.rows import content_seeds
 from condvae.scoring import importance
+from helpers import conditions, hide_cells, masked, masked_log_prob
 
 KEY = jax.random.key(0)
 
@@ -100,3 +102,87 @@ def test_bad_arguments_are_refused():
         log_prob(model, x, c, key=KEY, proposal="q")
     with pytest.raises(ValueError, match="x has 2 rows but c has 1"):
         log_prob(model, x, c[:1], key=KEY)
+
+
+# --- mixtures
+
+K = 3
+
+
+def mixture_and_rows(n: int):
+    keys = jax.random.split(jax.random.key(5), K)
+    model = Mixture.of([random_linear_gaussian(key, x_size=3, z_size=2, c_size=1) for key in keys])
+    c = jax.random.normal(jax.random.key(1), (n, 1))
+    return model, jnp.asarray(sample(model, c, key=KEY)[:, 0]), c
+
+
+def exact_mixture(model, x, c):
+    each = np.stack([np.asarray(exact_log_prob(member, x, c), float) for member in model])
+    return np.logaddexp.reduce(each, axis=0) - np.log(K)
+
+
+def test_a_mixture_scores_the_mean_of_its_members_densities_with_an_honest_error():
+    model, x, c = mixture_and_rows(20)
+    truth = exact_mixture(model, x, c)
+    repeats = 60  # of every row, each with noise of its own
+    score = log_prob(model, jnp.tile(x, (repeats, 1)), jnp.tile(c, (repeats, 1)), key=KEY, num_samples=600)
+    value, stderr = (part.reshape(repeats, 20).astype(float) for part in score[:2])
+    error = (value - truth) / stderr
+    # The mean over repeats, and the part within 1.645 standard errors; the logarithm is low by stderr²/2.
+    assert (
+        np.abs((value + stderr**2 / 2 - truth).mean(axis=0)) < 5 * value.std(axis=0) / repeats**0.5
+    ).all()
+    assert abs((np.abs(error) < 1.645).mean() - 0.9) < 4 * np.sqrt(0.9 * 0.1 / error.size) + 0.01
+    np.testing.assert_allclose(stderr.mean(axis=0), value.std(axis=0, ddof=1), rtol=0.4)
+    np.testing.assert_allclose(stderr.mean(), value.std(axis=0, ddof=1).mean(), rtol=0.1)
+
+
+def test_the_draws_for_a_mixture_are_shared_out_among_its_members():
+    model, x, c = model_and_rows(2)
+    same = Mixture.of([narrowed(model, 1.0)] * K)
+    score = log_prob(same, x, c, key=KEY, num_samples=90, proposal="posterior")
+    np.testing.assert_allclose(score.ess, 90, rtol=1e-3)
+    np.testing.assert_allclose(score.value, exact_log_prob(model, x, c), atol=1e-4)
+    few = log_prob(same, x, c, key=KEY, num_samples=4, proposal="posterior")
+    np.testing.assert_allclose(few.ess, 4 * K, rtol=1e-3)
+
+
+def test_members_of_no_density_count_for_nothing_but_their_weight():
+    model, x, c = model_and_rows(20)
+    far = eqx.tree_at(lambda m: m.likelihood.bias, model, model.likelihood.bias + 1e20)
+    score = log_prob(Mixture.of([far, model, far, far]), x, c, key=KEY, num_samples=800)
+    alone = log_prob(model, x, c, key=jax.random.split(KEY, 4)[1], num_samples=200)
+    np.testing.assert_allclose(score.value, alone.value - np.log(4), rtol=1e-5)
+    np.testing.assert_allclose(score.stderr, alone.stderr, rtol=1e-5)
+    np.testing.assert_allclose(score.ess, alone.ess, rtol=1e-5)
+    nothing = log_prob(Mixture.of([far, far]), x, c, key=KEY, num_samples=20)
+    assert np.isneginf(nothing.value).all()
+    assert np.isposinf(nothing.stderr).all()
+    assert (nothing.ess == 0).all()
+
+
+def test_missing_cells_are_left_out_by_every_member():
+    members = [masked(key) for key in jax.random.split(KEY, K)]
+    x = hide_cells(jax.random.normal(jax.random.key(2), (30, 3)))
+    c = conditions(30)
+    score = log_prob(Mixture.of(members), x, c, key=KEY, num_samples=3000)
+    truth = np.logaddexp.reduce([masked_log_prob(member, x, c) for member in members], axis=0) - np.log(K)
+    assert (np.abs(score.value - truth) < 5 * score.stderr + 1e-4).all()
+    assert abs(truth[1]) < 1e-12  # of nothing, all members are certain
+    assert abs(score.value[1]) < 5 * score.stderr[1] + 1e-4
+
+
+@pytest.mark.parametrize("kind", [model_and_rows, mixture_and_rows])
+def test_seeds_of_content_make_a_score_the_rows_own(kind):
+    model, x, c = kind(9)
+    order = np.array([7, 2, 2, 5])
+
+    def score(x, c, **options):
+        return log_prob(model, x, c, key=KEY, num_samples=50, **options)
+
+    whole = score(x, c, seeds=content_seeds((x, c)))
+    part = score(x[order], c[order], seeds=content_seeds((x[order], c[order])))
+    for a, b in zip(part, whole, strict=True):
+        np.testing.assert_allclose(a, b[order], rtol=1e-4)
+    by_place = score(x[order], c[order])
+    assert (np.abs(by_place.value - whole.value[order]) > 1e-3).any()

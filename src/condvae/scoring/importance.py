@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.distributions import Distribution
+from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.rows import MAX_CELLS, TYPICAL_WIDTH, map_rows, num_rows
 
@@ -40,28 +41,31 @@ class LogProb(NamedTuple):
 
 
 def log_prob(
-    model: CVAE,
+    model: CVAE | Mixture,
     x: PyTree,
     c: PyTree = None,
     *,
     key: PRNGKeyArray,
     num_samples: int = 1000,
     proposal: Proposal = "defensive",
+    seeds: np.ndarray | None = None,
     progress: bool = False,
 ) -> LogProb:
     """log p_θ(x | c) = log E_{z ~ r}[p_θ(z | c) p_θ(x | z, c) / r(z)], for each row.
 
     The estimate of p_θ(x | c) is unbiased; that of its logarithm is low by about stderr²/2. A latent
     whose support can be listed is summed over, and the result is exact. Memory is bounded whatever the
-    number of rows and samples: both are taken in chunks, which do not change the result.
+    number of rows and samples: both are taken in chunks, which do not change the result. Of a mixture it
+    is log 1/K Σ_k p_k(x | c), and the draws are shared out among the members.
 
     Args:
-        model: a `CVAE`.
+        model: a `CVAE`, or a `Mixture`.
         x: n rows on the leading axis; cells of an `Observed` that are missing are left out exactly.
         c: their conditions, or None.
         key: a PRNG key; row i uses `fold_in(key, i)`.
         num_samples: draws for each row, at least 4.
         proposal: "defensive" (half q, half prior, balance weights), "posterior" or "prior".
+        seeds: row i uses `fold_in(key, seeds[i])` instead, shape (n,).
         progress: whether to show a progress bar.
 
     Returns:
@@ -89,12 +93,23 @@ def log_prob(
     if num_samples < 4:
         raise ValueError(f"num_samples is {num_samples}, expected at least 4 for a standard error")
     num_rows(x=x, c=c)
+    if isinstance(model, Mixture):
+        size = model.num_members
+        each = max(4, -(-num_samples // size))
+        scores = [
+            log_prob(
+                member, x, c, key=key, num_samples=each, proposal=proposal, seeds=seeds, progress=progress
+            )
+            for member, key in zip(model, jax.random.split(key, size), strict=True)
+        ]
+        return _mix(scores)
     at_once = _draws_at_once(x, num_samples // len(strata[proposal]))
     value, stderr, ess = map_rows(
         _score_row,
         model,
         (x, c),
         key,
+        seeds=seeds,
         draws=at_once,
         progress=progress,
         label="scoring",
@@ -103,6 +118,24 @@ def log_prob(
         at_once=at_once,
     )
     return LogProb(value, stderr, ess)
+
+
+def _mix(scores: list[LogProb]) -> LogProb:
+    """The mean of the members' densities; errors and sample sizes are those of a sum of estimates."""
+    value, stderr, ess = (np.stack(parts).astype(np.float64) for parts in zip(*scores, strict=True))
+    largest = np.max(value, axis=0)
+    shift = np.where(np.isfinite(largest), largest, 0.0)
+    density = np.exp(value - shift)
+    total = density.sum(axis=0)
+    dead = total == 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(dead, 0.0, density / total)
+        mixed = np.log(total / len(scores)) + shift
+        error = np.sqrt(np.sum(np.where(share > 0, share * stderr, 0.0) ** 2, axis=0))
+        size = 1.0 / np.sum(np.where(share > 0, share**2 / ess, 0.0), axis=0)
+    dtype = scores[0].value.dtype
+    parts = np.where(dead, -np.inf, mixed), np.where(dead, np.inf, error), np.where(dead, 0.0, size)
+    return LogProb(*(part.astype(dtype) for part in parts))
 
 
 def _draws_at_once(x: PyTree, draws: int) -> int:

@@ -1,0 +1,232 @@
+"""Rows through a model: draws of x given c, and latents of (x, c)."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from condvae.distributions import Distribution
+from condvae.mixture import Mixture
+from condvae.model import CVAE
+from condvae.rows import map_rows
+
+DRAWS_AT_ONCE = 4096
+"""Draws of one row that are made side by side."""
+
+
+def sample(
+    model: CVAE | Mixture,
+    c: PyTree = None,
+    *,
+    key: PRNGKeyArray,
+    num_samples: int = 1,
+    seeds: np.ndarray | None = None,
+    progress: bool = False,
+) -> PyTree:
+    """Draws from p_θ(x | c): z ~ p_θ(z | c), then x ~ p_θ(x | z, c).
+
+    Of a mixture, a row's draws are spread evenly over the members, in a random order: each draw is from
+    the mixture, and together they tell more of it than independent ones would.
+
+    Args:
+        model: a `CVAE`, or a `Mixture`.
+        c: conditions, n rows on the leading axis; None for a plain VAE.
+        key: a PRNG key; row i uses `fold_in(key, i)`, so a row's draws do not depend on the others.
+        num_samples: draws for each row.
+        seeds: row i uses `fold_in(key, seeds[i])` instead, shape (n,).
+        progress: whether to show a progress bar.
+
+    Returns:
+        x, of shape (n, num_samples, ...); (num_samples, ...) where c is None.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae import sample
+        >>> from condvae.linear_gaussian import random_linear_gaussian
+        >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2, c_size=1)
+        >>> sample(model, jnp.zeros((5, 1)), key=jax.random.key(1), num_samples=4).shape
+        (5, 4, 3)
+    """
+    if isinstance(model, Mixture):
+        return _over_members(
+            lambda member, key, each: sample(
+                member, c, key=key, num_samples=each, seeds=seeds, progress=progress
+            ),
+            model,
+            key,
+            num_samples,
+            axis=0 if c is None else 1,
+        )
+    if c is None:
+        return map_rows(_sample_one, model, np.zeros((num_samples, 0)), key, progress=progress)
+    return map_rows(
+        _sample_row,
+        model,
+        c,
+        key,
+        seeds=seeds,
+        progress=progress,
+        draws=num_samples,
+        num_samples=num_samples,
+    )
+
+
+def _over_members(
+    draw: Callable[[CVAE, PRNGKeyArray, int], PyTree],
+    mixture: Mixture,
+    key: PRNGKeyArray,
+    num_samples: int,
+    axis: int,
+) -> PyTree:
+    """As many draws from each member, to one, in a random order; `axis` is that of the draws.
+
+    Which members have one more is drawn for each row.
+    """
+    size = mixture.num_members
+    each = -(-num_samples // size)
+    *keys, shuffle_key = jax.random.split(key, size + 1)
+    parts = [draw(member, k, each) for member, k in zip(mixture, keys, strict=True)]
+    drawn = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis), *parts)
+    rows = 1 if axis == 0 else len(jax.tree.leaves(drawn)[0])
+    words = np.asarray(jax.random.key_data(shuffle_key)).tolist()
+    # A generator for each of the two, as each goes through the rows: a row's order is then its own.
+    choose, shuffle = (np.random.default_rng([*words, i]) for i in range(2))
+    places = np.broadcast_to(np.arange(each * size).reshape(size, each), (rows, size, each))
+    last = choose.permuted(places[:, :, -1], axis=1)[:, : num_samples - size * (each - 1)]
+    others = places[:, :, :-1].reshape(rows, size * (each - 1))
+    order = shuffle.permuted(np.concatenate([others, last], axis=1), axis=1)
+    if axis == 0:
+        return jax.tree.map(lambda leaf: leaf[order[0]], drawn)
+    return jax.tree.map(lambda leaf: leaf[np.arange(rows)[:, None], order], drawn)
+
+
+def _sample_row(model: CVAE, c: PyTree, key: PRNGKeyArray, num_samples: int) -> PyTree:
+    prior = model.p_z(c)
+    return _map_draws(lambda key: _decode(model, prior, c, key), key, num_samples)
+
+
+def _sample_one(model: CVAE, _: Array, key: PRNGKeyArray) -> PyTree:
+    return _decode(model, model.p_z(None), None, key)
+
+
+def _decode(model: CVAE, latent: Distribution, c: PyTree, key: PRNGKeyArray) -> PyTree:
+    """z from `latent`, then x ~ p_θ(x | z, c)."""
+    z_key, x_key = jax.random.split(key)
+    return model.p_x(latent.sample(z_key), c).sample(x_key)
+
+
+def encode(
+    model: CVAE,
+    x: PyTree,
+    c: PyTree = None,
+    *,
+    key: PRNGKeyArray | None = None,
+    num_samples: int | None = None,
+    progress: bool = False,
+) -> PyTree:
+    """The latents of rows: the mean of q_φ(z | x, c), or draws from it; of p_θ(z | c) without x.
+
+    Args:
+        model: a `CVAE`; of a mixture, one member.
+        x: n rows on the leading axis; None for latents from the prior.
+        c: their conditions, or None.
+        key: a PRNG key, for draws; without one, the posterior's mean is returned.
+        num_samples: draws for each row; needs `key`. With a key and no number, one draw.
+        progress: whether to show a progress bar.
+
+    Returns:
+        z: (n, ...) for means and for one draw without `num_samples`; else (n, num_samples, ...).
+
+    Raises:
+        ValueError: if there is no key and the posterior's mean has no closed form (a hierarchy, a
+            flow, a discrete latent), or for a mixture.
+    """
+    if isinstance(model, Mixture):
+        raise ValueError(
+            "latents of different members do not compare: encode with one of them, mixture.member(k)"
+        )
+    if key is None:
+        if num_samples is not None:
+            raise ValueError("num_samples asks for draws: pass key= as well")
+        return map_rows(_encode_mean, model, (x, c), jax.random.key(0), progress=progress)
+    drawn = map_rows(
+        _encode_row,
+        model,
+        (x, c),
+        key,
+        progress=progress,
+        draws=num_samples or 1,
+        num_samples=num_samples or 1,
+    )
+    return drawn if num_samples else jax.tree.map(lambda leaf: leaf[:, 0], drawn)
+
+
+def _encode_mean(model: CVAE, row: PyTree, key: PRNGKeyArray) -> PyTree:
+    mean = _latent(model, row).mean()
+    if mean is None:
+        raise ValueError("this latent's mean has no closed form: pass key= (and num_samples=) for draws")
+    return mean
+
+
+def _encode_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> PyTree:
+    return _map_draws(_latent(model, row).sample, key, num_samples)
+
+
+def _latent(model: CVAE, row: PyTree) -> Distribution:
+    x, c = row
+    return model.p_z(c) if x is None else model.q_z(x, c)
+
+
+def reconstruct(
+    model: CVAE | Mixture,
+    x: PyTree,
+    c: PyTree = None,
+    *,
+    key: PRNGKeyArray,
+    num_samples: int = 1,
+    new_c: PyTree = None,
+    progress: bool = False,
+) -> PyTree:
+    """Draws of x' ~ p_θ(x' | z, c) with z ~ q_φ(z | x, c): what the latent keeps of x.
+
+    Arguments as those of `encode`; a mixture's members each reconstruct by themselves, and draws are
+    spread over them as by `sample`. Returns x' of shape (n, num_samples, ...).
+
+    Args:
+        new_c: decode under these conditions instead of c, the counterfactual: z ~ q_φ(z | x, c), then
+            x' ~ p_θ(x' | z, new_c).
+    """
+    if isinstance(model, Mixture):
+        return _over_members(
+            lambda member, key, each: reconstruct(
+                member, x, c, key=key, num_samples=each, new_c=new_c, progress=progress
+            ),
+            model,
+            key,
+            num_samples,
+            axis=1,
+        )
+    return map_rows(
+        _reconstruct_row,
+        model,
+        (x, c, c if new_c is None else new_c),
+        key,
+        progress=progress,
+        draws=num_samples,
+        num_samples=num_samples,
+    )
+
+
+def _reconstruct_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> PyTree:
+    x, c, new_c = row
+    posterior = model.q_z(x, c)
+    return _map_draws(lambda key: _decode(model, posterior, new_c, key), key, num_samples)
+
+
+def _map_draws(draw: Callable[[PRNGKeyArray], PyTree], key: PRNGKeyArray, num_samples: int) -> PyTree:
+    """`draw` for so many keys, some at a time: a million draws of one row need no more memory."""
+    keys = jax.random.split(key, num_samples)
+    if num_samples <= DRAWS_AT_ONCE:
+        return jax.vmap(draw)(keys)
+    return jax.lax.map(draw, keys, batch_size=DRAWS_AT_ONCE)

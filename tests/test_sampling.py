@@ -1,0 +1,160 @@
+"""Draws of x given c and latents of rows: of one model, and of a mixture."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as npd
+import pytest
+
+from condvae import CVAE, Mixture, encode, reconstruct, sample, sampling
+from condvae.linear_gaussian import exact_conditional, random_linear_gaussian
+
+KEY = jax.random.key(0)
+K = 3
+
+
+def linear(seed=0, c_size=1):
+    return random_linear_gaussian(jax.random.key(seed), x_size=3, z_size=2, c_size=c_size)
+
+
+def mixture(c_size=1, apart=0.0):
+    """Random members, the k-th of them moved by k times so much."""
+    members = [linear(seed, c_size) for seed in range(K)]
+    return Mixture.of(
+        [
+            eqx.tree_at(lambda m: m.likelihood.bias, member, member.likelihood.bias + k * apart)
+            for k, member in enumerate(members)
+        ]
+    )
+
+
+def members_of(draws, apart):
+    """Which member each draw is of, where they stand far apart."""
+    return np.rint(np.asarray(draws).mean(axis=-1) / apart).astype(int)
+
+
+def assert_moments(draws, means, covariances):
+    """The mean and covariance of draws are those of the mixture of Gaussians, within 5 standard errors."""
+    means, covariances = np.asarray(means, float), np.asarray(covariances, float)
+    centre = means.mean(axis=0)
+    spread = covariances.mean(axis=0) + (means - centre).T @ (means - centre) / len(means)
+    centred = np.asarray(draws, float) - centre
+    outer = centred[:, :, None] * centred[:, None, :]
+    for got, expected in ((centred, np.zeros_like(centre)), (outer, spread)):
+        stderr = got.std(axis=0) / np.sqrt(len(got))
+        assert (np.abs(got.mean(axis=0) - expected) < 5 * stderr).all()
+
+
+def test_many_draws_of_one_row_are_made_some_at_a_time(monkeypatch):
+    model = linear()
+    whole = sample(model, jnp.zeros((1, 1)), key=KEY, num_samples=50)
+    monkeypatch.setattr(sampling, "DRAWS_AT_ONCE", 7)
+    # Of two rows, so that nothing compiled before is used.
+    pieces = sample(model, jnp.zeros((2, 1)), key=KEY, num_samples=50)
+    np.testing.assert_allclose(pieces[:1], whole, rtol=1e-5)
+
+
+def test_every_row_has_noise_of_its_own_whatever_stands_beside_it():
+    model = random_linear_gaussian(KEY, x_size=3, z_size=2, c_size=1)
+    c = jnp.zeros((7, 1))
+    draws = sample(model, c, key=KEY, num_samples=2)
+    assert len(np.unique(draws.reshape(14, 3), axis=0)) == 14
+    np.testing.assert_allclose(sample(model, c[:3], key=KEY, num_samples=2), draws[:3], rtol=1e-5)
+
+
+def test_trees_of_any_shape_go_through():
+    class Prior(eqx.Module):
+        def __call__(self, c):
+            return npd.Normal(c["a"].sum() + jnp.zeros((2, 2)), 1.0)
+
+    class Likelihood(eqx.Module):
+        def __call__(self, z, c):
+            return npd.Bernoulli(logits=jnp.tile(z, (2, 1)))
+
+    class Posterior(eqx.Module):
+        def __call__(self, x, c, prior):
+            return npd.Normal(x[:2] + c["b"][0], 1.0)
+
+    model = CVAE(Prior(), Likelihood(), Posterior())
+    c = {"a": jnp.ones((5, 3)), "b": (jnp.zeros((5,)), jnp.zeros((5, 1)))}
+    assert sample(model, c, key=KEY, num_samples=3).shape == (5, 3, 4, 2)
+    assert encode(model, jnp.zeros((5, 4, 2)), c).shape == (5, 2, 2)
+
+
+def test_asking_for_draws_without_a_key_is_refused():
+    model = random_linear_gaussian(KEY, x_size=3, z_size=2)
+    with pytest.raises(ValueError, match="pass key= as well"):
+        encode(model, jnp.zeros((2, 3)), num_samples=3)
+
+
+def test_a_mixture_draws_with_the_moments_of_the_mixture():
+    model, c = mixture(), jnp.array([[0.7]])
+    exact = [exact_conditional(member) for member in model]
+    draws = sample(model, c, key=KEY, num_samples=12_000)[0]
+    assert_moments(draws, [e.mean(c[0]) for e in exact], [e.covariance for e in exact])
+
+
+@pytest.mark.parametrize("num_samples", [1, 6, 7])
+def test_every_draw_is_of_each_member_equally_often(num_samples):
+    rows = 600
+    draws = sample(mixture(apart=1000.0), jnp.zeros((rows, 1)), key=KEY, num_samples=num_samples)
+    assert draws.shape == (rows, num_samples, 3)
+    member = members_of(draws, 1000.0)
+    # The first of a row's draws, or the last, is no more of one member than of another.
+    shares = np.stack([(member == k).mean(axis=0) for k in range(K)])
+    assert (np.abs(shares - 1 / K) < 5 * np.sqrt(1 / K * (1 - 1 / K) / rows)).all()
+    # And of a row's draws each member has its share, to one.
+    counts = np.stack([(member == k).sum(axis=1) for k in range(K)])
+    assert counts.min() >= num_samples // K
+    assert counts.max() <= -(-num_samples // K)
+
+
+def test_draws_of_a_mixtures_rows_do_not_depend_on_the_rows_beside_them():
+    model, c = mixture(), jax.random.normal(KEY, (9, 1))
+    whole = sample(model, c, key=KEY, num_samples=4)
+    np.testing.assert_allclose(sample(model, c[:5], key=KEY, num_samples=4), whole[:5], rtol=1e-5)
+    assert len(np.unique(whole.reshape(-1, 3), axis=0)) == 36
+
+
+def test_a_mixture_without_conditions():
+    model = mixture(c_size=0, apart=1000.0)
+    draws = sample(model, key=KEY, num_samples=7)
+    assert draws.shape == (7, 3)
+    assert sorted(np.bincount(members_of(draws, 1000.0))) == [2, 2, 3]
+
+
+def test_no_rows_give_no_draws():
+    none = np.zeros((0, 1), np.float32)
+    for model in (linear(), mixture()):
+        assert sample(model, none, key=KEY, num_samples=4).shape == (0, 4, 3)
+        assert reconstruct(model, np.zeros((0, 3), np.float32), none, key=KEY).shape == (0, 1, 3)
+
+
+def test_latents_of_a_mixture_are_refused():
+    model, x, c = mixture(), jnp.zeros((2, 3)), jnp.zeros((2, 1))
+    with pytest.raises(ValueError, match=r"latents of different members do not compare: .*member\(k\)"):
+        encode(model, x, c)
+    assert encode(model.member(1), x, c).shape == (2, 2)
+
+
+@pytest.mark.parametrize("model", [linear(), mixture()], ids=["one", "mixture"])
+def test_the_counterfactual_is_exact(model):
+    x, c, new_c = jnp.array([[1.0, -2.0, 0.5]]), jnp.array([[1.5]]), jnp.array([[-2.0]])
+    means, covariances = [], []
+    for member in model if isinstance(model, Mixture) else [model]:
+        likelihood, emission = member.likelihood, member.likelihood.weights[0]
+        means.append(likelihood.mean(member.posterior.mean(x[0], c[0]), new_c[0]))
+        covariances.append(emission @ member.posterior.covariance @ emission.T + likelihood.covariance)
+    draws = reconstruct(model, x, c, key=KEY, num_samples=12_000, new_c=new_c)[0]
+    assert_moments(draws, means, covariances)
+    with pytest.raises(AssertionError):  # those under the row's own condition are others
+        assert_moments(reconstruct(model, x, c, key=KEY, num_samples=12_000)[0], means, covariances)
+
+
+def test_reconstruction_is_under_the_rows_own_conditions_unless_others_are_given():
+    x, c = jax.random.normal(KEY, (4, 3)), jax.random.normal(KEY, (4, 1))
+    for model in (linear(), mixture()):
+        plain, same = (reconstruct(model, x, c, key=KEY, num_samples=5, new_c=new) for new in (None, c))
+        np.testing.assert_array_equal(plain, same)
+        assert plain.shape == (4, 5, 3)
