@@ -1,5 +1,6 @@
 """Frames to arrays and back: exact where it can be, and one sentence where it cannot."""
 
+from datetime import date, datetime, timedelta
 from importlib.resources import files
 
 import narwhals as nw
@@ -222,6 +223,141 @@ def test_a_change_of_units_shifts_the_log_density():
 
     cells = np.array([1.0, 2.5, 4.0, -3.0])
     np.testing.assert_allclose(log_density(1000 * cells), log_density(cells) - np.log(1000), rtol=1e-6)
+
+
+# Dates as conditions
+
+
+def fit_dates(times, **more):
+    frame = pd.DataFrame({"when": times, "y": range(len(times))} | more)
+    return Schema.infer(frame, given=["when", *more], target=["y"]).given
+
+
+def test_a_date_is_its_trend_and_its_calendar(make):
+    days = [date(2024, 1, 1) + timedelta(i) for i in range(15)]  # from a Monday
+    data = {"a": [1.0, 2.0, 3.0] * 5, "day": days, "sex": ["f", "m", "m"] * 5, "b": [4.0, 5.0, 7.0] * 5}
+    if make is pd.DataFrame:
+        data["day"] = pd.to_datetime(pd.Series(days))
+    columns = Schema.infer(make(data | {"y": range(15)}), given=list(data), target=["y"]).given
+    value, mask = (blocks := encode(columns, make(data)))["numeric"]
+    assert (value.dtype, value.shape, mask.shape) == (np.float32, (15, 5), (15, 5))
+    assert mask.all()
+    np.testing.assert_array_equal(
+        value[:, [0, 4]], encode([columns[0], columns[3]], make(data))["numeric"].value
+    )
+    trend = np.arange(15) - 7
+    np.testing.assert_allclose(value[:, 1], trend / np.std(trend), rtol=1e-6)
+    week = 2 * np.pi * np.arange(15) / 7
+    np.testing.assert_allclose(value[:, 2:4], np.stack([np.sin(week), np.cos(week)], 1), atol=1e-6)
+    assert blocks["categorical"].value.shape == (15, 1)
+    assert levels(columns) == (2,)
+
+
+@pytest.mark.parametrize("missing", [[None, None], pd.to_datetime([None, None])], ids=["null", "NaT"])
+def test_missing_dates_are_zeros(missing):
+    times = pd.date_range("2024-01-01", periods=400, freq="17h")
+    columns = fit_dates(times)
+    assert columns[0].width == 7
+    value, mask = encode(columns, pd.DataFrame({"when": [times[5], None]}))["numeric"]
+    assert mask[0].all()
+    assert not mask[1].any()
+    np.testing.assert_array_equal(value[1], np.zeros(7))
+    value, mask = encode(columns, pd.DataFrame({"when": missing}))["numeric"]
+    assert (value.shape, value.any(), mask.any()) == ((2, 7), False, False)
+
+
+def test_dates_of_any_library_unit_and_zone_encode_alike():
+    times = pd.date_range("2024-01-01", periods=400, freq="31h", tz="Europe/Berlin")
+    columns = fit_dates(times)
+    assert columns[0].parts == ("year", "week", "day")
+    first = encode(columns, pd.DataFrame({"when": times}))["numeric"].value
+    arrow = pa.table({"when": pa.array(times.tz_convert("UTC"))})
+    later = pd.DataFrame({"when": times.tz_convert("Asia/Tokyo").as_unit("s")})
+    for frame in (later, arrow, pl.from_arrow(arrow)):
+        np.testing.assert_array_equal(encode(columns, frame)["numeric"].value, first)
+
+
+def test_a_date_is_its_midnight():
+    columns = fit_dates(pd.date_range("2024-01-01", periods=30, freq="5h"))
+    midnight, day = datetime(2024, 1, 3), date(2024, 1, 3)
+    np.testing.assert_array_equal(
+        *(encode(columns, pl.DataFrame({"when": [cell]}))["numeric"].value for cell in (midnight, day))
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "cells", "sentence"),
+    [
+        (
+            None,
+            ["2024-01-01"],
+            r"'when' was a date or time when .* and is text here \(row 1: '2024-01-01'\)",
+        ),
+        (None, [3.5], "'when' was a date or time .* and is numeric here"),
+        (None, pd.date_range("2024", periods=1, tz="UTC"), "time zone UTC here and had none"),
+        ("UTC", pd.date_range("2024", periods=1), "no time zone here and had UTC when"),
+    ],
+)
+def test_dates_that_do_not_fit(zone, cells, sentence):
+    columns = fit_dates(pd.date_range("2024", periods=9, tz=zone))
+    with pytest.raises(TableError, match=sentence):
+        encode(columns, pd.DataFrame({"when": cells}))
+
+
+def test_dates_where_there_were_none(columns, make):
+    for name, was in (("height", "numeric"), ("sex", "text"), ("tame", "true or false")):
+        with pytest.raises(
+            TableError, match=f"'{name}' was {was} .* a date or time here .row 1: 2024-01-01"
+        ):
+            encode(
+                columns,
+                make({key: cells[:1] for key, cells in DATA.items()} | {name: [datetime(2024, 1, 1)]}),
+            )
+
+
+def test_dates_are_not_decoded():
+    columns = fit_dates(pd.date_range("2024", periods=9))
+    with pytest.raises(TableError, match="'when' is of dates, which are not decoded; leave it out"):
+        decode(columns, {"numeric": np.zeros((1, columns[0].width))})
+
+
+# Categories that were not there
+
+
+def given(make, unknown):
+    names = {"given": ["sex", "tame", "height"], "target": ["legs"]}
+    return Schema.infer(make(DATA), **names, unknown=unknown).given
+
+
+def test_others_are_a_level_of_their_own(make):
+    columns = given(make, "other")
+    assert levels(columns) == (3, 3)
+    value, mask = encode(columns, make(DATA | {"sex": ["x", "m", None, "y"]}))["categorical"]
+    np.testing.assert_array_equal(value[:, 0], [2, 1, 0, 2])
+    np.testing.assert_array_equal(mask[:, 0], [True, True, False, True])
+    np.testing.assert_array_equal(encode(columns, make(DATA))["categorical"].value.max(axis=0), [1, 1])
+    with pytest.raises(TableError, match=r"'sex' was text .* and is true or false here"):
+        encode(columns, make(DATA | {"sex": [True] * 4}))
+
+
+@pytest.mark.parametrize("unknown", ["error", "other"])
+def test_unseen_categories_may_be_missing(make, unknown):
+    frame = make(DATA | {"sex": ["x", "m", None, "f"]})
+    value, mask = encode(given(make, unknown), frame, unseen="missing")["categorical"]
+    others = unknown == "other"  # where there is a level for them, they are it
+    np.testing.assert_array_equal(value[:, 0], [2 * others, 1, 0, 0])
+    np.testing.assert_array_equal(mask[:, 0], [others, True, False, True])
+
+
+def test_unseen_categories_are_an_error_that_names_the_remedy(make):
+    frame = make(DATA | {"sex": ["m", "x", None, "f"]})
+    with pytest.raises(TableError, match=r"'sex', row 2: .* \(fitting with unknown=\"other\" accepts"):
+        encode(given(make, "error"), frame)
+    target = Schema.infer(make(DATA), target=["sex"]).target
+    with pytest.raises(TableError, match=r"use one of 'f', 'm', or leave the cell empty$"):
+        encode(target, frame)
+    with pytest.raises(TableError, match="unseen='drop', expected 'error' or 'missing'"):
+        encode(target, frame, unseen="drop")
 
 
 # Tables that do not fit the schema

@@ -1,5 +1,6 @@
 """Tables on disk: what is read, what is written, and the sentence for what is neither."""
 
+import bz2
 import gzip
 import io
 import sys
@@ -13,7 +14,18 @@ import pytest
 from condvae.tables import Schema, TableError, encode, read_table, write_table
 
 MAKERS = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
-ENDINGS = [".csv", ".CSV", ".csv.gz", ".csv.bz2", ".csv.zst", ".parquet", ".pq"]
+ENDINGS = [
+    ".csv",
+    ".CSV",
+    ".csv.gz",
+    ".csv.bz2",
+    ".csv.zst",
+    ".csv.lz4",
+    ".tsv",
+    ".tsv.gz",
+    ".parquet",
+    ".pq",
+]
 DATA = {
     "größe": [0.1 + 0.2, None, 1e-300],
     "legs": [2, None, 6],
@@ -80,6 +92,39 @@ def test_csv_of_many_makers(tmp_path):
     assert read_table(csv(tmp_path, "price; EUR\n5\n")).column_names == ["price; EUR"]
 
 
+@pytest.mark.parametrize(("module", "ending"), [(gzip, "gz"), (bz2, "bz2")])
+def test_compressed_by_others_and_for_others(tmp_path, module, ending):
+    path = tmp_path / f"rows.csv.{ending}"
+    path.write_bytes(module.compress("a,b\n1,x\n".encode("utf-8-sig")) + module.compress(b"2,y\n"))
+    assert read_table(path).to_pydict() == {"a": [1, 2], "b": ["x", "y"]}
+    write_table(pa.table({"a": [1]}), path)
+    assert module.decompress(path.read_bytes()) == b'"a"\n1\n'
+
+
+def test_tabs(tmp_path):
+    path = tmp_path / "rows.tsv"
+    path.write_bytes('\ufeffa\tb, c\n1\t"x\ty"\n\n2\tNA\n'.encode())
+    assert read_table(path).to_pydict() == {"a": [1, 2], "b, c": ["x\ty", None]}
+    path.write_text("a\n1\n\n")
+    assert read_table(path).to_pydict() == {"a": [1, None]}
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(TableError, match=r"is separated by ','; name it \.csv"):
+        read_table(path)
+
+
+def test_dates_and_times(tmp_path):
+    table = read_table(csv(tmp_path, "d,t,z\n2024-01-02,2024-01-02 03:04,2024-01-02T03:04:05Z\n,,\n"))
+    assert [str(column.type) for column in table.columns] == [
+        "date32[day]",
+        "timestamp[s]",
+        "timestamp[s, tz=UTC]",
+    ]
+    for ending in (".csv", ".tsv", ".parquet"):
+        write_table(table, tmp_path / f"again{ending}")
+        again = read_table(tmp_path / f"again{ending}")
+        assert again.cast(table.schema).equals(table)
+
+
 def test_an_empty_line_of_one_column_is_a_missing_cell(tmp_path):
     write_table(pa.table({"a": [1, None, 3]}), tmp_path / "rows.csv")
     assert read_table(tmp_path / "rows.csv").to_pydict() == {"a": [1, None, 3]}
@@ -115,7 +160,7 @@ def test_penguins(tmp_path):
         ("a,b\n1,2\n3\n", r"row 2: expected 2 cells, .* got 1; mend that line"),
         ("a,b\n1,2\n\n3,4,5\n", r"row 2: expected 2 cells, .* got 3"),
         ("a;b\n1;2\n", "is separated by ';'; export it separated by commas"),
-        ("a\tb\n1\t2\n", "is separated by '\\\\t'"),
+        ("a\tb\n1\t2\n", "is separated by '\\\\t'; name it .tsv"),
         ("a,b\n1,Zürich\n".encode("latin-1"), r"is not UTF-8 text \(column 'b' cannot be decoded\)"),
         ("a,größe\n1,2\n".encode("latin-1"), r"is not UTF-8 text \(the column names"),
         ("a,b\n1,2\n".encode("utf-16"), "zero bytes"),
@@ -141,7 +186,7 @@ def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(TableError, match="is a folder; name a CSV or Parquet file"):
         read_table(tmp_path / "folder.csv")
     for name in ("table.xlsx", "table", "table.gz", "table.parquet.gz"):
-        with pytest.raises(TableError, match=r"does not end in .csv, .csv.gz or .parquet"):
+        with pytest.raises(TableError, match=r"does not end in .csv, .csv.gz, .tsv or .parquet"):
             read_table(tmp_path / name)
     whole = gzip.compress(b"a,b\n1,2\n" * 1000)
     for data in (b"a,b\n1,2\n", whole[:40], b""):

@@ -1,9 +1,12 @@
 """Data frames in, arrays with masks out, and back; tables on disk. Nothing here knows of JAX."""
 
-from condvae.tables.encoding import Backend, decode, encode, levels, log_scale
+from condvae.tables.cells import take
+from condvae.tables.encoding import Backend, Unseen, decode, encode, levels, log_scale
 from condvae.tables.errors import TableError
 from condvae.tables.frames import read_table, require_writable, write_table
-from condvae.tables.schema import Column, Kind, Role, Schema
+from condvae.tables.names import match_names
+from condvae.tables.ranges import outside
+from condvae.tables.schema import Column, Kind, Role, Schema, Unknown
 
 __all__ = [
     "Backend",
@@ -12,11 +15,16 @@ __all__ = [
     "Role",
     "Schema",
     "TableError",
+    "Unknown",
+    "Unseen",
     "decode",
     "encode",
     "levels",
     "log_scale",
+    "match_names",
+    "outside",
     "read_table",
     "require_writable",
+    "take",
     "write_table",
 ]

@@ -2,23 +2,27 @@
 
 pandas, polars and pyarrow differ in how they store text, categories, booleans with gaps and missing
 numbers. Everything above this file sees one form only: an Arrow array of booleans, integers, floats,
-text or nothing at all, in which a missing cell (NaN included) is null.
+text, timestamps or nothing at all, in which a missing cell (NaN included) is null.
 """
 
+import datetime
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from narwhals.exceptions import DuplicateError
-from narwhals.typing import IntoDataFrame
+from narwhals.typing import IntoDataFrame, IntoDataFrameT
+from numpy.typing import ArrayLike
 
 from condvae.tables.errors import TableError
 
 LARGEST = 1e30  # beyond it, squares and products of standardised cells overflow float32
+_REMEDY = "turn it into numbers or text, or drop it"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Cells:
 
     Attributes:
         name: the column's name.
-        array: the n cells, null where missing: bool, (u)int, float, large_string or null typed.
+        array: the n cells, null where missing: bool, (u)int, float, large_string, timestamp[us] (with or
+            without a zone; dates are their midnight) or null typed.
         category: whether the frame declares the column as a category.
         declared: the declared categories in their order, where that order has a meaning; else ().
     """
@@ -50,12 +55,29 @@ class Cells:
             return "a category"
         if pa.types.is_boolean(kind):
             return "true or false"
+        if self.datetime:
+            return "a date or time"
         return "text" if pa.types.is_large_string(kind) else "numeric"
 
     @property
     def numeric(self) -> bool:
         """Whether the cells are numbers, and not the codes of a category."""
         return self.type_name == "numeric"
+
+    @property
+    def datetime(self) -> bool:
+        """Whether the cells are dates or times."""
+        return pa.types.is_timestamp(self.array.type)
+
+    def shown(self, row: int) -> str:
+        """A cell in the words of an error message.
+
+        Example:
+            >>> Cells("a", pa.array(["x"])).shown(0)
+            "'x'"
+        """
+        value = self.array[row].as_py()
+        return str(value) if self.datetime else repr(value)
 
 
 def open_frame(frame: IntoDataFrame) -> nw.DataFrame[Any]:
@@ -83,24 +105,52 @@ def open_frame(frame: IntoDataFrame) -> nw.DataFrame[Any]:
         ) from error
 
 
+def take(frame: IntoDataFrameT, index: ArrayLike) -> IntoDataFrameT:
+    """Rows of a table by their numbers, as a table of the same kind; pandas' index goes with its rows.
+
+    Args:
+        frame: a pandas, polars or pyarrow table.
+        index: integers of shape (m,), the rows counted from 0; in any order, any of them repeatedly.
+
+    Raises:
+        TableError: for an index that is not of integers, or beyond the table.
+
+    Example:
+        >>> take(pa.table({"a": [5, 6, 7]}), [2, 0, 0])["a"].to_pylist()
+        [7, 5, 5]
+    """
+    table, rows = open_frame(frame), np.asarray(index)
+    if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
+        raise TableError(
+            f"index has shape {rows.shape} and type {rows.dtype}, expected a list of integers; "
+            "of a mask of rows, take np.flatnonzero(mask)"
+        )
+    if (wrong := (rows < 0) | (rows >= len(table))).any():
+        raise TableError(
+            f"index asks for row {rows[wrong][0]} of a table of {len(table)} rows; count them from 0"
+        )
+    return table[rows.astype(np.int64)].to_native()
+
+
 def cells(frame: nw.DataFrame[Any], name: str) -> Cells:
     """Take one column out of a frame.
 
     Raises:
         TableError: when there is no such column, or its cells are neither numbers, text,
-            categories nor booleans.
+            categories, booleans, dates nor times with a date.
 
     Example:
         >>> cells(open_frame(pa.table({"a": [1.5, float("nan")]})), "a").array.null_count
         1
     """
     if name not in frame.columns:
-        raise TableError(f"the table has no column {name!r}; {_suggestion(name, frame.columns)}")
+        raise TableError(f"the table has no column {name!r}; {suggestion(name, frame.columns)}")
     array = _to_arrow(frame.get_column(name))  # not `frame[name]`: of a number, that is a row
     if not pa.types.is_dictionary(array.type):
         return Cells(name, _plain(name, array))
     declared = tuple(array.dictionary.to_pylist()) if array.type.ordered else ()
-    return Cells(name, _plain(name, array.dictionary_decode()), category=True, declared=declared)
+    column = Cells(name, _plain(name, array.dictionary_decode()), category=True, declared=declared)
+    return Cells(name, column.array) if column.datetime else column  # a category of dates is dates
 
 
 def numbers(column: Cells) -> tuple[np.ndarray, np.ndarray]:
@@ -142,20 +192,64 @@ def first_duplicate(names: Iterable[Any]) -> Any:
     return None
 
 
+def suggestion(name: Any, names: Sequence[Any]) -> str:
+    """What else a name that is not there may have meant.
+
+    Example:
+        >>> suggestion("hieght", ["height", "width"])
+        "did you mean 'height'?"
+    """
+    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=3, cutoff=0.6)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    shown = ", ".join(repr(n) for n in names[:8]) + (", ..." if len(names) > 8 else "")
+    return f"its columns are {shown}" if names else "it has no columns"
+
+
 def _to_arrow(series: nw.Series[Any]) -> Any:
+    # Cells that are Python's own objects: Arrow cuts times to dates and takes local times for UTC where
+    # a column mixes them, and knows no complex numbers.
+    if series.dtype == nw.Object or "complex" in str(getattr(series.to_native(), "dtype", "")):
+        _check_objects(series)
     try:
         array = series.to_arrow()
+    except OverflowError as error:
+        raise TableError(
+            f"column {series.name!r} holds whole numbers beyond 64 bits; turn it into floats"
+        ) from error
     except (pa.ArrowException, TypeError, ValueError) as error:
         found = sorted({type(cell).__name__ for cell in series.drop_nulls().to_list()})
-        if len(found) > 1:
-            problem = f"mixes cells of several types ({', '.join(found)})"
+        if len(found) > 1 and series.dtype in (nw.Object, nw.Categorical, nw.Enum):
+            problem = (
+                f"mixes cells of several types ({', '.join(found)}); make all of it numbers or all text"
+            )
         else:
             dtype = getattr(series.to_native(), "dtype", series.dtype)
-            problem = f"has the type {dtype}, which is not supported"
-        raise TableError(
-            f"column {series.name!r} {problem}; make all of it numbers or all of it text"
-        ) from error
+            problem = f"has the type {dtype}, which is not supported; {_REMEDY}"
+        raise TableError(f"column {series.name!r} {problem}") from error
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _check_objects(series: nw.Series[Any]) -> None:
+    observed = series.drop_nulls().to_list()
+    if any(isinstance(cell, complex | np.complexfloating) for cell in observed):
+        raise TableError(
+            f"column {series.name!r} holds complex numbers (Complex data not supported); give their real "
+            "and imaginary parts as two columns"
+        )
+    days = [cell for cell in observed if isinstance(cell, datetime.date)]
+    times = [cell for cell in days if isinstance(cell, datetime.datetime)]
+    if times and len(times) < len(days):
+        raise TableError(
+            f"column {series.name!r} mixes dates with times; make all of it one (pandas.to_datetime)"
+        )
+    if len({cell.tzinfo is None for cell in times}) > 1:
+        raise TableError(
+            f"column {series.name!r} mixes times with and without a time zone; give all of them a zone, or "
+            "none"
+        )
+    if series.implementation.is_polars():  # which hands out the addresses of the objects as cells
+        raise TableError(f"column {series.name!r} has the type Object, which is not supported; {_REMEDY}")
 
 
 def _plain(name: str, array: Any) -> pa.Array:
@@ -168,15 +262,22 @@ def _plain(name: str, array: Any) -> pa.Array:
         return array.cast(pa.large_string())
     if types.is_decimal(kind):
         return array.cast(pa.float64())
-    remedy = "turn it into numbers or text, or drop it"
-    if types.is_temporal(kind):
-        remedy = "turn it into numbers (year, month, hours since a start) or drop it"
+    if types.is_date(kind) or types.is_timestamp(kind):
+        return _timestamps(name, array)
+    remedy = _REMEDY
+    if types.is_duration(kind) or types.is_time(kind):
+        remedy = "turn it into a number (such as hours) or drop it"
     raise TableError(f"column {name!r} has the type {kind}, which is not supported; {remedy}")
 
 
-def _suggestion(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=3, cutoff=0.6)
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    shown = ", ".join(repr(n) for n in names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"its columns are {shown}" if names else "it has no columns"
+def _timestamps(name: str, array: Any) -> pa.Array:
+    unit = pa.timestamp("us", tz=getattr(array.type, "tz", None))
+    try:
+        return pc.cast(array, options=pc.CastOptions(target_type=unit, allow_time_truncate=True))
+    except pa.ArrowException as error:
+        whole = pa.int32() if pa.types.is_date32(array.type) else pa.int64()
+        row = int(np.argmax(np.abs(array.cast(whole).fill_null(0).to_numpy().astype(float))))
+        raise TableError(
+            f"column {name!r}, row {row + 1} is hundreds of thousands of years away; "
+            "correct the cell or leave it empty"
+        ) from error

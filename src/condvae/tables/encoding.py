@@ -1,37 +1,47 @@
 """Between data frames and arrays, by the numbers of a schema.
 
 A frame becomes at most two blocks, `"numeric"` (standardised, float32) and `"categorical"` (codes,
-int32), each an `Observed` whose columns stand in schema order. Decoding takes blocks back into a
-frame. A model works in standardised units; `log_scale` takes its log-densities back into the user's.
+int32), each an `Observed` whose columns stand in schema order, several for a date. Decoding takes
+blocks back into a frame. A model works in standardised units; `log_scale` takes its log-densities back
+into the user's.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import narwhals as nw
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from narwhals.typing import IntoDataFrame
 
 from condvae.observed import Observed
-from condvae.tables.cells import Cells, cells, numbers, open_frame
+from condvae.tables.cells import Cells, cells, open_frame
 from condvae.tables.errors import TableError
+from condvae.tables.readings import UNSEEN, checked, coded, is_text, measured
 from condvae.tables.schema import Column
+from condvae.tables.times import calendar
 
 Backend = Literal["pandas", "polars", "pyarrow"]
+Unseen = Literal["error", "missing"]
 
 
-def encode(columns: Sequence[Column], frame: IntoDataFrame) -> dict[str, Observed] | None:
+def encode(
+    columns: Sequence[Column], frame: IntoDataFrame, unseen: Unseen = "error"
+) -> dict[str, Observed] | None:
     """Turn a frame's cells into arrays.
 
     Args:
         columns: the columns to encode, as a schema holds them.
         frame: a table of n rows with at least these columns, in any order.
+        unseen: what becomes of a category that was not there at fitting, in a column without a level
+            for others: `"error"`, or `"missing"`, a missing cell.
 
     Returns:
         `{"numeric": Observed(float32 [n, d], bool [n, d]), "categorical": Observed(int32 [n, k],
         bool [n, k])}`, without the block that has no columns; None where there are no columns at
-        all. A missing cell has value 0 and mask False.
+        all. A missing cell has value 0 and mask False. A column takes `Column.width` columns of its
+        block: one, and for a date a sine and a cosine for each of its parts.
 
     Raises:
         TableError: for a missing column, a cell of the wrong kind, an unseen category, or a number
@@ -44,31 +54,43 @@ def encode(columns: Sequence[Column], frame: IntoDataFrame) -> dict[str, Observe
     """
     if not columns:
         return None
+    if unseen not in get_args(Unseen):
+        raise TableError(f"unseen={unseen!r}, expected 'error' or 'missing'; pass one of them")
     table = open_frame(frame)
     taken = {column.name: cells(table, column.name) for column in columns}
     blocks = {}
-    for kind, dtype, convert in (
-        ("numeric", np.float32, _standardise),
-        ("categorical", np.int32, _codes),
-    ):
-        chosen = [column for column in columns if column.kind == kind]
+    for block, dtype in (("numeric", np.float32), ("categorical", np.int32)):
+        chosen = [column for column in columns if column.block == block]
         if not chosen:
             continue
-        value = np.empty((len(table), len(chosen)), dtype)
-        mask = np.empty((len(table), len(chosen)), bool)
-        for j, column in enumerate(chosen):
-            value[:, j], mask[:, j] = convert(column, taken[column.name])
-        blocks[kind] = Observed(value, mask)
+        ends = np.cumsum([column.width for column in chosen])
+        value = np.empty((len(table), ends[-1]), dtype)
+        mask = np.empty((len(table), ends[-1]), bool)
+        for column, end in zip(chosen, ends, strict=True):
+            own, found = slice(end - column.width, end), checked(column, taken[column.name])
+            if block == "numeric":
+                value[:, own], mask[:, own] = _standardise(column, found)
+            else:
+                value[:, own], mask[:, own] = _codes(column, found, unseen)
+        blocks[block] = Observed(value, mask)
     return blocks
 
 
-def decode(columns: Sequence[Column], blocks: Mapping[str, np.ndarray], backend: Backend = "pandas") -> Any:
+def decode(
+    columns: Sequence[Column],
+    blocks: Mapping[str, np.ndarray],
+    backend: Backend = "pandas",
+    *,
+    observed: IntoDataFrame | None = None,
+) -> Any:
     """Turn arrays back into a frame: the inverse of `encode`, for cells none of which is missing.
 
     Args:
         columns: the columns that the blocks hold, as a schema holds them.
         blocks: `"numeric"` [n, d] and `"categorical"` [n, k], as `encode` lays them out.
         backend: whose frame to make.
+        observed: a frame of the same rows, whose numbers are kept as they are where they are not
+            missing: through standardising and back they would change in the last digits.
 
     Returns:
         A frame of n rows with `columns` in their order. Integers are rounded and kept within the
@@ -76,7 +98,7 @@ def decode(columns: Sequence[Column], blocks: Mapping[str, np.ndarray], backend:
 
     Raises:
         TableError: when a block has not one column for each that it should hold, a whole number
-            is not finite, or a code has no level.
+            is not finite, a code has no level, or a column is of dates, which float32 would round.
 
     Example:
         >>> columns = [Column("a", "target", "numeric", "int64", mean=2.0, sd=0.5)]
@@ -84,27 +106,32 @@ def decode(columns: Sequence[Column], blocks: Mapping[str, np.ndarray], backend:
         [3, 2]
     """
     taken = {name: iter(np.asarray(block).T) for name, block in blocks.items()}
-    _check_widths(columns, blocks)
+    _check_decodable(columns, blocks)
     arrays = []
     for column in columns:
         convert = _destandardise if column.kind == "numeric" else _from_codes
-        arrays.append(convert(column, next(taken[column.kind])))
+        array = convert(column, next(taken[column.block]))
+        if observed is not None and column.kind == "numeric":
+            own = cells(open_frame(observed), column.name).array
+            own = own.cast(array.type, safe=False)
+            array = pc.call_function("if_else", [own.is_valid(), own, array])
+        arrays.append(array)
     table = pa.table(arrays, names=[str(column.name) for column in columns])
     frame = nw.from_arrow(table, backend=backend)
     if backend == "polars":  # which reads ordered categories as unordered
-        order = {c.name: nw.Enum(c.declared) for c in columns if _text(c.declared)}
+        order = {c.name: nw.Enum(c.declared) for c in columns if is_text(c.declared)}
         frame = frame.with_columns(nw.col(name).cast(enum) for name, enum in order.items())
     return frame.to_native()
 
 
 def levels(columns: Sequence[Column]) -> tuple[int, ...]:
-    """How many levels each column of the categorical block has, in its order.
+    """How many levels each column of the categorical block has, in its order: one for others included.
 
     Example:
         >>> levels([Column("sex", "given", "categorical", "string", levels=("f", "m"))])
         (2,)
     """
-    return tuple(len(column.levels) for column in columns if column.kind == "categorical")
+    return tuple(len(column.levels) + column.other for column in columns if column.kind == "categorical")
 
 
 def log_scale(columns: Sequence[Column], mask_numeric: np.ndarray) -> np.ndarray:
@@ -114,7 +141,7 @@ def log_scale(columns: Sequence[Column], mask_numeric: np.ndarray) -> np.ndarray
     divides each observed numeric cell by its sd.
 
     Args:
-        columns: the target columns.
+        columns: the target columns, none of which is of dates.
         mask_numeric: bool [n, d], the mask of the numeric block.
 
     Returns:
@@ -130,11 +157,7 @@ def log_scale(columns: Sequence[Column], mask_numeric: np.ndarray) -> np.ndarray
 
 
 def _standardise(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
-    if found.empty:
-        return _nothing(found)
-    if not found.numeric:
-        raise TableError(_wrong_kind(column, found))
-    values, mask = numbers(found)
+    values, mask = measured(column, found)
     with np.errstate(over="ignore"):
         standard = np.where(mask, (values - column.mean) / column.sd, 0.0)
     if (wrong := np.abs(standard) > np.finfo(np.float32).max).any():
@@ -143,68 +166,39 @@ def _standardise(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
             f"column {column.name!r}, row {row + 1} ({values[row]:g}) is beyond float32 once "
             f"standardised (mean {column.mean:g}, sd {column.sd:g}); correct the cell or empty it"
         )
-    return standard.astype(np.float32), mask
+    numbers = standard[:, None]
+    if column.parts and mask.any():
+        numbers = np.hstack([numbers, calendar(found, column.parts)])
+    return numbers, mask[:, None]
 
 
-def _codes(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
-    if found.empty:
-        return _nothing(found)
-    if not _accepts(column, found):
-        raise TableError(_wrong_kind(column, found))
-    code_of = {level: code for code, level in enumerate(column.levels)}
-    # A level such as "1" may come as a number, from a reader that saw no other level.
-    as_level = str if _text(column.levels) else lambda value: value
-    unique = found.array.dictionary_encode()
-    code_of_unique = np.array([code_of.get(as_level(v), -1) for v in unique.dictionary.to_pylist()])
-    mask = np.asarray(unique.is_valid())
-    codes = np.where(mask, code_of_unique[np.asarray(unique.indices.fill_null(0))], 0)
-    if (codes < 0).any():
-        row = int(np.argmax(codes < 0))
-        raise TableError(_unseen(column, found.array[row].as_py(), row))
-    return codes, mask
-
-
-def _accepts(column: Column, found: Cells) -> bool:
-    """Whether cells of this type can be levels of the column."""
-    kind, types = found.array.type, pa.types
-    if _text(column.levels):
-        return types.is_large_string(kind) or types.is_integer(kind)
-    if types.is_boolean(kind) or isinstance(column.levels[0], bool):
-        return types.is_boolean(kind) and isinstance(column.levels[0], bool)
-    return types.is_integer(kind) or types.is_floating(kind)
-
-
-def _nothing(found: Cells) -> tuple[np.ndarray, np.ndarray]:
-    # Whatever its type: a reader that sees no cell of a column cannot tell what it holds.
-    return np.zeros(len(found.array)), np.zeros(len(found.array), bool)
-
-
-def _text(values: tuple[Any, ...]) -> bool:
-    return bool(values) and isinstance(values[0], str)
-
-
-def _wrong_kind(column: Column, found: Cells) -> str:
-    row = int(np.argmax(np.asarray(found.array.is_valid())))
-    was = "true or false" if column.boolean else "numeric" if column.kind == "numeric" else "text"
-    if column.kind == "categorical" and not (column.boolean or _text(column.levels)):
-        was = "a category of numbers"
-    return (
-        f"column {column.name!r} was {was} when the model was fitted and is {found.type_name} "
-        f"here (row {row + 1}: {found.array[row].as_py()!r}); give it the type it had"
-    )
+def _codes(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarray, np.ndarray]:
+    codes, mask = coded(column, found)
+    if (strange := codes == UNSEEN).any():
+        if column.other:
+            codes = np.where(strange, len(column.levels), codes)
+        elif unseen == "missing":
+            codes, mask = np.where(strange, 0, codes), mask & ~strange
+        else:
+            row = int(np.argmax(strange))
+            raise TableError(_unseen(column, found.array[row].as_py(), row))
+    return codes[:, None], mask[:, None]
 
 
 def _unseen(column: Column, value: Any, row: int) -> str:
     shown = ", ".join(map(repr, column.levels[:8])) + (", ..." if len(column.levels) > 8 else "")
+    fit = ' (fitting with unknown="other" accepts such categories)' if column.role == "given" else ""
     return (
         f"column {column.name!r}, row {row + 1}: the category {value!r} was not there when the "
-        f"model was fitted; use one of {shown}, or leave the cell empty"
+        f"model was fitted; use one of {shown}, or leave the cell empty{fit}"
     )
 
 
-def _check_widths(columns: Sequence[Column], blocks: Mapping[str, np.ndarray]) -> None:
+def _check_decodable(columns: Sequence[Column], blocks: Mapping[str, np.ndarray]) -> None:
+    if dates := [column.name for column in columns if column.kind == "datetime"]:
+        raise TableError(f"column {dates[0]!r} is of dates, which are not decoded; leave it out")
     for kind in ("numeric", "categorical"):
-        expected = sum(column.kind == kind for column in columns)
+        expected = sum(column.width for column in columns if column.block == kind)
         shape = np.shape(blocks[kind]) if kind in blocks else (0, 0)
         if len(shape) != 2 or shape[1] != expected:
             raise TableError(f"expected a {kind} block of shape [n, {expected}], got {shape}")

@@ -1,4 +1,4 @@
-"""Tables on disk: CSV and Parquet, compressed or not, by the file's ending.
+"""Tables on disk: CSV, TSV and Parquet, compressed or not, by the file's ending.
 
 Reading gives a pyarrow table in which an empty cell, `NA`, `NaN`, `null` or `None` is missing; what
 cannot be read gives one sentence. Writing is atomic: a reader sees the old file or the new one.
@@ -24,16 +24,17 @@ from condvae.tables.errors import TableError
 from condvae.tables.schema import Column
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 _LARGEST_BLOCK = 2**31 - 1  # pyarrow's limit
 
 
 def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
-    """Read a CSV or Parquet file.
+    """Read a CSV, TSV or Parquet file.
 
     Args:
-        path: a file ending in `.csv`, `.parquet` or `.pq`; a CSV may end in `.gz`, `.bz2`, `.zst`
-            or `.lz4` too. `"-"` reads CSV from standard input.
+        path: a file ending in `.csv`, `.tsv` (separated by tabs), `.parquet` or `.pq`; after `.csv` or
+            `.tsv` may come `.gz`, `.bz2`, `.zst` or `.lz4`. `"-"` reads CSV from standard input.
         columns: columns whose types are known from a schema: text stays text even where all the
             cells of this file look like numbers.
 
@@ -48,7 +49,7 @@ def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
         {'a': [1, 2], 'b': ['x', None]}
     """
     if str(path) == "-":
-        return _parse_csv(sys.stdin.buffer.read(), "standard input", columns)
+        return _parse_csv(sys.stdin.buffer.read(), "standard input", columns, ",")
     path = Path(path)
     ending, compression = _format(path)
     try:
@@ -60,10 +61,10 @@ def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
     except IsADirectoryError as error:
         raise TableError(f"{str(path)!r} is a folder; name a CSV or Parquet file") from error
     except OSError as error:
-        reason = error.strerror or f"it is no {compression} file"
+        reason = error.strerror or f"it is no {compression} file, or is cut short"
         raise TableError(f"{str(path)!r} cannot be read: {reason}; check the file") from error
-    if ending == ".csv":
-        return _parse_csv(data, repr(str(path)), columns)
+    if ending in _SEPARATORS:
+        return _parse_csv(data, repr(str(path)), columns, _SEPARATORS[ending])
     try:
         return pyarrow.parquet.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:
@@ -71,7 +72,7 @@ def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
 
 
 def write_table(table: IntoDataFrame, path: str | Path) -> None:
-    """Write a table as CSV or Parquet, atomically.
+    """Write a table as CSV, TSV or Parquet, atomically.
 
     Args:
         table: a pandas, polars or pyarrow table.
@@ -89,7 +90,7 @@ def write_table(table: IntoDataFrame, path: str | Path) -> None:
     """
     arrow = nw.maybe_reset_index(open_frame(table)).to_arrow()  # pandas' index is not a column
     if str(path) == "-":
-        sys.stdout.buffer.write(_csv_bytes(arrow))
+        sys.stdout.buffer.write(_csv_bytes(arrow, ","))
         sys.stdout.buffer.flush()
         return
     require_writable(path)
@@ -97,9 +98,9 @@ def write_table(table: IntoDataFrame, path: str | Path) -> None:
     ending, compression = _format(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        if ending == ".csv":
+        if ending in _SEPARATORS:
             with pa.output_stream(temporary, compression=compression) as stream:
-                stream.write(_csv_bytes(arrow))
+                stream.write(_csv_bytes(arrow, _SEPARATORS[ending]))
         else:
             pyarrow.parquet.write_table(arrow, temporary)
         temporary.replace(path)
@@ -143,27 +144,27 @@ def _format(path: Path) -> tuple[str, str | None]:
     """The ending that tells the format, and the compression of the file as a whole."""
     compression = _COMPRESSIONS.get(path.suffix.lower())
     ending = (path.with_suffix("") if compression else path).suffix.lower()
-    if ending == ".csv":
+    if ending in _SEPARATORS:
         return ending, compression
     if ending in (".parquet", ".pq") and compression is None:  # Parquet compresses inside
         return ".parquet", None
     raise TableError(
-        f"{str(path)!r} does not end in .csv, .csv.gz or .parquet; "
+        f"{str(path)!r} does not end in .csv, .csv.gz, .tsv or .parquet; "
         "convert the file, or name one of these kinds"
     )
 
 
-def _csv_bytes(table: pa.Table) -> bytes:
+def _csv_bytes(table: pa.Table, separator: str) -> bytes:
     buffer = BytesIO()
     try:
-        pyarrow.csv.write_csv(table, buffer)
+        pyarrow.csv.write_csv(table, buffer, pyarrow.csv.WriteOptions(delimiter=separator))
     except pa.ArrowException as error:
         raise TableError(f"CSV cannot hold this table ({_first_line(error)}); write Parquet") from error
     return buffer.getvalue()
 
 
-def _parse_csv(data: bytes, source: str, columns: Sequence[Column]) -> pa.Table:
-    header = _check_header(data, source)
+def _parse_csv(data: bytes, source: str, columns: Sequence[Column], separator: str) -> pa.Table:
+    header = _check_header(data, source, separator)
     if b"\n" not in data:
         data += b"\n"  # names alone are a table of no rows, which pyarrow sees only with a line's end
     # One block for the whole file: pyarrow settles each column's type on the first block it sees.
@@ -171,7 +172,7 @@ def _parse_csv(data: bytes, source: str, columns: Sequence[Column]) -> pa.Table:
     text = {c.name: pa.string() for c in columns if c.levels and isinstance(c.levels[0], str)}
     convert = pyarrow.csv.ConvertOptions(null_values=MISSING, strings_can_be_null=True, column_types=text)
     # In a file of one column an empty line is a missing cell; elsewhere it is nothing.
-    one_column = "," not in header
+    one_column = separator not in header
 
     def parse(threads: bool, rows: list[Any]) -> pa.Table:
         def ragged(row: Any) -> str:
@@ -182,6 +183,7 @@ def _parse_csv(data: bytes, source: str, columns: Sequence[Column]) -> pa.Table:
             BytesIO(data),
             pyarrow.csv.ReadOptions(block_size=block_size, use_threads=threads),
             pyarrow.csv.ParseOptions(
+                delimiter=separator,
                 newlines_in_values=True,
                 ignore_empty_lines=not one_column,
                 invalid_row_handler=ragged,
@@ -199,7 +201,7 @@ def _parse_csv(data: bytes, source: str, columns: Sequence[Column]) -> pa.Table:
     return table
 
 
-def _check_header(data: bytes, source: str) -> str:
+def _check_header(data: bytes, source: str, separator: str) -> str:
     """The first line, after the checks that need no parser."""
     if not data.strip():
         raise TableError(f"{source} is empty; a table needs a line of column names, then rows")
@@ -211,9 +213,10 @@ def _check_header(data: bytes, source: str) -> str:
     except UnicodeDecodeError as error:
         raise TableError(_not_utf8(source, "the column names")) from error
     second = rest.partition(b"\n")[0]
-    for other in ";\t|":
-        if "," not in header and other in header and other.encode() in second:
-            raise TableError(f"{source} is separated by {other!r}; export it separated by commas")
+    for other in ";|,\t":
+        if separator not in header and other in header and other.encode() in second:
+            end = {",": "name it .csv", "\t": "name it .tsv"}.get(other, "export it separated by commas")
+            raise TableError(f"{source} is separated by {other!r}; {end}")
     return header
 
 

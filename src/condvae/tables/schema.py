@@ -7,8 +7,8 @@ is plain data, and all of it goes into JSON and back without loss.
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,14 @@ from narwhals.typing import IntoDataFrame
 
 from condvae.tables.cells import Cells, cells, first_duplicate, numbers, open_frame
 from condvae.tables.errors import TableError
+from condvae.tables.times import seconds, varying_parts, zone
 
 Role = Literal["given", "target"]
-Kind = Literal["numeric", "categorical"]
+Kind = Literal["numeric", "categorical", "datetime"]
+Unknown = Literal["error", "other"]
 
 MANY_LEVELS = 50  # a category with more levels than this, most of them seen once, is an identifier
+_DATE = re.compile(r"\s*(\d{4}-\d\d?-\d\d?(?!\d).*|\d\d?([./])\d\d?\2\d{4}(\s.*)?)")
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
@@ -31,16 +34,20 @@ class Column:
     Attributes:
         name: its name in the table.
         role: `"given"` (a condition) or `"target"`.
-        kind: `"numeric"` or `"categorical"`; text, categories and booleans are categorical.
-        dtype: what its cells were at fitting: an Arrow name such as `"int64"`, `"double"` or
-            `"bool"`, or `"string"` or `"category"`. Decoded cells are of that type again.
+        kind: `"numeric"`, `"categorical"` (text, categories and booleans) or, of conditions only,
+            `"datetime"`.
+        dtype: what its cells were at fitting: an Arrow name such as `"int64"`, `"double"`, `"bool"` or
+            `"timestamp[us]"`, or `"string"` or `"category"`. Decoded cells are of that type again.
         missing: how many cells were missing at fitting.
-        mean: mean of the observed cells (numeric).
-        sd: their standard deviation (numeric); 1 for a constant condition.
-        minimum: the smallest observed cell (numeric), else None.
-        maximum: the largest observed cell (numeric), else None.
+        mean: mean of the observed cells (numeric; datetime, in seconds since 1970).
+        sd: their standard deviation (numeric, datetime); 1 for a constant condition.
+        minimum: the smallest observed cell (numeric, datetime), else None.
+        maximum: the largest observed cell (numeric, datetime), else None.
         levels: the observed levels, sorted (categorical); `(False, True)` for booleans.
         declared: all categories in their order, for a column that declares an order; else ().
+        other: whether a category that is none of `levels` is accepted, as one level after them.
+        parts: the calendar parts that are encoded (datetime), of `"year"`, `"week"` and `"day"`.
+        zone: the time zone by whose clock they are taken (datetime), None for times without one.
 
     Example:
         >>> Column("mass", "target", "numeric", "double", mean=4.2, sd=0.8).integer
@@ -58,6 +65,19 @@ class Column:
     maximum: float | None = None
     levels: tuple[Any, ...] = ()
     declared: tuple[Any, ...] = ()
+    other: bool = False
+    parts: tuple[str, ...] = ()
+    zone: str | None = None
+
+    @property
+    def block(self) -> Literal["numeric", "categorical"]:
+        """The block of encoded arrays that holds the column."""
+        return "categorical" if self.kind == "categorical" else "numeric"
+
+    @property
+    def width(self) -> int:
+        """How many columns of its block it takes: one, and a sine and a cosine for each calendar part."""
+        return 1 + 2 * len(self.parts)
 
     @property
     def integer(self) -> bool:
@@ -91,18 +111,27 @@ class Schema:
     target: tuple[Column, ...]
 
     @classmethod
-    def infer(cls, frame: IntoDataFrame, *, given: Sequence[str] = (), target: Sequence[str]) -> Self:
+    def infer(
+        cls,
+        frame: IntoDataFrame,
+        *,
+        given: Sequence[str] = (),
+        target: Sequence[str],
+        unknown: Unknown = "error",
+    ) -> Self:
         """Learn a schema from the rows that a model will be fitted to.
 
         Args:
             frame: a pandas, polars or pyarrow table of n rows.
             given: the names of the conditions; none is the plain VAE.
             target: the names of the targets.
+            unknown: what a category that these rows lack will be, in a condition: `"error"`, or
+                `"other"`, one level more in every categorical condition.
 
         Raises:
             TableError: when the names or the cells cannot serve (see the message).
         """
-        return cls.infer_pair(frame, frame, given=given, target=target)
+        return cls.infer_pair(frame, frame, given=given, target=target, unknown=unknown)
 
     @classmethod
     def infer_pair(
@@ -112,6 +141,7 @@ class Schema:
         *,
         given: Sequence[str] | None = None,
         target: Sequence[str] | None = None,
+        unknown: Unknown = "error",
     ) -> Self:
         """Learn a schema from two tables of the same rows: the conditions, and the targets.
 
@@ -120,10 +150,13 @@ class Schema:
             target_frame: the targets' table.
             given: the names of the conditions; None is every column.
             target: the names of the targets; None is every column.
+            unknown: as for `infer`.
 
         Raises:
             TableError: when the names or the cells cannot serve, or the numbers of rows differ.
         """
+        if unknown not in get_args(Unknown):
+            raise TableError(f"unknown={unknown!r}, expected 'error' or 'other'; pass one of them")
         targets = open_frame(target_frame)
         conditions = None if given_frame is None else open_frame(given_frame)
         if given is None:
@@ -135,15 +168,18 @@ class Schema:
             "target": [cells(targets, name) for name in target],
         }
         if len(targets) < 2:
-            rows = "no rows" if len(targets) == 0 else "only one row"
+            rows = "no rows" if len(targets) == 0 else "only one row (1 sample)"
             raise TableError(f"the table has {rows}; a model needs at least two, better hundreds")
         if conditions is not None and len(conditions) != len(targets):
             raise TableError(
                 f"the conditions have {len(conditions)} rows and the targets {len(targets)}; give one row "
                 "of each for every example"
             )
+        conditions = [_infer(column, "given") for column in found["given"]]
+        if unknown == "other":
+            conditions = [replace(c, other=c.kind == "categorical") for c in conditions]
         return cls(
-            given=tuple(_infer(column, "given") for column in found["given"]),
+            given=tuple(conditions),
             target=tuple(_infer(column, "target") for column in found["target"]),
         )
 
@@ -167,7 +203,8 @@ class Schema:
 
 
 def _column(fields: dict[str, Any]) -> Column:
-    tuples = {name: tuple(fields[name]) for name in ("levels", "declared")}
+    # Schemas of earlier versions lack what was added since, which has a default.
+    tuples = {name: tuple(fields[name]) for name in ("levels", "declared", "parts") if name in fields}
     return Column(**{**fields, **tuples})
 
 
@@ -187,38 +224,54 @@ def _infer(column: Cells, role: Role) -> Column:
     if column.empty:
         where = "a target needs some observed cells; " if role == "target" else ""
         raise TableError(f"column {column.name!r} has no observed cell; {where}drop the column")
+    if column.datetime:
+        return _datetime(column, role)
     return _numeric(column, role) if column.numeric else _categorical(column, role)
 
 
 def _numeric(column: Cells, role: Role) -> Column:
     values, mask = numbers(column)
-    values = values[mask]
-    low, high = float(values.min()), float(values.max())
-    mean, sd = _moments(values)
-    if low == high or sd == 0:
-        if role == "target":
-            raise TableError(_constant(column.name, f"{low:g}"))
-        mean, sd = low, 1.0
+    found = _measured(column, role, "numeric", values[mask])
+    if role == "target" and found.minimum == found.maximum:
+        raise TableError(_constant(column.name, f"{found.mean:g}"))
+    return found
+
+
+def _datetime(column: Cells, role: Role) -> Column:
+    if role == "target":
+        raise TableError(
+            f"target column {column.name!r} holds dates or times, which can be conditions only; turn it "
+            "into a number, such as days since a start"
+        )
+    values, mask = seconds(column)
+    found = _measured(column, role, "datetime", values[mask])
+    return replace(found, parts=varying_parts(column), zone=zone(column))
+
+
+def _measured(column: Cells, role: Role, kind: Kind, observed: np.ndarray) -> Column:
+    mean, sd = _moments(observed)
     return Column(
         column.name,
         role,
-        "numeric",
+        kind,
         str(column.array.type),
         missing=column.array.null_count,
         mean=mean,
-        sd=sd,
-        minimum=low,
-        maximum=high,
+        sd=sd or 1.0,  # of a constant
+        minimum=float(observed.min()),
+        maximum=float(observed.max()),
     )
 
 
 def _moments(values: np.ndarray) -> tuple[float, float]:
+    # Sorted, so that the last bits of the sums do not depend on the order of the rows.
+    values = np.sort(values)
+    if values[0] == values[-1]:
+        return float(values[0]), 0.0
     mean = float(values.mean())
     deviation = values - mean
     # Scaled before squaring, so that the squares of tiny deviations do not underflow to 0.
     largest = float(np.abs(deviation).max())
-    if largest == 0:
-        return mean, 0.0
     return mean, largest * float(np.sqrt(np.mean((deviation / largest) ** 2)))
 
 
@@ -253,6 +306,11 @@ def _identifier(column: Cells, levels: tuple[Any, ...]) -> str:
         return (
             f"column {column.name!r} would be numeric but for row {row + 1} "
             f"({column.array[row].as_py()!r}); make that cell a number or leave it empty"
+        )
+    if not column.category and all(_DATE.fullmatch(str(level)) for level in levels):
+        return (
+            f"column {column.name!r} holds dates as text ({levels[0]!r}, ...); parse it into a column of "
+            "dates or timestamps (such as by pandas.to_datetime)"
         )
     return (
         f"column {column.name!r} looks like an identifier ({len(levels)} different values in "

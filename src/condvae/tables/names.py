@@ -1,0 +1,61 @@
+"""Columns by name or by pattern, as people write them."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from condvae.tables.cells import suggestion
+from condvae.tables.errors import TableError
+
+
+def match_names(
+    text_or_list: str | Iterable[Any], columns: Sequence[Any], what: str = "given"
+) -> list[Any]:
+    """The columns that names and patterns stand for.
+
+    A pattern has `*` for any characters, `?` for one, `[abc]` for one of these; upper and lower case
+    differ. What is the name of a column means that column, even if it would be a pattern too. Spaces
+    around names are forgiven.
+
+    Args:
+        text_or_list: names and patterns: a text, separated by commas and in double quotes where a
+            name itself has commas; or a list of them.
+        columns: the names of the table's columns.
+        what: the argument, for the error message.
+
+    Returns:
+        The names as the table has them, each once, in the order asked for; those of one pattern in the
+        order of the table.
+
+    Raises:
+        TableError: for a name or a pattern that fits no column.
+
+    Example:
+        >>> match_names("mass, bill_*", ["bill_length", "bill_depth", "mass"])
+        ['mass', 'bill_length', 'bill_depth']
+    """
+    wanted = _pieces(text_or_list, what) if isinstance(text_or_list, str) else list(text_or_list)
+    found = [name for piece in wanted for name in _match(piece, columns, what)]
+    return list(dict.fromkeys(found))
+
+
+def _pieces(text: str, what: str) -> list[str]:
+    try:
+        row = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise TableError(f"{what}: {text!r} is no list of names ({error}); write name,name,...") from error
+    return [piece for piece in row if piece.strip()]
+
+
+def _match(piece: Any, columns: Sequence[Any], what: str) -> list[Any]:
+    if piece in columns:
+        return [piece]
+    wanted = str(piece).strip()
+    if close := [name for name in columns if str(name).strip() == wanted]:
+        return close[:1]
+    if not any(sign in wanted for sign in "*?["):
+        raise TableError(f"{what}: the table has no column {wanted!r}; {suggestion(wanted, columns)}")
+    if not (matched := [name for name in columns if fnmatchcase(str(name).strip(), wanted)]):
+        raise TableError(f"{what}: no column matches {wanted!r}; {suggestion(wanted, columns)}")
+    return matched

@@ -1,0 +1,51 @@
+"""Which cells of a table lie outside of what a model was trained on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from narwhals.typing import IntoDataFrame
+
+from condvae.tables.cells import Cells, cells, open_frame
+from condvae.tables.readings import UNSEEN, checked, coded, measured
+from condvae.tables.schema import Column
+
+
+def outside(columns: Sequence[Column], frame: IntoDataFrame) -> dict[str, np.ndarray]:
+    """Which cells lie outside of what the columns held at fitting.
+
+    Outside is a number or a date below the smallest or above the largest of training, a category that
+    was not there (whether or not `unknown="other"` accepts it), and a missing cell in a column that had
+    none. Each column is judged by itself: a row of familiar cells may still be an unfamiliar row.
+
+    Args:
+        columns: the columns to look at, as a schema holds them; those of the conditions, as a rule.
+        frame: a table of n rows with at least these columns, in any order.
+
+    Returns:
+        For each column's name a bool array [n].
+
+    Raises:
+        TableError: for a missing column, a cell of the wrong kind, or a number that is infinite or too
+            large.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> columns = [Column("a", "given", "numeric", "double", minimum=0.0, maximum=1.0)]
+        >>> outside(columns, pa.table({"a": [0.5, 1.5, None]}))
+        {'a': array([False,  True,  True])}
+    """
+    table = open_frame(frame)
+    return {column.name: _outside(column, cells(table, column.name)) for column in columns}
+
+
+def _outside(column: Column, found: Cells) -> np.ndarray:
+    found = checked(column, found)
+    if column.kind == "categorical":
+        codes, mask = coded(column, found)
+        strange = codes == UNSEEN
+    else:
+        values, mask = measured(column, found)
+        low = -np.inf if column.minimum is None else column.minimum
+        high = np.inf if column.maximum is None else column.maximum
+        strange = (values < low) | (values > high)
+    return np.where(mask, strange, column.missing == 0)

@@ -1,0 +1,120 @@
+"""One column of a table, held against what the schema says of it: the checks that encoding and
+comparing share, and the cells in the user's own units.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from condvae.tables.cells import Cells, numbers
+from condvae.tables.errors import TableError
+from condvae.tables.schema import Column
+from condvae.tables.times import in_zone, seconds
+
+UNSEEN = -1  # the code of a category that is none of the column's levels
+
+
+def checked(column: Column, found: Cells) -> Cells:
+    """The cells, if they are of the column's kind; those of dates by the clock of the column's zone.
+
+    A column without any observed cell passes whatever its type: a reader that sees no cell of a column
+    cannot tell what it holds.
+
+    Raises:
+        TableError: where the kind, or having a time zone, is not what it was at fitting.
+
+    Example:
+        >>> text = Cells("a", pa.array(["x"], pa.large_string()))
+        >>> checked(Column("a", "given", "numeric", "double"), text)
+        Traceback (most recent call last):
+        condvae.tables.errors.TableError: column 'a' was numeric when the model was fitted and is text here
+        (row 1: 'x'); give it the type it had
+    """
+    if found.empty:
+        return found
+    if not _accepts(column, found):
+        raise TableError(_wrong_kind(column, found))
+    return in_zone(found, column.zone) if column.kind == "datetime" else found
+
+
+def measured(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """The cells of a numeric column, or a date's seconds since 1970, and where they are observed.
+
+    Args:
+        column: numeric or datetime.
+        found: its cells, as `checked` returns them.
+
+    Returns:
+        float64 [n], 0 where missing; bool [n].
+
+    Raises:
+        TableError: for a number that is infinite or too large.
+
+    Example:
+        >>> measured(Column("a", "given", "numeric", "double"), Cells("a", pa.array([1.5, None])))
+        (array([1.5, 0. ]), array([ True, False]))
+    """
+    if found.empty:
+        return np.zeros(len(found.array)), np.zeros(len(found.array), bool)
+    return seconds(found) if column.kind == "datetime" else numbers(found)
+
+
+def coded(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """The codes of a categorical column, and where its cells are observed.
+
+    Args:
+        column: categorical.
+        found: its cells, as `checked` returns them.
+
+    Returns:
+        int64 [n], 0 where missing and `UNSEEN` where the category is none of the levels; bool [n].
+
+    Example:
+        >>> column = Column("a", "given", "categorical", "string", levels=("f", "m"))
+        >>> coded(column, Cells("a", pa.array(["m", None, "x"])))
+        (array([ 1,  0, -1]), array([ True, False,  True]))
+    """
+    if found.empty:
+        return np.zeros(len(found.array), np.int64), np.zeros(len(found.array), bool)
+    code_of = {level: code for code, level in enumerate(column.levels)}
+    # A level such as "1" may come as a number, from a reader that saw no other level.
+    as_level = str if is_text(column.levels) else lambda value: value
+    unique = found.array.dictionary_encode()
+    code_of_unique = np.array([code_of.get(as_level(v), UNSEEN) for v in unique.dictionary.to_pylist()])
+    mask = np.asarray(unique.is_valid())
+    return np.where(mask, code_of_unique[np.asarray(unique.indices.fill_null(0))], 0), mask
+
+
+def is_text(levels: tuple[Any, ...]) -> bool:
+    """Whether levels are texts, and not numbers or booleans.
+
+    Example:
+        >>> is_text(("f", "m")), is_text((1, 2)), is_text(())
+        (True, False, False)
+    """
+    return bool(levels) and isinstance(levels[0], str)
+
+
+def _accepts(column: Column, found: Cells) -> bool:
+    if column.kind == "datetime":
+        return found.datetime
+    if column.kind == "numeric":
+        return found.numeric
+    kind, types = found.array.type, pa.types
+    if is_text(column.levels):
+        return types.is_large_string(kind) or types.is_integer(kind)
+    if types.is_boolean(kind) or isinstance(column.levels[0], bool):
+        return types.is_boolean(kind) and isinstance(column.levels[0], bool)
+    return types.is_integer(kind) or types.is_floating(kind)
+
+
+def _wrong_kind(column: Column, found: Cells) -> str:
+    row = int(np.argmax(np.asarray(found.array.is_valid())))
+    was = {"numeric": "numeric", "datetime": "a date or time"}.get(column.kind, "text")
+    if column.kind == "categorical" and not is_text(column.levels):
+        was = "true or false" if column.boolean else "a category of numbers"
+    return (
+        f"column {column.name!r} was {was} when the model was fitted and is {found.type_name} "
+        f"here (row {row + 1}: {found.shown(row)}); give it the type it had"
+    )

@@ -1,0 +1,64 @@
+"""Names and patterns, as people write them."""
+
+import pytest
+
+from condvae.tables import TableError, match_names
+
+COLUMNS = ["species", "bill_length", "bill_depth", "mass, g", "Bill", " year ", "x[1]", "x1"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("", []),
+        (" , ,", []),
+        ([], []),
+        ("mass_g", None),
+        ("species,Bill", ["species", "Bill"]),
+        ("  Bill ,  species ", ["Bill", "species"]),
+        ('species, "mass, g"', ["species", "mass, g"]),
+        (["mass, g", "species"], ["mass, g", "species"]),
+        ("year", [" year "]),
+        ([" year "], [" year "]),
+        ("bill_*", ["bill_length", "bill_depth"]),
+        ("bill_*,species", ["bill_length", "bill_depth", "species"]),
+        ("bill_depth,bill_*", ["bill_depth", "bill_length"]),
+        ("bill_depth,bill_depth", ["bill_depth"]),
+        (["[bB]ill*"], ["bill_length", "bill_depth", "Bill"]),
+        ("?ill", ["Bill"]),
+        ("bill", None),
+        ("y*", [" year "]),
+        ("x[1]", ["x[1]"]),  # an exact name is no pattern
+        ("x[!2]", ["x1"]),
+        ('"mass*"', ["mass, g"]),
+        ("*", COLUMNS),
+        ("z*", None),
+    ],
+)
+def test_match_names(asked, found):
+    if found is not None:
+        assert match_names(asked, COLUMNS) == found
+        return
+    with pytest.raises(TableError, match="given: "):
+        match_names(asked, COLUMNS)
+
+
+def test_names_that_are_no_text():
+    assert match_names([1, "0"], [0, 1]) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ("speces", "--target: the table has no column 'speces'; did you mean 'species'?"),
+        (["zzz"], "--target: the table has no column 'zzz'; its columns are 'species', "),
+        ("bil_l*", "--target: no column matches 'bil_l*'; did you mean 'Bill'?"),
+        ("SPECIES*", "--target: no column matches 'SPECIES*'; its columns are 'species'"),
+        ("a\nb", "--target: 'a\\nb' is no list of names (new-line"),
+    ],
+)
+def test_one_sentence_each(asked, sentence):
+    with pytest.raises(TableError) as error:
+        match_names(asked, COLUMNS, "--target")
+    assert str(error.value).startswith(sentence)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,94 @@
+"""Cells outside of what a model was trained on."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from condvae.tables import Schema, TableError, outside
+
+DAYS = [datetime.datetime(2024, 1, day) for day in (3, 1, 5, 4)]
+DATA = {
+    "height": [1.5, 1.7, None, 2.2],
+    "legs": [2, 4, 6, 8],
+    "sex": ["m", None, "f", "m"],
+    "site": ["a", "b", "b", "a"],
+    "tame": [True, True, False, True],
+    "day": DAYS,
+    "y": [1.0, 2.0, 3.0, 4.0],
+}
+GIVEN = [name for name in DATA if name != "y"]
+
+
+@pytest.fixture(params=[pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "pyarrow"])
+def make(request):
+    return request.param
+
+
+def columns(**settings):
+    return Schema.infer(pa.table(DATA), given=GIVEN, target=["y"], **settings).given
+
+
+def test_nothing_of_training_is_outside(make):
+    found = outside(columns(), make(DATA))
+    assert list(found) == GIVEN
+    for strange in found.values():
+        assert (strange.dtype, strange.shape) == (bool, (4,))
+        assert not strange.any()
+
+
+@pytest.mark.parametrize("unknown", ["error", "other"])
+def test_what_is_outside(make, unknown):
+    rows = make(
+        {
+            "height": [1.49, 2.2, None, 2.21],
+            "legs": [1, 2, 8, 9],
+            "sex": ["x", "m", None, "f"],
+            "site": ["A", "a", None, "b"],
+            "tame": [True, False, None, True],
+            "day": [DAYS[1] - datetime.timedelta(seconds=1), DAYS[1], DAYS[2], None],
+        }
+    )
+    expected = {
+        "height": [1, 0, 0, 1],
+        "legs": [1, 0, 0, 1],
+        "sex": [1, 0, 0, 0],
+        "site": [1, 0, 1, 0],  # a missing cell, of which training had none
+        "tame": [0, 0, 1, 0],
+        "day": [1, 0, 0, 1],
+    }
+    found = outside(columns(unknown=unknown), rows)
+    for name in GIVEN:
+        np.testing.assert_array_equal(found[name], np.array(expected[name], bool), err_msg=name)
+
+
+def test_a_constant_and_a_column_without_cells():
+    table = pa.table({"c": [3.0, 3.0], "y": [1.0, 2.0]})
+    (column,) = Schema.infer(table, given=["c"], target=["y"]).given
+    np.testing.assert_array_equal(outside([column], pa.table({"c": [3, 4]}))["c"], [False, True])
+    np.testing.assert_array_equal(outside([column], pa.table({"c": pa.nulls(2)}))["c"], [True, True])
+    assert outside([column], pa.table({"c": pa.nulls(0)}))["c"].shape == (0,)
+    assert outside([], table) == {}
+
+
+def test_dates_of_another_zone_are_compared_as_instants():
+    times = pd.date_range("2024-01-01", periods=3, tz="Europe/Berlin")
+    (column,) = Schema.infer(pd.DataFrame({"a": times, "y": [1, 2, 3]}), given=["a"], target=["y"]).given
+    later = pd.DataFrame({"a": times.tz_convert("Asia/Tokyo") - pd.to_timedelta([0, 0, 49], unit="h")})
+    np.testing.assert_array_equal(outside([column], later)["a"], [False, False, True])
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"legs": ["x"]}, "'legs' was numeric when the model was fitted and is text"),
+        ({"legs": [float("inf")]}, "'legs', row 1 is infinite"),
+        ({}, "no column 'legs'"),
+    ],
+)
+def test_one_sentence_each(data, sentence):
+    with pytest.raises(TableError, match=sentence):
+        outside(columns()[1:2], pa.table({"other": [1]} | data))
