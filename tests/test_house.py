@@ -17,6 +17,8 @@ LAYERS = [
     ["rounds", "holdout"],
     ["optimisers"],
     ["scoring"],
+    ["predictive", "sampling"],
+    ["mixture"],
     ["linear_gaussian", "architectures"],
     ["objectives"],
     ["model"],
@@ -25,7 +27,7 @@ LAYERS = [
     ["networks"],
     ["distributions"],
     ["rows"],
-    ["progress", "plots", "storage"],
+    ["progress", "plots", "storage", "calibration", "baselines", "support"],
     ["tables"],
     ["observed"],
 ]
