@@ -1,0 +1,43 @@
+"""condvae: `ConditionalVAE()` as it comes; only the seed is set, for every data set alike.
+
+`condvae-no-z`: the same without a latent, `latent_size=0`: one network for the parameters of each target's
+distribution, the targets independent given c. What the latent earns is the difference.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from condvae import ConditionalVAE
+from uci_peers.joint_tables import load
+
+VERSIONS = ["condvae", "jax"]
+
+
+class Table:
+    def __init__(self, X: np.ndarray, y: np.ndarray, seed: int, **settings):
+        self.model = ConditionalVAE(random_state=seed, **settings).fit(X, y)
+
+    def log_density(self, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self.model.log_prob(X, y).value
+
+    def mean(self, X: np.ndarray) -> np.ndarray:
+        return self.model.predict(X)
+
+    def sample(self, X: np.ndarray, draws: int) -> np.ndarray:
+        return self.model.sample(X, draws)[:, :, 0]
+
+
+fit = Table
+fit_without_latent = partial(Table, latent_size=0)
+
+
+def score_joint(fit, request: dict) -> tuple[float, dict[str, np.ndarray]]:
+    """log p of all of a row's targets together, for the rows to test on, and the seconds that it took."""
+    given, target = load(request["joint"], Path(request["data"]))
+    start = time.perf_counter()
+    fitted = fit(given.take(request["train"]), target.take(request["train"]), request["seed"])
+    value = fitted.log_density(given.take(request["test"]), target.take(request["test"]))
+    return time.perf_counter() - start, {"log_density": value}
