@@ -4,10 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-PENGUINS := src/condvae/data/penguins.csv
-GIVEN := species,island,sex
-TARGET := bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g
-
 .PHONY: demo test test-slow lint format clean
 
 $(BIN)/python:
@@ -28,18 +24,14 @@ $(VENV)/.installed-lint: $(VENV)/.installed-test
 	$(PIP) install -c constraints.txt -e '.[test,lint]'
 	@touch $@
 
-# The note's example, then a model of the penguins: fitted, sampled and scored by the command line.
+# The note's example, then the penguins from start to end.
 demo: $(VENV)/.installed
 	@mkdir -p demo
-	@echo "== 1. Gaussian unknown mean: the note's example against its closed form"
+	@echo "== Gaussian unknown mean: the note's example against its closed form"
 	$(BIN)/python examples/gaussian_unknown_mean.py --plot demo/gaussian_unknown_mean.png
-	@echo "== 2. Fit p($(TARGET) | $(GIVEN))"
-	$(BIN)/condvae fit $(PENGUINS) --given $(GIVEN) --target $(TARGET) --out demo/model
-	@echo "== 3. Sample it for every penguin's conditions"
-	$(BIN)/condvae sample demo/model --given $(PENGUINS) -n 20 --out demo/samples.csv --plot demo/samples.png
-	@echo "== 4. Score every penguin"
-	$(BIN)/condvae score demo/model $(PENGUINS) --out demo/scores.csv
-	@echo "== Left in demo/:" && ls demo
+	@echo "== The penguins: a table, on the command line"
+	$(BIN)/condvae demo --out demo/penguins
+	@echo "== Left in demo/:" && ls demo demo/penguins
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"

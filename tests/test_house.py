@@ -33,7 +33,17 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.
-WITHOUT_JAX = {"tables", "storage", "observed", "plots", "progress", "cli"}
+WITHOUT_JAX = {
+    "tables",
+    "storage",
+    "observed",
+    "plots",
+    "progress",
+    "cli",
+    "calibration",
+    "baselines",
+    "support",
+}
 WITHOUT_FRAMES = set(RANK) - {"tables", "estimator", "cli"}
 FRAMES = {"pandas", "polars", "pyarrow", "narwhals"}
 JAX = {"jax", "equinox", "numpyro", "optax", "flowjax", "jaxtyping"}

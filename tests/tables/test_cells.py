@@ -146,7 +146,7 @@ def test_objects_of_one_type_are_that_type(objects, kind):
         ([10**30, 1], "holds whole numbers beyond 64 bits; turn it into floats"),
         ([object(), None], "has the type object, which is not supported; turn it into numbers or text"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "cells",
 )
 def test_objects_that_cannot_serve(objects, sentence):
     with pytest.raises(TableError, match=f"column 'a' .*{sentence}") as error:

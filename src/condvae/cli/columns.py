@@ -1,0 +1,146 @@
+"""Which columns are conditions, which are targets, and which tell how rows are held out."""
+
+import csv
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Roles(NamedTuple):
+    """The columns by what they are for.
+
+    Attributes:
+        given: the conditions.
+        target: the targets.
+        group: the column of whole groups, or None.
+        time: the column of time, or None.
+        unused: columns of the table that are none of these.
+    """
+
+    given: list[str]
+    target: list[str]
+    group: str | None
+    time: str | None
+    unused: list[str]
+
+
+def choose(
+    columns: Sequence[str],
+    *,
+    given: str = "",
+    target: str = "",
+    drop: str = "",
+    group: str | None = None,
+    time: str | None = None,
+) -> Roles:
+    """Sort columns by the options that name them.
+
+    What is dropped, and the columns of groups and time, no pattern matches; the latter two can be named
+    outright. Without --target it is all that is left.
+
+    Raises:
+        TableError: for names and patterns that fit nothing, and for a column that is to be two things.
+
+    Example:
+        >>> choose(["a_1", "a_2", "site", "y"], given="a_*", group="site").target
+        ['y']
+    """
+    from condvae.tables import TableError, match_names
+
+    dropped = match_names(drop, columns, what="--drop")
+    named = {"--given": given, "--target": target, "--group-column": group, "--time-column": time}
+    for option, text in named.items():
+        texts = _pieces(text or "") if option in ("--given", "--target") else [text or ""]
+        if both := [name for name in dropped if name.strip() in texts]:
+            raise TableError(f"column {both[0]!r} is both in --drop and in {option}; leave it out of one")
+    left = [name for name in columns if name not in dropped]
+    if not left:
+        raise TableError("--drop leaves no column of the table; drop fewer")
+    if group is not None and time is not None:
+        raise TableError("rows are held out by groups or by time; give --group-column or --time-column")
+    group, time = _single(group, left, "--group-column"), _single(time, left, "--time-column")
+    special = {name for name in (group, time) if name is not None}
+
+    def pick(text: str, what: str) -> list[str]:
+        outright = _pieces(text)
+        found = match_names(text, left, what=what)
+        return [name for name in found if name not in special or name.strip() in outright]
+
+    conditions, targets = pick(given, "--given"), pick(target, "--target")
+    if target.strip() and not targets:
+        raise TableError(f"--target {target!r} names no column; name at least one to model")
+    if both := [name for name in targets if name in conditions]:
+        raise TableError(f"column {both[0]!r} is both given and a target; leave it out of one")
+    targets = targets or [name for name in left if name not in conditions and name not in special]
+    if not targets:
+        raise TableError("every column is given, dropped or for holding out rows; leave one to model")
+    unused = [name for name in left if name not in {*conditions, *targets, *special}]
+    return Roles(conditions, targets, group, time, unused)
+
+
+def _pieces(text: str) -> list[str]:
+    try:
+        return [piece.strip() for piece in next(csv.reader([text], skipinitialspace=True), [])]
+    except csv.Error:  # which match_names refuses in a sentence
+        return []
+
+
+def _single(name: str | None, columns: Sequence[str], what: str) -> str | None:
+    from condvae.tables import TableError, match_names
+
+    if name is None:
+        return None
+    found = match_names([name], columns, what=what)
+    if len(found) != 1:
+        raise TableError(f"{what} {name!r} stands for {len(found)} columns; name one")
+    return found[0]
+
+
+def groups_of(table: Any, name: str | None) -> Any:
+    """The group of each row.
+
+    Raises:
+        TableError: for a row without one.
+    """
+    import numpy as np
+
+    if name is None:
+        return None
+    return np.array([str(cell) for cell in _complete(table, name, "--group-column")])
+
+
+def times_of(table: Any, name: str | None) -> Any:
+    """The time of each row, as numbers in its order.
+
+    Raises:
+        TableError: for a row without one, and for text, whose order is not that of time.
+    """
+    import pyarrow as pa
+
+    from condvae.tables import TableError
+
+    if name is None:
+        return None
+    _complete(table, name, "--time-column")
+    column = table[name].combine_chunks()
+    kind = column.type
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        zone = getattr(kind, "tz", None)
+        return column.cast(pa.timestamp("us", tz=zone)).cast("int64").to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return column.to_numpy(zero_copy_only=False)
+    raise TableError(
+        f"--time-column: column {name!r} is neither of numbers nor of dates (row 1: "
+        f"{column[0].as_py()!r}); write dates as 2024-03-31"
+    )
+
+
+def _complete(table: Any, name: str, what: str) -> list[Any]:
+    from condvae.tables import TableError
+
+    found = table[name].to_pylist()
+    for row, cell in enumerate(found):
+        if cell is None or cell != cell:
+            raise TableError(
+                f"{what}: column {name!r}, row {row + 1} is empty; give every row one, or leave the row out"
+            )
+    return found

@@ -1,0 +1,98 @@
+"""`condvae demo`: the penguins from start to end."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from condvae.cli.options import Seed
+from condvae.cli.words import count, say
+
+EXAMPLES = ("condvae demo", "condvae demo --out penguins")
+
+GIVEN = "species,island,sex"
+TEST_ROWS = 44
+FILES = {
+    "train.csv": "the penguins to learn from",
+    "test.csv": "the penguins to judge by",
+    "model": "the model",
+    "predictions.csv": "means and 90% intervals",
+    "samples.csv": "20 draws for each penguin of test.csv",
+    "samples.png": "the draws, over the real penguins",
+}
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to leave everything in.")] = Path(
+        "demo"
+    ),
+    seed: Seed = 0,
+) -> None:
+    """Fit, evaluate and sample a model of 344 penguins; a minute or so.
+
+    Each step is a command that you could type, and is printed before it runs.
+    """
+    _require_folder(out)
+    _split(out, seed)
+    model, train, test = (str(out / name) for name in ("model", "train.csv", "test.csv"))
+    say(
+        f"344 penguins: {TEST_ROWS} of them are kept in {test}, to judge the model by; the rest are in "
+        f"{train}."
+    )
+    say("\n1. Learn the joint distribution of four measurements, given species, island and sex.", "bold")
+    sizes = ("--members", "4", "--steps", "1000", "--seed", str(seed))
+    _run("fit", train, "--given", GIVEN, "--drop", "year", *sizes, "--out", model)
+    say("\n2. Judge it by penguins that it has not seen, beside regression.", "bold")
+    _run("evaluate", model, test)
+    say(
+        "A gain of 1 nat: such a penguin is e = 2.7 times as likely to this model. CRPS is the error of "
+        "the whole distribution, in the column's units. A 90% interval should hold 90% of the penguins."
+    )
+    say("\n3. Predict: means, and intervals that hold nine in ten.", "bold")
+    _run("predict", model, test, "--interval", "0.9", "--out", str(out / "predictions.csv"))
+    say("\n4. Sample whole penguins, and draw them over the real ones.", "bold")
+    drawn = ("--out", str(out / "samples.csv"), "--plot", str(out / "samples.png"))
+    _run("sample", model, "--given", test, "-n", "20", "--seed", str(seed), *drawn)
+    say("\nLeft behind:", "bold")
+    for name, words in FILES.items():
+        say(f"  {out / name}: {words}", wrap=False)
+    say(f"\nLook at {out / 'samples.png'}; then try condvae fit on a table of your own.")
+
+
+def _run(*arguments: str) -> None:
+    """Run a command after printing it."""
+    from condvae.cli.program import app
+
+    say(f"$ condvae {shlex.join(arguments)}", "cyan", wrap=False)
+    app(list(arguments), standalone_mode=False)
+
+
+def _require_folder(out: Path) -> None:
+    from condvae.tables import TableError
+
+    if out.exists() and not out.is_dir():
+        raise TableError(f"{str(out)!r} is a file; name a folder with --out")
+    if out.is_dir() and (others := sorted({entry.name for entry in out.iterdir()} - {*FILES, ".DS_Store"})):
+        raise TableError(
+            f"the folder {str(out)!r} holds {count(len(others), 'thing')} of yours ({others[0]!r}); name "
+            "another with --out"
+        )
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise TableError(
+            f"the folder {str(out)!r} cannot be made ({error.strerror}); name another with --out"
+        ) from error
+
+
+def _split(out: Path, seed: int) -> None:
+    import numpy as np
+
+    import condvae
+    from condvae import tables
+
+    penguins = tables.read_table(Path(condvae.__file__).parent / "data" / "penguins.csv")
+    order = np.random.default_rng(seed).permutation(len(penguins))
+    for name, rows in (("test.csv", order[:TEST_ROWS]), ("train.csv", order[TEST_ROWS:])):
+        tables.write_table(tables.take(penguins, np.sort(rows)), out / name)

@@ -1,0 +1,183 @@
+"""A fitted model in words, in a table, and as JSON."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from condvae.cli.words import console, count, in_options, listed, plus_minus, say, short
+
+if TYPE_CHECKING:
+    from condvae.estimator import ConditionalVAE
+
+
+def as_object(estimator: "ConditionalVAE", path: Path) -> dict[str, Any]:
+    """What there is to know of a model, in JSON's types."""
+    schema, training = estimator.schema_, _training(estimator)
+    settings: dict[str, Any] = dict(estimator.settings_._asdict())
+    settings |= {
+        name: getattr(estimator, name)
+        for name in ("depth", "likelihood", "unknown", "test_fraction", "calibration_fraction")
+    }
+    return {
+        "model": str(path),
+        "given": [_column(column) for column in schema.given],
+        "target": [_column(column) for column in schema.target],
+        "rows": estimator.num_rows_,
+        "settings": settings | {"random_state": estimator.seed_},
+        "parameters": estimator.num_parameters_,
+        "training": training,
+        "measured": estimator.validation_,
+        "calibration_cells": {name: len(pit) for name, pit in estimator.table_.calibration.items()},
+        "notes": [in_options(note) for note in (*estimator.notes_, *estimator.history_.notes)],
+        "made": dict(estimator.provenance_),
+    }
+
+
+def show(estimator: "ConditionalVAE") -> None:
+    """The columns, and how the model came about."""
+    schema = estimator.schema_
+    bar = " | " if schema.given else ""
+    given, target = ([column.name for column in columns] for columns in (schema.given, schema.target))
+    say(f"p({listed(target)}{bar}{listed(given)})", style="bold")
+    _show_columns((*schema.given, *schema.target))
+    training, validation = _training(estimator), estimator.validation_
+    tested = validation["rows"] if validation is not None and validation["how"] == "test" else 0
+    aside = f", {tested:,} kept to measure it on" if tested else ""
+    say(f"{count(estimator.num_rows_, 'row')} to learn from{aside}")
+    steps, kept = training["steps"], [step for step in training["kept_steps"] if step > 0]
+    of = "" if not kept else f"; kept the parameters of step {kept[0]:,}"
+    if len(set(kept)) > 1:
+        of = f"; kept the parameters of steps {min(kept):,} to {max(kept):,}"
+    members = count(estimator.settings_.num_members, "member")
+    say(f"{members}, {count(steps, 'step')} in {training['seconds']:.0f} s{of}")
+
+
+def show_details(estimator: "ConditionalVAE", path: Path) -> None:
+    """Sizes, what was calibrated, provenance."""
+    settings, made = estimator.settings_, estimator.provenance_
+    say(
+        f"z has {count(settings.latent_size, 'dimension')}; in each member three networks of "
+        f"{estimator.depth} x {settings.width} units; {estimator.num_parameters_:,} parameters in all, "
+        f"batches of {count(settings.batch_size, 'row')}, seed {estimator.seed_}"
+    )
+    if pits := estimator.table_.calibration:
+        say(f"intervals are adjusted by {count(max(map(len, pits.values())), 'row')} kept for that")
+    if any(column.other for column in estimator.schema_.given):
+        say("a category that was not seen counts as one level, 'other'")
+    say(f"{path}: made {made['created']} by condvae {made['condvae']}, JAX {made['jax']}")
+
+
+def verdict(estimator: "ConditionalVAE") -> str:
+    """In one sentence, what was learned, against what is simpler."""
+    found = estimator.validation_
+    if found is None:
+        return "learned: not measured, since no rows were held out"
+    rows = count(found["rows"], "row")
+    where = f"{rows} kept from training"
+    if found["how"] != "test":
+        where = f"{rows} held out by the members, each by itself"
+    value = plus_minus(found["log_prob"], found["stderr"])
+    return f"learned: log p = {value} nats a row on {where}: {against(estimator, found['baseline'])}"
+
+
+def against(estimator: "ConditionalVAE", baseline: dict[str, Any]) -> str:
+    """How the model compares with the marginal and with regression, in words."""
+    target = estimator.schema_.target
+    kinds = {column.kind for column in target}
+    numeric, categorical = "numeric" in kinds, "categorical" in kinds
+    if not estimator.schema_.given:
+        plain = "a Gaussian" if numeric else "the shares of the levels"
+        plain += " and the shares of the levels" if numeric and categorical else ""
+        return _compared(baseline["marginal"], plain)
+    linear = "linear regression" if numeric else "multinomial regression"
+    linear = "linear and multinomial regression" if numeric and categorical else linear
+    first, second = _compared(baseline["marginal"], "ignoring the conditions"), baseline["linear"]
+    return f"{first}, {_compared(second, linear)}"
+
+
+def _compared(found: dict[str, Any], other: str) -> str:
+    gain, stderr = found["gain"], found["gain_stderr"]
+    if stderr is None:
+        return f"{abs(gain):.2f} {'better' if gain > 0 else 'worse'} than {other} (too few rows to be sure)"
+    if abs(gain) <= 2 * stderr:
+        return f"as good as {other}, as far as the rows can tell ({gain:+.2f} ± {stderr:.2f})"
+    return f"{'better' if gain > 0 else 'worse'} by {abs(gain):.2f} ± {stderr:.2f} than {other}"
+
+
+def worse_than_linear(baseline: dict[str, Any]) -> bool:
+    """Whether regression is better, beyond doubt."""
+    found = baseline["linear"]
+    return found["gain_stderr"] is not None and found["gain"] < -2 * found["gain_stderr"]
+
+
+def _training(estimator: "ConditionalVAE") -> dict[str, Any]:
+    history = estimator.history_
+    best = history.best_step
+    last = history.records[-1]
+    return {
+        "members": estimator.settings_.num_members,
+        "steps": int(last["step"]),
+        "seconds": float(last["seconds"]),
+        "kept_steps": [int(step) for step in (best if isinstance(best, list) else [best])],
+    }
+
+
+def _column(column: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": str(column.name), "kind": column.kind, "missing": column.missing}
+    if column.kind == "categorical":
+        return found | {"levels": list(column.levels), "other": column.other}
+    low, high = _ends(column)
+    if column.kind == "datetime":
+        return found | {"minimum": low, "maximum": high}
+    return found | {"mean": column.mean, "sd": column.sd, "minimum": low, "maximum": high}
+
+
+def _ends(column: Any) -> tuple[Any, Any]:
+    if column.kind != "datetime":
+        return column.minimum, column.maximum
+    low, high = (datetime.fromtimestamp(end, UTC) for end in (column.minimum, column.maximum))
+    if all(end.time().isoformat() == "00:00:00" for end in (low, high)):
+        return low.date().isoformat(), high.date().isoformat()
+    shown = [end.replace(tzinfo=None).isoformat(" ", "seconds") for end in (low, high)]
+    return shown[0], shown[1]
+
+
+def _show_columns(columns: Any) -> None:
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    screen = console()
+
+    def table(fold: bool) -> Table:
+        made = Table(box=None, pad_edge=False)
+        for heading in ("column", "role", "kind", "missing", "values"):
+            values = heading == "values"
+            justify: Any = "right" if heading == "missing" else "left"
+            made.add_column(
+                heading,
+                justify=justify,
+                overflow="fold",
+                no_wrap=not values and not fold,
+                min_width=20 if values and not fold else None,
+            )
+        for column in columns:
+            row = (str(column.name), column.role, column.kind, str(column.missing), _values(column))
+            made.add_row(*row)
+        return made
+
+    # A narrow screen breaks long names, too, rather than to cut them.
+    wide = table(fold=False)
+    width = Measurement.get(screen, screen.options.update(width=10_000), wide).minimum
+    screen.print(wide if width <= screen.width else table(fold=True))
+
+
+def _values(column: Any) -> str:
+    if column.kind == "categorical":
+        shown = [str(level) for level in column.levels[:6]]
+        return ", ".join(shown) + (f", ... ({len(column.levels)})" if len(column.levels) > 6 else "")
+    low, high = map(short, _ends(column))
+    if low == high:
+        return f"always {low}"
+    if column.kind == "datetime":
+        return f"{low} to {high}"
+    return f"{short(column.mean)} ± {column.sd:.3g}, {low} to {high}"

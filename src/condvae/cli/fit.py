@@ -1,0 +1,211 @@
+"""`condvae fit`: a table to a model in a folder."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from condvae.cli import columns, describe
+from condvae.cli.inputs import read_rows
+from condvae.cli.options import Json, Quiet, Seed
+from condvae.cli.words import count, listed, note, say, say_json, warn
+
+EXAMPLES = (
+    "condvae fit penguins.csv --given species,island,sex --drop year --out model",
+    "condvae fit trial.parquet --given 'dose,base_*' --target 'week_*' --group-column site --out model",
+    "cat sales.csv | condvae fit - --given day,shop --time-column day --unknown other --out model",
+    "condvae fit table.csv --out model    (no --given: a plain VAE of all columns)",
+)
+
+COLUMNS, ROWS, SIZES = "Columns", "Rows held out", "Sizes"
+VALIDATION_FRACTION = 0.1
+FEW_TESTED = 30
+"""Rows on which a comparison says little."""
+
+
+class Unknown(StrEnum):
+    """What a category not seen at fitting is, in a condition."""
+
+    error = "error"
+    other = "other"
+
+
+def fit(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="A CSV or Parquet file; - for CSV on standard input.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="The folder to save the model in.", show_default=False)
+    ],
+    given: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMNS",
+            help="To condition on: names or patterns ('base_*'), separated by commas. None: p(target).",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = "",
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMNS",
+            help="To model, likewise. Left out: all that are not given.",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = "",
+    drop: Annotated[
+        str,
+        typer.Option(metavar="COLUMNS", help="To do without, likewise.", rich_help_panel=COLUMNS),
+    ] = "",
+    unknown: Annotated[
+        Unknown,
+        typer.Option(
+            help="A category of a condition that DATA lacks: refuse it later, or learn an 'other'.",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = Unknown.error,
+    test_fraction: Annotated[
+        float,
+        typer.Option(
+            metavar="NUMBER",
+            help="Of the rows, kept from training to say what was learned; 0 to learn from all.",
+            rich_help_panel=ROWS,
+        ),
+    ] = 0.1,
+    calibration_fraction: Annotated[
+        float,
+        typer.Option(
+            metavar="NUMBER",
+            help="Of the rows, kept from training to make intervals cover what they say.",
+            rich_help_panel=ROWS,
+        ),
+    ] = 0.0,
+    group_column: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Hold out whole groups of this column.", rich_help_panel=ROWS),
+    ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Hold out the latest rows by this column.", rich_help_panel=ROWS
+        ),
+    ] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Models in the ensemble; by the number of rows if left out.",
+            show_default=False,
+            rich_help_panel=SIZES,
+        ),
+    ] = None,
+    latent_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Length of the latent; by the number of targets if left out.",
+            show_default=False,
+            rich_help_panel=SIZES,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Training steps; by the number of rows if left out.",
+            show_default=False,
+            rich_help_panel=SIZES,
+        ),
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Learn p(target | given) from the rows of DATA.
+
+    Columns may be numbers, text, true or false; dates among those given. Cells may be missing. Densities,
+    means and samples are in the table's own units.
+    """
+    from condvae import ConditionalVAE
+    from condvae.storage import require_writable
+    from condvae.tables import TableError
+
+    if str(out) == "-":
+        raise TableError("--out - is no place for a model, which is a folder; name one")
+    fractions = {"--test-fraction": test_fraction, "--calibration-fraction": calibration_fraction}
+    for option, fraction in fractions.items():
+        if not 0 <= fraction < 1:
+            raise TableError(f"{option} is {fraction:g}; give a fraction of at least 0 and below 1")
+    require_writable(out)
+    table = read_rows(data)
+    roles = columns.choose(
+        table.column_names, given=given, target=target, drop=drop, group=group_column, time=time_column
+    )
+    groups, time = columns.groups_of(table, roles.group), columns.times_of(table, roles.time)
+    _require_enough(len(table), groups, roles.group, fractions)
+    model = ConditionalVAE(
+        latent_size=latent_size,
+        num_members=members,
+        num_steps=steps,
+        test_fraction=test_fraction,
+        calibration_fraction=calibration_fraction,
+        validation_fraction=VALIDATION_FRACTION,
+        unknown=str(unknown),
+        random_state=seed,
+        progress=not quiet,
+    )
+    conditions = table.select(roles.given) if roles.given else None
+    model.fit(conditions, table.select(roles.target), groups=groups, time=time)
+    model.notes_ = [*_notes(roles, model), *model.notes_]
+    model.save(out)
+    if not quiet:
+        for sentence in (*model.notes_, *model.history_.notes):
+            note(sentence)
+    if model.validation_ is not None and describe.worse_than_linear(model.validation_["baseline"]):
+        warn(
+            "plain regression predicts held-out rows better than this model: trust that, or give more rows"
+        )
+    if as_json:
+        say_json(describe.as_object(model, out))
+    elif not quiet:
+        describe.show(model)
+        say(f"saved in {out}")
+        say(describe.verdict(model))
+
+
+def _notes(roles: columns.Roles, model: Any) -> list[str]:
+    notes = []
+    if roles.unused:
+        verb = "is" if len(roles.unused) == 1 else "are"
+        notes.append(f"{listed(roles.unused)} {verb} neither given nor a target, and not used")
+    found = model.validation_
+    if found is not None and found["how"] == "test" and found["rows"] < FEW_TESTED:
+        notes.append(f"what was learned is measured on {count(found['rows'], 'row')}, which says little")
+    return notes
+
+
+def _require_enough(rows: int, groups: Any, column: str | None, fractions: dict[str, float]) -> None:
+    """Check that something is left to train on after rows, or groups, are set aside."""
+    import numpy as np
+
+    from condvae.tables import TableError
+
+    what, number = "row", rows
+    if groups is not None:
+        what, number = f"group of column {column!r}", len(np.unique(groups))
+    left = number
+    for option, fraction in (*fractions.items(), ("", VALIDATION_FRACTION)):
+        aside = max(1, round(left * fraction)) if fraction else 0
+        if left and aside >= left:
+            few = f"DATA has {count(number, what)}" if what == "row" else f"there is {number} {what}"
+            few = few.replace("there is", "there are").replace("group", "groups") if number != 1 else few
+            remedy = f"; lower {option}, or give more" if option else "; give more"
+            raise TableError(f"{few}, too few to hold some out and learn from the rest{remedy}")
+        left -= aside

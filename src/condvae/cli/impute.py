@@ -1,0 +1,96 @@
+"""`condvae impute`: a table with its missing targets filled in."""
+
+from typing import Annotated, Any
+
+import typer
+
+from condvae.cli import inputs, preview
+from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
+from condvae.cli.words import count, say, say_json
+
+EXAMPLES = (
+    "condvae impute model holes.csv --out filled.csv",
+    "condvae impute model holes.parquet -n 20 --out copies.parquet    (for multiple imputation)",
+    "cat holes.csv | condvae impute model - --out - > filled.csv",
+)
+
+
+def impute(
+    model: ModelPath,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A file with the conditions and the targets, some cells of which are missing; - for CSV "
+            "on standard input.",
+            show_default=False,
+        ),
+    ],
+    out: Out,
+    n: Annotated[
+        int | None,
+        typer.Option(
+            "-n",
+            metavar="N",
+            min=1,
+            help="Completed copies of each row; one, if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """The table with its missing targets drawn from p(missing | observed, given).
+
+    What is observed stays as it is, and so do all other columns; missing conditions stay missing. A draw is
+    one of what may have been, not the most probable: with -n, the draws tell how sure the model is.
+    Columns row and draw then number the copies.
+    """
+    from condvae import tables
+
+    inputs.require_outputs(out, as_json)
+    estimator = inputs.load(model, quiet)
+    table = inputs.read_for(estimator, data)
+    if n is not None:
+        inputs.require_apart(table.column_names, ("row", "draw"))
+    rows = inputs.conditions(estimator, table)
+    targets = [str(column.name) for column in estimator.schema_.target]
+    drawn = estimator.impute(rows, table, n, random_state=seed)
+    outside = inputs.warn_outside(estimator, rows)
+    filled = _completed(table, drawn, targets, n)
+    tables.write_table(filled, out)
+    holes = _holes(table, targets)
+    cells = sum(table[name].null_count for name in targets)
+    counts = {"rows": len(table), "rows_filled": int(holes.sum()), "cells_filled": cells}
+    if as_json:
+        say_json(counts | {"copies": n or 1, "outside": outside, "out": out})
+    elif not quiet and out != "-":
+        if holes.any():
+            preview.show(filled.filter(holes.repeat(n or 1)), "filled row")
+        say(
+            f"{count(counts['cells_filled'], 'missing cell')} in {count(counts['rows_filled'], 'row')} "
+            f"filled, {count(len(filled), 'row')} written to {out}"
+        )
+
+
+def _completed(table: Any, drawn: Any, targets: list[str], n: int | None) -> Any:
+    """The table's columns in their order, the targets' from what was drawn."""
+    import numpy as np
+    import pyarrow as pa
+
+    pieces: dict[str, Any] = {}
+    if n is not None:
+        row = np.repeat(np.arange(len(table)), n)
+        pieces |= {"row": row, "draw": np.tile(np.arange(n), len(table))}
+        table = table.take(row)
+    for name in table.column_names:
+        pieces[name] = drawn[name] if name in targets else table[name]
+    return pa.table(pieces)
+
+
+def _holes(table: Any, targets: list[str]) -> Any:
+    """Which rows have a missing target."""
+    import numpy as np
+
+    return np.any([table[name].is_null().to_numpy() for name in targets], axis=0)

@@ -1,0 +1,28 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model's folder.", show_default=False)]
+Out = Annotated[
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="The file to write, CSV or Parquet by its ending; - for CSV on standard output.",
+        show_default=False,
+    ),
+]
+Draws = Annotated[int, typer.Option(metavar="N", min=4, help="Draws of the latent for each row.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=2**32 - 1,
+        help="Decides everything random; the same seed, the same result.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, notes or summary.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]

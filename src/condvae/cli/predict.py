@@ -1,0 +1,159 @@
+"""`condvae predict`: means, quantiles and intervals for each row of conditions."""
+
+from typing import Annotated, Any
+
+import typer
+
+from condvae.cli import inputs, preview
+from condvae.cli.options import Json, ModelPath, Out, Quiet
+from condvae.cli.words import count, say, say_json
+
+EXAMPLES = (
+    "condvae predict model rows.csv --out predictions.csv",
+    "condvae predict model rows.csv --quantiles 0.05,0.5,0.95 --interval 0.9 --out predictions.parquet",
+    "cat rows.csv | condvae predict model - --proba --support --out - | head",
+)
+
+
+def predict(
+    model: ModelPath,
+    out: Out,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DATA]",
+            help="A file with the conditions' columns; - for CSV on standard input; none for a plain VAE.",
+            show_default=False,
+        ),
+    ] = None,
+    quantiles: Annotated[
+        str,
+        typer.Option(metavar="NUMBERS", help="Quantiles of the numeric targets, such as 0.05,0.5,0.95."),
+    ] = "",
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="A central interval of the numeric targets with this probability, such as 0.9; adjusted, "
+            "where the model was fitted with --calibration-fraction.",
+            show_default=False,
+        ),
+    ] = None,
+    proba: Annotated[
+        bool, typer.Option("--proba", help="The probability of each level of the categorical targets.")
+    ] = False,
+    support: Annotated[
+        bool, typer.Option("--support", help="How far each row lies outside of what was trained on.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Predict the targets of each row of DATA.
+
+    Beside the conditions: NAME_mean of a numeric target, NAME_mode (the most probable level) of a
+    categorical one; NAME_q0.05, ...; NAME_low and NAME_high; NAME=LEVEL; support_outside, support_columns
+    and support_percentile.
+    """
+    from condvae.tables import TableError
+
+    levels = _levels(quantiles)
+    if interval is not None and not 0 < interval < 1:
+        raise TableError(f"--interval is {interval:g}; give a probability between 0 and 1, such as 0.9")
+    inputs.require_outputs(out, as_json)
+    estimator = inputs.load(model, quiet)
+    schema = estimator.schema_
+    kinds = {column.kind for column in schema.target}
+    for option, wanted, kind in (
+        ("--quantiles", bool(levels), "numeric"),
+        ("--interval", interval is not None, "numeric"),
+        ("--proba", proba, "categorical"),
+    ):
+        if wanted and kind not in kinds:
+            raise TableError(f"{option} is of {kind} targets, and the model has none; leave it out")
+    names = ", ".join(str(column.name) for column in schema.given)
+    if schema.given and data is None:
+        raise TableError(f"the model needs conditions ({names}); name a file of them after the model")
+    if not schema.given and data is not None:
+        raise TableError("the model has no conditions, and one prediction for all rows; leave out DATA")
+    if not schema.given and support:
+        raise TableError("--support is about conditions, and the model has none; leave it out")
+    inputs.require_apart(
+        [str(column.name) for column in schema.given],
+        _added(schema, levels, interval is not None, proba, support),
+    )
+    rows = None if data is None else inputs.read_for(estimator, data)
+    # The plain means first: they check every cell before anything is sampled.
+    made = _tables(estimator, rows, levels, interval, proba, support)
+    outside = inputs.warn_outside(estimator, rows)
+    table = _beside(rows, [str(column.name) for column in schema.given], made)
+    from condvae.tables import write_table
+
+    write_table(table, out)
+    if as_json:
+        say_json({"out": out, "rows": len(table), "outside": outside, "columns": table.column_names})
+    elif not quiet and out != "-":
+        preview.show(table, "row")
+        say(f"the predictions of {count(len(table), 'row')} written to {out}")
+
+
+def _levels(text: str) -> list[float]:
+    from condvae.tables import TableError
+
+    pieces = [piece.strip() for piece in text.split(",") if piece.strip()]
+    try:
+        levels = [float(piece) for piece in pieces]
+    except ValueError as error:
+        raise TableError(f"--quantiles {text!r} is no list of numbers; write 0.05,0.5,0.95") from error
+    for level in levels:
+        if not 0 <= level <= 1:
+            raise TableError(f"--quantiles: {level:g} is not between 0 and 1; write 0.05,0.5,0.95")
+    return list(dict.fromkeys(levels))
+
+
+def _added(schema: Any, levels: list[float], interval: bool, proba: bool, support: bool) -> list[str]:
+    """The names of the columns that are made, in their order."""
+    names = []
+    for column in schema.target:
+        if column.kind == "categorical":
+            names.append(f"{column.name}_mode")
+            names += [f"{column.name}={level}" for level in column.levels] if proba else []
+        else:
+            names.append(f"{column.name}_mean")
+            names += [f"{column.name}_q{level:g}" for level in levels]
+            names += [f"{column.name}_low", f"{column.name}_high"] if interval else []
+    return names + (["support_outside", "support_columns", "support_percentile"] if support else [])
+
+
+def _tables(
+    estimator: Any, rows: Any, levels: list[float], interval: float | None, proba: bool, support: bool
+) -> dict[str, Any]:
+    """The columns that are made, by name."""
+    schema = estimator.schema_
+    names = _added(schema, levels, interval is not None, proba, support)
+    centre = estimator.predict(rows)
+    found: dict[str, Any] = {}
+    categorical = [column for column in schema.target if column.kind == "categorical"]
+    for column in schema.target:
+        ending = "mode" if column.kind == "categorical" else "mean"
+        found[f"{column.name}_{ending}"] = centre[str(column.name)]
+    if levels:
+        quantiles = estimator.quantile(rows, levels)
+        found |= {name: quantiles[name] for name in quantiles.column_names}
+    if interval is not None:
+        ends = estimator.interval(rows, interval)
+        found |= {name: ends[name] for name in ends.column_names}
+    if proba:
+        shares = estimator.predict_proba(rows)
+        pairs = [f"{column.name}={level}" for column in categorical for level in column.levels]
+        found |= dict(zip(pairs, shares.columns, strict=True))
+    if support:
+        measured = estimator.support(rows)
+        found |= {f"support_{name}": measured[name] for name in measured.column_names}
+    return {name: found[name] for name in names}
+
+
+def _beside(rows: Any, names: list[str], made: dict[str, Any]) -> Any:
+    import pyarrow as pa
+
+    given = {} if rows is None else {name: rows[name] for name in names}
+    return pa.table(given | made)

@@ -1,0 +1,100 @@
+"""The program: its commands in the order in which they are used, and how it ends."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from condvae.cli import demo, evaluate, fit, impute, inspect, predict, sample, score
+from condvae.cli.words import in_options
+
+app = typer.Typer(
+    name="condvae",
+    help="Learn the whole distribution of some columns given others, and know how far to trust it.",
+    epilog="Examples:\ncondvae demo\ncondvae fit table.csv --given a,b --out model",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+COMMANDS = (
+    ("fit", fit.fit, fit.EXAMPLES),
+    ("predict", predict.predict, predict.EXAMPLES),
+    ("sample", sample.sample, sample.EXAMPLES),
+    ("score", score.score, score.EXAMPLES),
+    ("evaluate", evaluate.evaluate, evaluate.EXAMPLES),
+    ("impute", impute.impute, impute.EXAMPLES),
+    ("inspect", inspect.inspect, inspect.EXAMPLES),
+    ("demo", demo.demo, demo.EXAMPLES),
+)
+
+
+def _help(function: Any) -> str:
+    """The docstring, without the line ends inside of its paragraphs."""
+    return "\n\n".join(" ".join(text.split()) for text in str(function.__doc__).split("\n\n"))
+
+
+for name, function, examples in COMMANDS:
+    app.command(name, help=_help(function), epilog="\n".join(("Examples:", *examples)))(function)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from condvae import __version__
+
+        print(f"condvae {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+# What typer raises for the command line itself: an option that is missing, or no number.
+USAGE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def main() -> None:
+    """Run the command line; what a user got wrong is one sentence and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to stop
+    status = None
+    try:
+        status = app(prog_name="condvae", standalone_mode=False)
+        sys.stdout.flush()
+    except USAGE as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
+            sys.exit(2)
+        context = getattr(error, "ctx", None)
+        command = "condvae" if context is None else context.command_path
+        message = " ".join(error.format_message().split()).rstrip(".")
+        _refuse(f"{message[:1].lower()}{message[1:]}; see {command} --help")
+    except BrokenPipeError:
+        # What reads this, `head` say, has had enough. Nothing more is written, at the exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        where = f"{error.filename!r}: " if error.filename else ""
+        _refuse(f"{where}{error.strerror or error}; choose another place, or make room there")
+    except MemoryError:
+        _refuse("there is not enough memory for this; give fewer rows at a time, or fewer draws")
+    except ValueError as error:
+        _refuse(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        status = 130
+    if status == 130:
+        print("condvae: interrupted", file=sys.stderr)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _refuse(sentence: str) -> None:
+    print(f"condvae: {in_options(' '.join(sentence.split()))}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,90 @@
+"""`condvae sample`: draws of the targets for each row of conditions."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from condvae.cli import inputs, pictures, preview
+from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
+from condvae.cli.words import count, say, say_json
+
+EXAMPLES = (
+    "condvae sample model --given rows.csv -n 100 --out samples.csv",
+    "condvae sample model --given rows.csv -n 20 --out samples.parquet --plot samples.png",
+    "condvae sample model -n 1000 --out - | head    (a model without conditions)",
+)
+
+
+def sample(
+    model: ModelPath,
+    out: Out,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A file with the conditions' columns; - for CSV on standard input; none for a plain VAE.",
+            show_default=False,
+        ),
+    ] = None,
+    n: Annotated[
+        int, typer.Option("-n", metavar="N", min=1, help="Draws for each row (in all, without --given).")
+    ] = 1,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also draw the samples' numeric columns, over the real ones if the file has them.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Draw from p(target | given) for each row of a table: the rows' conditions beside the draws."""
+    from condvae import tables
+
+    inputs.require_outputs(out, as_json)
+    estimator = inputs.load(model, quiet)
+    schema = estimator.schema_
+    if given is None and schema.given:
+        names = ", ".join(str(column.name) for column in schema.given)
+        raise tables.TableError(f"the model needs conditions ({names}); name a file of them with --given")
+    if given is not None and not schema.given and plot is None:
+        raise tables.TableError("the model has no conditions; leave out --given, and ask for draws by -n")
+    if plot is not None:
+        pictures.require_picture(estimator, plot)
+    conditions = [str(column.name) for column in schema.given]
+    targets = [str(column.name) for column in schema.target]
+    inputs.require_apart([*conditions, *targets], ("row", "draw"))
+    real = None if given is None else inputs.read_for(estimator, given)
+    rows = inputs.conditions(estimator, real)
+    samples = estimator.sample(rows, n, random_state=seed)
+    outside = inputs.warn_outside(estimator, rows)
+    samples = _with_conditions(samples, rows, n, conditions, targets)
+    axes = None if plot is None else pictures.draw(estimator, samples, real)
+    tables.write_table(samples, out)
+    if plot is not None:
+        from condvae.plots import save_figure
+
+        save_figure(axes, plot)  # pyright: ignore[reportArgumentType]
+    if as_json:
+        found = {"out": out, "plot": None if plot is None else str(plot), "draws": len(samples)}
+        say_json(found | {"outside": outside, "columns": samples.column_names})
+    elif not quiet and out != "-":
+        preview.show(samples, "draw")
+        picture = "" if plot is None else f", a picture to {plot}"
+        say(f"{count(len(samples), 'draw')} written to {out}{picture}")
+
+
+def _with_conditions(samples: Any, rows: Any, n: int, conditions: list[str], targets: list[str]) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    row = np.repeat(np.arange(len(samples) // n), n)
+    pieces: dict[str, Any] = {"row": row, "draw": np.tile(np.arange(n), len(samples) // n)}
+    if rows is not None:
+        taken = rows.select(conditions).take(row)
+        pieces |= {name: taken[name] for name in conditions}
+    return pa.table(pieces | {name: samples[name] for name in targets})

@@ -1,0 +1,118 @@
+"""What the program says, and where: results on standard output, all else on standard error."""
+
+import json
+import math
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+MAX_NAMES = 12
+"""Columns named in p(...) at most."""
+
+OPTIONS = {
+    'unknown="other"': "--unknown other",
+    "test_fraction=": "--test-fraction ",
+    "calibration_fraction=": "--calibration-fraction ",
+    "test_fraction is": "--test-fraction is",
+    "calibration_fraction is": "--calibration-fraction is",
+}
+
+
+def in_options(sentence: str) -> str:
+    """A sentence of the library in which arguments are called what they are called here.
+
+    Example:
+        >>> in_options('(fitting with unknown="other" accepts such categories)')
+        '(fitting with --unknown other accepts such categories)'
+    """
+    for argument, option in OPTIONS.items():
+        sentence = sentence.replace(argument, option)
+    return sentence
+
+
+def console() -> Any:
+    """Where results are printed."""
+    from rich.console import Console
+
+    # Names and categories are the user's: "mass [kg]" is no markup, ":x:" no picture.
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def say(sentence: str, style: str | None = None, *, wrap: bool = True) -> None:
+    """Print a sentence of the results."""
+    console().print(sentence, style=style, soft_wrap=not wrap)
+
+
+def say_json(found: Any) -> None:
+    """Print an object as JSON that every program reads: no NaN, no letters beyond ASCII."""
+    print(json.dumps(found, indent=2, allow_nan=False))
+
+
+def note(sentence: str) -> None:
+    """Say on standard error what a user should know."""
+    print(f"note: {in_options(sentence)}", file=sys.stderr)
+
+
+def warn(sentence: str) -> None:
+    """Say on standard error what a user must know of these results; it is said under --quiet too."""
+    print(f"condvae: warning: {sentence}", file=sys.stderr)
+
+
+def count(number: int, noun: str) -> str:
+    """So many of something.
+
+    Example:
+        >>> count(1, "row"), count(12345, "row")
+        ('1 row', '12,345 rows')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(names: Iterable[Any], most: int = MAX_NAMES) -> str:
+    """Names in a line, the first ones of many.
+
+    Example:
+        >>> listed(["a", "b", "c", "d"], most=2)
+        'a, b, and 2 more'
+    """
+    names = [str(name) for name in names]
+    hidden = len(names) - most
+    return ", ".join(names if hidden <= 1 else [*names[:most], f"and {hidden} more"])
+
+
+def quoted(names: Iterable[Any], most: int = MAX_NAMES) -> str:
+    """Names in a line, in quotes.
+
+    Example:
+        >>> quoted(["a", "b"])
+        "'a', 'b'"
+    """
+    names = list(names)
+    text = ", ".join(map(repr, names[:most]))
+    return text if len(names) <= most else f"{text} and {len(names) - most} more"
+
+
+def short(value: Any) -> str:
+    """A cell for the eye: four digits, and no powers of ten where whole numbers will do.
+
+    Example:
+        >>> short(0.123456), short(4202.24), short(None)
+        ('0.1235', '4202', '')
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def plus_minus(value: float, stderr: float | None, digits: int = 2) -> str:
+    """A number with its standard error, where it has one.
+
+    Example:
+        >>> plus_minus(1.234, 0.1), plus_minus(1.234, None)
+        ('1.23 ± 0.10', '1.23')
+    """
+    if stderr is None or not math.isfinite(stderr):
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} ± {stderr:.{digits}f}"

@@ -1,0 +1,5 @@
+"""The front door for people who have tables: frames in, the same kind of frame out."""
+
+from condvae.estimator.conditional_vae import ConditionalVAE
+
+__all__ = ["ConditionalVAE"]

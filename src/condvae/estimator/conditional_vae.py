@@ -1,0 +1,228 @@
+"""`ConditionalVAE`: the front door for people who have tables.
+
+Here data frames meet the model: `condvae.tables` turns a frame into arrays of standardised numbers and
+codes of categories, the core trains, samples and scores, and what comes back is a frame of the user's kind
+in the user's units.
+"""
+
+from pathlib import Path
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from condvae.estimator import persistence, prepare
+from condvae.estimator.fitting import Fitted, Options, fit_table
+from condvae.estimator.queries import Queries
+from condvae.rows import num_rows
+
+
+class ConditionalVAE(Queries, BaseEstimator):
+    """p(y | X) by conditional variational autoencoders: X holds the conditions c, y the targets x.
+
+    (scikit-learn's X is what the rest of the library, and the literature, call c, "given"; its y is
+    their x, "target".) Columns of any names: numbers, whole numbers, booleans, text, categories; dates
+    among the conditions. Cells may be missing in either. A missing target is left out of the likelihood
+    exactly. A missing condition is a value of its own: the model is of p(y | what is observed of X).
+    Everything is encoded inside; every log-density is in the user's own units, in nats.
+
+    The model: an ensemble of conditional VAEs, each with its own initial weights and held-out rows,
+    trained in one compiled program, and taken as their mixture. In each, perceptrons for prior p(z | c),
+    likelihood p(x | z, c) and posterior q(z | x, c), z Gaussian; numeric targets are Student-t with a
+    learned number of degrees of freedom, categorical ones categorical, independent given (z, c). What is
+    None is sized from the data: see `condvae.estimator.defaults`.
+
+    Without conditions, `fit(None, y)`, it is the plain VAE of y, and X is None everywhere: `sample(n=5)`
+    draws rows, `log_prob(None, y)` scores them, `transform(None, y)` encodes them, `predict()` gives the
+    one row of means and modes, `impute(None, y)` fills holes; every row is inside of the support.
+
+    Args:
+        latent_size: the length of z; 0 for none, targets then being independent given X.
+        width: of every hidden layer.
+        depth: hidden layers in each network.
+        likelihood: of numeric targets: "student_t" or "gaussian".
+        num_members: models in the ensemble.
+        num_steps: optimiser steps at most; the best parameters on the held-out rows are kept.
+        batch_size: rows in a step.
+        learning_rate: the peak of a cosine schedule.
+        weight_decay: decoupled, on weight matrices.
+        validation_fraction: of the rows, held out by each member to choose the parameters it keeps.
+        test_fraction: of the rows, kept from all members, to measure the fitted model on.
+        calibration_fraction: of the rows, kept from all members, to adjust intervals by.
+        patience: stop a member after so many steps without a better value on its held-out rows.
+        unknown: what a category not seen at fitting means in a condition: "error", or "other", a level of
+            its own, which stands in for a category at random in training.
+        random_state: the seed; the same seed gives the same model on the same machine, in whatever order
+            the rows are.
+        progress: whether to show progress bars.
+
+    Attributes:
+        model_: the trained `Mixture`, in standardised units.
+        schema_: the columns, their kinds, means, scales and levels.
+        history_: the `History` of training, in standardised units.
+        validation_: what was measured at fitting, on test rows (`how` is "test"), or by each member on the
+            rows that it held out ("members"): `rows`, `log_prob`, `stderr`, and `baseline`: `marginal` and
+            `linear`, each with its `log_prob`, the model's `gain` over it and the paired `gain_stderr`.
+        notes_: sentences about the data that their user should know.
+        n_features_in_, feature_names_in_: the conditions, as scikit-learn counts them.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> from condvae import ConditionalVAE
+        >>> rng = np.random.default_rng(0)
+        >>> X = pd.DataFrame({"dose": rng.uniform(0, 1, 300)})
+        >>> y = pd.DataFrame({"response": 10 * X["dose"] + rng.normal(0, 1, 300)})
+        >>> model = ConditionalVAE(num_members=2, num_steps=300).fit(X, y)
+        >>> model.sample(X.head(2), 3).shape
+        (6, 1)
+        >>> model.interval(X.head(2), 0.9).columns.tolist()
+        ['response_low', 'response_high']
+        >>> model.log_prob(X, y).value.shape
+        (300,)
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_size: int | None = None,
+        width: int | None = None,
+        depth: int = 2,
+        likelihood: str = "student_t",
+        num_members: int | None = None,
+        num_steps: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float = 0.02,
+        validation_fraction: float = 0.1,
+        test_fraction: float = 0.0,
+        calibration_fraction: float = 0.0,
+        patience: int | None = None,
+        unknown: str = "error",
+        random_state: Any = 0,
+        progress: bool = False,
+    ):
+        self.latent_size = latent_size
+        self.width = width
+        self.depth = depth
+        self.likelihood = likelihood
+        self.num_members = num_members
+        self.num_steps = num_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.test_fraction = test_fraction
+        self.calibration_fraction = calibration_fraction
+        self.patience = patience
+        self.unknown = unknown
+        self.random_state = random_state
+        self.progress = progress
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.non_deterministic = False
+        return tags
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None, time: Any = None
+    ) -> Self:
+        """Learn p(y | X).
+
+        Args:
+            X: the conditions: a pandas, polars or pyarrow table, or a 2-d array; None for none, the
+                plain VAE of y.
+            y: the targets: likewise, or a series or 1-d array for a single one.
+            sample_weight: a non-negative weight for each row. Whole numbers are the same as so many copies
+                of the row.
+            groups: the group of each row: whole groups are held out, by members, for testing, for
+                calibration.
+            time: of each row, sortable: the latest rows are held out.
+
+        Raises:
+            TableError: in one sentence, for columns or cells that cannot serve, before any training.
+            ValueError: for arguments that cannot.
+        """
+        prepare.check_arguments(self.get_params())
+        table = prepare.training_table(X, y, sample_weight, groups, time, unknown=self.unknown)
+        self.schema_, self.notes_, self.kind_ = table.schema, table.notes, table.kind
+        prepare.remember_features(self, X, table.schema)
+        self.settings_ = prepare.settings(self, num_rows(x=table.x), table.schema)
+        self.seed_ = prepare.seed(self.random_state)
+        self._finish(self._train(table))
+        return self
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train further on more rows, from where the members are; the first call is `fit`.
+
+        These rows alone are learned from: give old ones with the new, or the model comes to be of the new
+        alone. Columns, their scales and levels stay those of the first fit. A tenth of the steps and of the
+        rate of `fit` are taken.
+
+        Args:
+            X: conditions, as in `fit`.
+            y: targets, as in `fit`.
+            sample_weight: as in `fit`.
+        """
+        if not hasattr(self, "table_"):
+            return self.fit(X, y, sample_weight)
+        if X is not None:
+            prepare.require_features(self, X, prepare.as_frame(X, "c"))
+        table = prepare.training_table(X, y, sample_weight, None, None, schema=self.schema_)
+        self._finish(self._train(table, start=self.model_))
+        return self
+
+    def _train(self, table: prepare.TrainingTable, start: Any = None) -> Fitted:
+        settings = self.settings_
+        if start is not None:
+            settings = settings._replace(
+                num_steps=max(1, settings.num_steps // 10), learning_rate=settings.learning_rate / 10
+            )
+        options = Options(
+            self.depth,
+            self.likelihood,  # pyright: ignore[reportArgumentType]
+            self.weight_decay,
+            self.validation_fraction,
+            self.test_fraction,
+            self.calibration_fraction,
+            self.progress,
+        )
+        return fit_table(
+            table.schema,
+            table.x,
+            table.c,
+            settings=settings,
+            options=options,
+            sample_weight=table.sample_weight,
+            groups=table.groups,
+            time=table.time,
+            key=self._key(None, 0),
+            start=start,
+        )
+
+    def _finish(self, fitted: Fitted) -> None:
+        self.table_, self.model_, self.history_ = fitted.model, fitted.model.mixture, fitted.history
+        self.validation_, self.num_rows_ = fitted.validation, fitted.num_rows
+        self.num_parameters_ = persistence.num_parameters(self.model_)
+        self.provenance_ = persistence.provenance()
+
+    # --- kept
+
+    def save(self, path: str | Path) -> None:
+        """Save to the folder `path`, atomically; loading it executes nothing."""
+        check_is_fitted(self, "table_")
+        persistence.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Load what `save` saved.
+
+        Raises:
+            StorageError: if there is no intact model there.
+            BundleError: if it is a model, but not of a table.
+        """
+        return persistence.load(cls, path)

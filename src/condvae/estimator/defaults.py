@@ -1,0 +1,59 @@
+"""Settings that are sized from the data, in one place.
+
+| rows | members | width | batch | steps | patience | rate |
+| --- | --- | --- | --- | --- | --- | --- |
+| up to 20,000 | 8 | 64 | 64 | 8,000 | 2,000 | 0.015 |
+| up to 200,000 | 4 | 128 | 256 | 20 epochs, at least 6,000 | a quarter | 0.005 |
+| more | 2 | 256 | 1,024 | 10 epochs, at least 15,000 | a quarter | 0.003 |
+
+The latent has as many dimensions as there are target columns, from 2 to 16: one target column hardly
+needs it, and several need it for how they hang together.
+"""
+
+from typing import NamedTuple
+
+SMALL, LARGE = 20_000, 200_000
+MAX_STEPS = 50_000
+
+AVERAGING = 0.99
+"""Decay of the moving average of the parameters: the average is judged on held-out rows, and kept."""
+
+
+class Settings(NamedTuple):
+    """What the estimator trains with."""
+
+    latent_size: int
+    width: int
+    num_members: int
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+    patience: int
+
+
+def defaults(num_rows: int, num_targets: int) -> Settings:
+    """The settings for a table of so many rows and target columns.
+
+    Example:
+        >>> from condvae.estimator.defaults import defaults
+        >>> settings = defaults(num_rows=500, num_targets=1)
+        >>> settings.num_members, settings.width, settings.num_steps, settings.patience
+        (8, 64, 8000, 2000)
+    """
+    if num_rows <= SMALL:
+        width, members, steps, batch, rate = 64, 8, 8_000, 64, 1.5e-2
+    elif num_rows <= LARGE:
+        steps = min(max(6_000, 20 * num_rows // 256), MAX_STEPS)
+        width, members, batch, rate = 128, 4, 256, 5e-3
+    else:
+        steps = min(max(15_000, 10 * num_rows // 1024), MAX_STEPS)
+        width, members, batch, rate = 256, 2, 1024, 3e-3
+    return Settings(
+        latent_size=min(max(2, num_targets), 16),
+        width=width,
+        num_members=members,
+        num_steps=steps,
+        batch_size=batch,
+        learning_rate=rate,
+        patience=max(1, steps // 4),
+    )

@@ -1,0 +1,159 @@
+"""What a fitted model is worth on a table: densities, scores of its predictions, beside the baselines."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from condvae import tables
+from condvae.calibration import conformal_level, coverage, crps, mean_stderr
+from condvae.estimator import prepare
+from condvae.estimator.fitted import TableModel, observed_rows
+from condvae.estimator.fitting import compare
+from condvae.estimator.frames import as_frame
+from condvae.rows import content_hashes, num_rows
+
+LEVELS = (0.5, 0.9)
+"""Of the intervals whose coverage is measured."""
+
+
+def evaluate(
+    estimator: Any, X: Any, y: Any, *, num_samples: int = 1000, interval_samples: int = 1000
+) -> dict[str, Any]:
+    """How well a fitted estimator predicts the rows of a table.
+
+    Everything is a mean over rows (or, of a target, over its observed cells), in the user's own units;
+    rows without an observed target are left out. Whole-number targets are judged by rounded draws.
+
+    Args:
+        estimator: a fitted `ConditionalVAE`.
+        X: conditions, or None where it was fitted without.
+        y: targets.
+        num_samples: draws of z for each row, for its log-density.
+        interval_samples: draws of each row's targets, for CRPS and intervals.
+
+    Returns:
+        A dictionary of JSON's types, in which None stands for what cannot be told:
+
+        - `rows`; `rows_scored`, those with an observed target; `cells`, by target, those observed;
+        - `outside`: rows whose conditions lie outside of what was trained on; `training_rows`: rows that
+          training rows are equal to (and so were trained on, or might as well have been);
+        - `log_prob`, in nats a row, with `log_prob_stderr`, the standard error of that mean over rows, and
+          `log_prob_noise`, what importance sampling adds; `ess`, the `smallest` and the `median`
+          effective number of draws; `elbo`;
+        - `baseline`: for `marginal` (the targets without conditions) and `linear` (linear and multinomial
+          regression) its `log_prob`, the model's `gain` over it and the paired `gain_stderr`;
+        - `crps` by numeric target, in its units: lower is better; of a point forecast it is the absolute
+          error;
+        - `coverage`: by numeric target, the share of cells in the central 50% and 90% intervals, and
+          `coverage_stderr`; `conformal_coverage`: likewise for adjusted intervals, where there are
+          calibration rows, else None;
+        - `accuracy` by categorical target: how often the most probable level was the one.
+
+    Raises:
+        TableError: for columns or cells that do not fit the model, or where no target is observed.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> from condvae import ConditionalVAE
+        >>> from condvae.estimator.evaluation import evaluate
+        >>> rng = np.random.default_rng(0)
+        >>> X = pd.DataFrame({"dose": rng.uniform(0, 1, 300)})
+        >>> y = pd.DataFrame({"response": 10 * X["dose"] + rng.normal(0, 1, 300)})
+        >>> small = {"num_members": 1, "num_steps": 300, "width": 16, "depth": 1}
+        >>> model = ConditionalVAE(**small).fit(X[:200], y[:200])
+        >>> found = evaluate(model, X[200:], y[200:], num_samples=100, interval_samples=200)
+        >>> found["rows"], found["training_rows"], 0.5 < found["crps"]["response"] < 0.7
+        (100, 0, True)
+    """
+    model, c, x = estimator._pair(X, y)
+    rows = num_rows(x=x)
+    seen = np.flatnonzero(observed_rows(x))
+    if not len(seen):
+        raise tables.TableError("no row has an observed target, so there is nothing to evaluate")
+    outside = int(prepare.support(model, c, as_frame(X, "c"))["outside"].sum())
+    x, c = jax.tree.map(lambda leaf: leaf[seen], (x, c))
+    hashes = model.training_rows
+    score = model.log_prob(x, c, key=estimator._key(None, 2), num_samples=num_samples)
+    mean, stderr = mean_stderr(score.value)
+    return {
+        "rows": rows,
+        "rows_scored": len(seen),
+        "outside": outside,
+        "training_rows": int(np.isin(content_hashes((x, c)), hashes).sum()),
+        "log_prob": mean,
+        "log_prob_stderr": _number(stderr),
+        "log_prob_noise": float(np.sqrt(np.sum(np.square(score.stderr, dtype=np.float64))) / len(seen)),
+        "ess": {"smallest": float(np.min(score.ess)), "median": float(np.median(score.ess))},
+        "elbo": float(np.mean(model.elbo(x, c, key=estimator._key(None, 3)))),
+        "baseline": compare(score.value, model.baselines(x, c)),
+        **_numeric(model, x, c, interval_samples, estimator._key(None, 5)),
+        **_categorical(model, x, c, num_samples, estimator._key(None, 4)),
+        "cells": _cells(model, x),
+    }
+
+
+def _numeric(model: TableModel, x: Any, c: Any, num_samples: int, key: jax.Array) -> dict[str, Any]:
+    """CRPS, and coverage of the intervals that `interval` gives, of each numeric target."""
+    names = [str(column.name) for column in model.numeric]
+    adjusted = bool(model.calibration)
+    found: dict[str, Any] = {"crps": {}, "coverage": {}, "coverage_stderr": {}}
+    found |= {"conformal_coverage": {} if adjusted else None}
+    if not names:
+        return found
+    own = np.where(x["numeric"].mask, model.to_units(x["numeric"].value), np.nan)
+    halves = np.array([[level / 2 for level in LEVELS] for _ in names])
+    if adjusted:
+        pits = [model.calibration[name] for name in names]
+        halves = np.hstack([halves, [[conformal_level(pit, level) for level in LEVELS] for pit in pits]])
+    n, d, k = len(own), len(names), halves.shape[1]
+    scores, ends = np.empty((n, d)), np.empty((n, d, k, 2))
+    for rows, draws in model.summaries(c, num_samples, key):
+        # Without conditions there is one set of draws, for all rows.
+        rows = slice(0, n) if c is None else rows
+        for j, half in enumerate(halves):
+            column = np.broadcast_to(draws[:, :, j], (rows.stop - rows.start, draws.shape[1]))
+            scores[rows, j] = crps(column, own[rows, j])
+            q = np.stack([0.5 - half, 0.5 + half], axis=-1)
+            found_ends = np.quantile(draws[:, :, j], q, axis=1, method="hazen")  # as `interval` takes them
+            ends[rows, j] = np.moveaxis(found_ends, -1, 0)
+    for j, name in enumerate(names):
+        if np.isnan(own[:, j]).all():
+            continue
+        found["crps"][name] = float(np.nanmean(scores[:, j]))
+        pairs = [coverage(ends[:, j, i, 0], ends[:, j, i, 1], own[:, j]) for i in range(k)]
+        shown = [f"{level:g}" for level in LEVELS]
+        plain = pairs[: len(LEVELS)]
+        found["coverage"][name] = dict(zip(shown, [share for share, _ in plain], strict=True))
+        found["coverage_stderr"][name] = dict(zip(shown, [error for _, error in plain], strict=True))
+        if adjusted:
+            shares = [share for share, _ in pairs[len(LEVELS) :]]
+            found["conformal_coverage"][name] = dict(zip(shown, shares, strict=True))
+    return found
+
+
+def _categorical(model: TableModel, x: Any, c: Any, num_samples: int, key: jax.Array) -> dict[str, Any]:
+    accuracy: dict[str, float] = {}
+    if model.categorical:
+        _, probability = model.centre(c, num_samples, key)
+        assert probability is not None
+        modes = np.argmax(probability, axis=-1)
+        codes, mask = x["categorical"]
+        hits = modes == np.asarray(codes)
+        for k, column in enumerate(model.categorical):
+            if mask[:, k].any():
+                accuracy[str(column.name)] = float(hits[mask[:, k], k].mean())
+    return {"accuracy": accuracy}
+
+
+def _cells(model: TableModel, x: Any) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for block, columns in (("numeric", model.numeric), ("categorical", model.categorical)):
+        if columns:
+            counts = np.asarray(x[block].mask).sum(axis=0)
+            counted |= {str(column.name): int(count) for column, count in zip(columns, counts, strict=True)}
+    return {str(column.name): counted[str(column.name)] for column in model.schema.target}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,249 @@
+"""A fitted model of a table: arrays in standardised units inside, the user's units outside.
+
+What a table's model can do, on encoded blocks. The estimator above turns frames into blocks and results
+into frames.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as npd
+from jaxtyping import PRNGKeyArray, PyTree
+
+from condvae import sampling, scoring, tables
+from condvae.baselines import Baseline, design_matrix
+from condvae.distributions import Distribution, Numpyro, Product
+from condvae.mixture import Mixture
+from condvae.predictive import expect
+from condvae.rows import content_seeds, num_rows
+from condvae.scoring import LogProb
+from condvae.support import Support
+
+CELLS_AT_ONCE = 2**24
+"""Draws held at once, over rows and columns, where they are only summarised."""
+
+
+@dataclass
+class TableModel:
+    """A mixture of CVAEs, and what belongs to the table that it was fitted to.
+
+    Attributes:
+        schema: the columns.
+        mixture: the members.
+        best: the member that did best on its held-out rows.
+        support: the training conditions; None where there are none.
+        linear: regression of the targets on the conditions.
+        marginal: the targets' distribution without conditions.
+        training_rows: a hash of each training row, sorted; of very many, the million smallest.
+        calibration: P(x_j ≤ observed | c) of the calibration rows, by numeric target: shape (m,) each.
+        progress: whether to show progress bars.
+    """
+
+    schema: tables.Schema
+    mixture: Mixture
+    best: int
+    support: Support | None
+    linear: Baseline
+    marginal: Baseline
+    training_rows: np.ndarray
+    calibration: dict[str, np.ndarray] = field(default_factory=dict)
+    progress: bool = False
+
+    @property
+    def numeric(self) -> list[tables.Column]:
+        """The numeric targets."""
+        return [column for column in self.schema.target if column.kind == "numeric"]
+
+    @property
+    def categorical(self) -> list[tables.Column]:
+        """The categorical targets."""
+        return [column for column in self.schema.target if column.kind == "categorical"]
+
+    def log_prob(self, x: Any, c: Any, *, key: PRNGKeyArray, num_samples: int) -> LogProb:
+        """log p(x | c) in nats and the user's units; exactly 0 where nothing of x is observed."""
+        score = scoring.log_prob(
+            self.mixture,
+            x,
+            c,
+            key=key,
+            num_samples=num_samples,
+            seeds=content_seeds((x, c)),
+            progress=self.progress,
+        )
+        return score._replace(
+            value=self.in_own_units(score.value, x), stderr=np.where(observed_rows(x), score.stderr, 0.0)
+        )
+
+    def elbo(self, x: Any, c: Any, *, key: PRNGKeyArray, num_samples: int = 100) -> np.ndarray:
+        """The ELBO of each row, in nats and the user's units."""
+        seeds = content_seeds((x, c))
+        value = scoring.bound(
+            self.mixture, x, c, key=key, num_samples=num_samples, seeds=seeds, progress=self.progress
+        )
+        return self.in_own_units(value, x)
+
+    def in_own_units(self, value: np.ndarray, x: Any) -> np.ndarray:
+        """Log-densities of standardised rows as those of the user's own."""
+        shift = tables.log_scale(self.schema.target, x["numeric"].mask) if "numeric" in x else 0.0
+        return np.where(observed_rows(x), value - shift, 0.0)
+
+    def baselines(self, x: Any, c: Any) -> dict[str, np.ndarray]:
+        """log p of each row under the marginal and under the regression, in the user's units."""
+        found = {"marginal": self.marginal.log_prob(x, None), "linear": self.linear.log_prob(x, c)}
+        return {name: self.in_own_units(value, x) for name, value in found.items()}
+
+    def summaries(self, c: Any, num_samples: int, key: PRNGKeyArray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Draws of the numeric targets, [rows, num_samples, d] in the user's units, chunk by chunk."""
+        n = 1 if c is None else num_rows(c=c)
+        seeds = None if c is None else content_seeds(c)
+        size = self.mixture.num_members
+        num_samples = -(-num_samples // size) * size  # as many of each member
+        step = max(1, CELLS_AT_ONCE // (num_samples * max(1, len(self.numeric))))
+        for start in range(0, n, step):
+            rows = slice(start, min(start + step, n))
+            part = None if c is None else jax.tree.map(lambda leaf, rows=rows: leaf[rows], c)
+            drawn = sampling.sample(
+                self.mixture,
+                part,
+                key=key,
+                num_samples=num_samples,
+                seeds=None if seeds is None else seeds[rows],
+                progress=self.progress and step >= n,
+            )
+            block = drawn["numeric"] if c is not None else drawn["numeric"][None]
+            yield rows, self.to_units(block)
+
+    def to_units(self, standard: np.ndarray) -> np.ndarray:
+        """Standardised numbers [..., d] in the user's units; those of whole-number columns rounded."""
+        values = np.asarray(standard, np.float64)
+        values = values * [column.sd for column in self.numeric] + [column.mean for column in self.numeric]
+        whole = np.array([column.integer for column in self.numeric], bool)
+        return np.where(whole, np.rint(values), values) if whole.any() else values
+
+    def quantiles(self, c: Any, q: np.ndarray, num_samples: int, key: PRNGKeyArray) -> np.ndarray:
+        """Quantiles of each numeric target, [n, d, len(q)]; q is [len(q)], or [d, len(q)]."""
+        q = np.broadcast_to(q, (len(self.numeric), np.shape(q)[-1]))
+        found = [np.zeros((0, *q.shape))]  # so that no rows have quantiles too
+        for _, draws in self.summaries(c, num_samples, key):
+            ordered = np.sort(draws, axis=1)
+            columns = [
+                _quantile(ordered[:, :, j], q[j], whole=column.integer)
+                for j, column in enumerate(self.numeric)
+            ]
+            found.append(np.stack(columns, axis=1))
+        return np.concatenate(found)
+
+    def centre(
+        self, c: Any, num_samples: int, key: PRNGKeyArray
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Means of the numeric targets, [n, d] in the user's units, and probabilities [n, k, levels]."""
+        seeds = None if c is None else content_seeds(c)
+        found = expect(
+            _centre, self.mixture, c, key=key, num_samples=num_samples, seeds=seeds, progress=self.progress
+        )
+        mean = found.get("numeric")
+        if mean is not None:
+            sd, shift = ([getattr(column, name) for column in self.numeric] for name in ("sd", "mean"))
+            mean = mean.astype(np.float64) * sd + shift
+        return mean, found.get("categorical")
+
+    def cdf(self, c: Any, value: np.ndarray, num_samples: int, key: PRNGKeyArray) -> np.ndarray:
+        """P(x_j ≤ value_j | c), [n, d], for values [n, d] in the user's units; NaN where a value is."""
+        seeds = None if c is None else content_seeds(c)
+        sd, shift = ([getattr(column, name) for column in self.numeric] for name in ("sd", "mean"))
+        standard = np.clip((np.asarray(value, np.float64) - shift) / sd, -1e30, 1e30)
+        missing = np.isnan(standard)
+        found = expect(
+            _below,
+            self.mixture,
+            c,
+            np.where(missing, 0.0, standard).astype(np.float32),
+            key=key,
+            num_samples=num_samples,
+            seeds=seeds,
+            progress=self.progress,
+        )
+        return np.where(missing, np.nan, found.astype(np.float64))
+
+    def latents(self, x: Any, c: Any) -> np.ndarray:
+        """The mean of the best member's latent: its posterior's, or without x its prior's."""
+        member = self.mixture.member(self.best)
+        if x is None and c is None:
+            return np.asarray(member.p_z().mean())[None]
+        return np.asarray(sampling.encode(member, x, c, progress=self.progress))
+
+    def features(self, c: Any) -> np.ndarray:
+        """The conditions as the support and the regression see them."""
+        return design_matrix(c, tables.levels(self.schema.given), num_rows(c=c))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is kept beside the weights, by name."""
+        parts = {"linear": self.linear.to_arrays(), "marginal": self.marginal.to_arrays()}
+        if self.support is not None:
+            parts["support"] = self.support.to_arrays()
+        parts["calibration"] = dict(self.calibration)
+        named = {f"{part}.{name}": array for part, found in parts.items() for name, array in found.items()}
+        return named | {"training_rows": self.training_rows}
+
+    @classmethod
+    def from_arrays(
+        cls, schema: tables.Schema, mixture: Mixture, best: int, arrays: Mapping[str, np.ndarray]
+    ) -> "TableModel":
+        """The inverse of `arrays`."""
+
+        def part(name: str) -> dict[str, np.ndarray]:
+            return {
+                key.split(".", 1)[1]: array for key, array in arrays.items() if key.startswith(f"{name}.")
+            }
+
+        return cls(
+            schema,
+            mixture,
+            best,
+            Support.from_arrays(part("support")) if part("support") else None,
+            Baseline.from_arrays(part("linear")),
+            Baseline.from_arrays(part("marginal")),
+            arrays["training_rows"],
+            part("calibration"),
+        )
+
+
+def observed_rows(x: Mapping[str, Any]) -> np.ndarray:
+    """Which rows have an observed cell, shape (n,)."""
+    masks = np.concatenate([block.mask for block in x.values()], axis=1)
+    return np.asarray(masks.any(axis=1))
+
+
+def _quantile(ordered: np.ndarray, q: np.ndarray, whole: bool) -> np.ndarray:
+    """Of sorted draws [n, S]: [n, len(q)], between two draws where q falls between; or a draw, if whole."""
+    place = np.clip(np.asarray(q) * ordered.shape[1] - 0.5, 0, ordered.shape[1] - 1)
+    if whole:  # the least draw that at least a part q of them does not exceed
+        return ordered[:, np.clip(np.ceil(np.asarray(q) * ordered.shape[1]) - 1, 0, None).astype(int)]
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, ordered.shape[1] - 1)
+    share = place - low
+    return ordered[:, low] * (1 - share) + ordered[:, high] * share
+
+
+def _blocks(likelihood: Distribution) -> dict[str, Any]:
+    assert isinstance(likelihood, Product)
+    return {name: block.base for name, block in likelihood.blocks.items() if isinstance(block, Numpyro)}
+
+
+def _centre(likelihood: Distribution, _: PyTree) -> dict[str, jax.Array]:
+    found = {}
+    for name, base in _blocks(likelihood).items():
+        if name == "categorical":
+            found[name] = jax.nn.softmax(base.logits, axis=-1)
+        else:
+            # Where a Student-t has no mean, its location is the centre that there is.
+            found[name] = base.loc if isinstance(base, npd.StudentT | npd.Normal) else base.mean
+    return found
+
+
+def _below(likelihood: Distribution, value: jax.Array) -> jax.Array:
+    return jnp.asarray(_blocks(likelihood)["numeric"].cdf(value))

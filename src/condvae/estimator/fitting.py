@@ -1,0 +1,297 @@
+"""From a table to a fitted model: which rows are for what, training, and what is measured at the end."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from condvae import scoring, tables
+from condvae.architectures import Family, ease_scales, mlp_cvae
+from condvae.baselines import Baseline, fit_baseline
+from condvae.calibration import mean_stderr, paired_difference
+from condvae.estimator.defaults import AVERAGING, Settings
+from condvae.estimator.fitted import TableModel, observed_rows
+from condvae.holdout import held_out
+from condvae.mixture import Mixture
+from condvae.model import CVAE
+from condvae.observed import Observed
+from condvae.rows import content_hashes, num_rows
+from condvae.support import Support
+from condvae.training import History, fit
+
+OTHER_SHARE = 0.05
+"""How often, in training, a category is taken for one that was never seen."""
+
+SCORED_ROWS = 2000
+"""Held-out rows of a member that are scored at the end of fitting, at most."""
+
+MAX_HASHES = 1_000_000
+"""Training rows that are remembered, to be known again."""
+
+
+class Options(NamedTuple):
+    """What the estimator was told, apart from the sizes in `Settings`."""
+
+    depth: int
+    likelihood: Family
+    weight_decay: float
+    validation_fraction: float
+    test_fraction: float
+    calibration_fraction: float
+    progress: bool
+
+
+@dataclass(frozen=True)
+class SometimesOther:
+    """A batch of which some categories of the conditions are replaced by the level "other".
+
+    So what stands for categories never seen is trained: as what c tells without that column.
+
+    Args:
+        others: for each categorical condition the code of "other", or −1 where it has none.
+    """
+
+    others: tuple[int, ...]
+
+    def __call__(self, key: PRNGKeyArray, batch: PyTree) -> PyTree:
+        x, c = batch
+        value, mask = c["categorical"]
+        others = jnp.asarray(self.others, value.dtype)
+        swap = jax.random.bernoulli(key, OTHER_SHARE, value.shape) & (others >= 0) & mask
+        return x, {**c, "categorical": Observed(jnp.where(swap, others, value), mask)}
+
+
+@dataclass
+class Fitted:
+    """A fitted model, how it came about, and what was measured."""
+
+    model: TableModel
+    history: History
+    validation: dict[str, Any] | None
+    num_rows: int
+    test_rows: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+
+
+def fit_table(
+    schema: tables.Schema,
+    x: PyTree,
+    c: PyTree,
+    *,
+    settings: Settings,
+    options: Options,
+    sample_weight: np.ndarray | None,
+    groups: np.ndarray | None,
+    time: np.ndarray | None,
+    key: PRNGKeyArray,
+    start: Mixture | None = None,
+) -> Fitted:
+    """Train the members on encoded rows, each with an observed target, and measure.
+
+    Args:
+        schema: the columns.
+        x: encoded targets.
+        c: encoded conditions, or None.
+        settings: sizes.
+        options: the rest.
+        sample_weight: of each row, or None.
+        groups: the group of each row: groups are held out whole.
+        time: of each row: the latest are held out.
+        key: decides everything random.
+        start: members to train further, instead of new ones.
+    """
+    split_key, fit_key, score_key = jax.random.split(key, 3)
+    n = num_rows(x=x, c=c)
+    test, calibration, rest = _reserve(n, options, groups, time, split_key)
+    x_rest, c_rest = _take((x, c), rest)
+    weight = None if sample_weight is None else sample_weight[rest]
+    own = [None if array is None else array[rest] for array in (groups, time)]
+    masks = np.stack(
+        [
+            _held_out("validation_fraction", options.validation_fraction, len(rest), own, k)
+            for k in jax.random.split(jax.random.fold_in(split_key, 1), settings.num_members)
+        ]
+    )
+    x_levels, c_levels = tables.levels(schema.target), tables.levels(schema.given)
+
+    def build(key: PRNGKeyArray) -> CVAE:
+        return mlp_cvae(
+            x,
+            c,
+            latent_size=settings.latent_size,
+            width=settings.width,
+            depth=options.depth,
+            likelihood=options.likelihood,
+            x_levels=x_levels,
+            c_levels=c_levels,
+            key=key,
+        )
+
+    mixture, history = fit(
+        build if start is None else start,
+        x_rest,
+        c_rest,
+        key=fit_key,
+        num_members=settings.num_members,
+        num_steps=settings.num_steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        weight_decay=options.weight_decay,
+        sample_weight=weight,
+        validation=masks,
+        patience=settings.patience,
+        averaging=AVERAGING,
+        anneal=ease_scales if start is None else None,
+        batch_transform=_transform(schema),
+        progress=options.progress,
+    )
+    best = int(np.argmax(history.best_value)) if masks.any() else 0
+
+    def baseline(given: PyTree) -> Baseline:
+        return fit_baseline(x_rest, given, x_levels=x_levels, c_levels=c_levels, sample_weight=weight)
+
+    model = TableModel(
+        schema,
+        mixture,
+        best,
+        support=None,
+        linear=baseline(c_rest),
+        marginal=baseline(None),
+        training_rows=np.sort(content_hashes((x_rest, c_rest)))[:MAX_HASHES],
+        progress=options.progress,
+    )
+    if c is not None:
+        model.support = Support.fit(model.features(c_rest))
+    if len(calibration) and model.numeric:
+        model.calibration = _calibrate(model, _take((x, c), calibration), score_key)
+    if len(test):
+        validation = _measure_test(model, _take((x, c), test), score_key)
+    else:
+        validation = _measure_members(model, x_rest, c_rest, masks, weight, score_key)
+    return Fitted(model, history, validation, len(rest), test)
+
+
+def _reserve(
+    n: int, options: Options, groups: np.ndarray | None, time: np.ndarray | None, key: PRNGKeyArray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows for testing, for calibration, and the rest."""
+    left = np.arange(n)
+    reserved = []
+    fractions = {
+        "test_fraction": options.test_fraction,
+        "calibration_fraction": options.calibration_fraction,
+    }
+    for i, (name, fraction) in enumerate(fractions.items()):
+        own = [None if array is None else array[left] for array in (groups, time)]
+        mask = _held_out(name, fraction, len(left), own, jax.random.fold_in(key, 10 + i))
+        reserved.append(left[mask])
+        left = left[~mask]
+    if len(left) < 2:
+        raise ValueError(
+            f"only {len(left)} of {n} rows is left to train on: lower test_fraction or "
+            "calibration_fraction, or give more rows"
+        )
+    return reserved[0], reserved[1], left
+
+
+def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyArray) -> np.ndarray:
+    try:
+        return held_out(n, fraction, key=key, groups=own[0], time=own[1])
+    except ValueError as error:
+        raise ValueError(f"{name}={fraction:g}: {error}") from error
+
+
+def _transform(schema: tables.Schema) -> SometimesOther | None:
+    columns = [column for column in schema.given if column.kind == "categorical"]
+    others = tuple(len(column.levels) if column.other else -1 for column in columns)
+    return SometimesOther(others) if max(others, default=-1) >= 0 else None
+
+
+def _calibrate(model: TableModel, rows: PyTree, key: PRNGKeyArray) -> dict[str, np.ndarray]:
+    """P(x_j ≤ observed | c) of rows that no member was trained on."""
+    x, c = rows
+    value, mask = x["numeric"]
+    columns = model.numeric
+    own = np.where(mask, value, np.nan).astype(np.float64)
+    own = own * [column.sd for column in columns] + [column.mean for column in columns]
+    pit = model.cdf(c, own, 1000, key)
+    return {str(column.name): pit[mask[:, j], j] for j, column in enumerate(columns)}
+
+
+def _measure_test(model: TableModel, rows: PyTree, key: PRNGKeyArray) -> dict[str, Any]:
+    """The mixture on rows that no member saw, beside the baselines."""
+    x, c = _take(rows, np.arange(min(num_rows(rows=rows), 5 * SCORED_ROWS)))
+    value = model.log_prob(x, c, key=key, num_samples=1000).value
+    return _comparison("test", value, model.baselines(x, c))
+
+
+def _measure_members(
+    model: TableModel,
+    x: PyTree,
+    c: PyTree,
+    masks: np.ndarray,
+    weight: np.ndarray | None,
+    key: PRNGKeyArray,
+) -> dict[str, Any] | None:
+    """Each member on the rows that it held out, beside baselines that did not see them either.
+
+    A member alone is worse than the mixture of all: what is printed is on the safe side.
+    """
+    if not masks.any():
+        return None
+    values, others = [], {"marginal": [], "linear": []}
+    x_levels, c_levels = tables.levels(model.schema.target), tables.levels(model.schema.given)
+    for member, mask, member_key in zip(
+        model.mixture, masks, jax.random.split(key, len(masks)), strict=True
+    ):
+        rows = np.flatnonzero(mask)[:SCORED_ROWS]
+        x_held, c_held = _take((x, c), rows)
+        # As many draws as a member makes in scoring a mixture: what is compiled here serves there.
+        score = scoring.log_prob(member, x_held, c_held, key=member_key, num_samples=-(-1000 // len(masks)))
+        values.append(model.in_own_units(score.value, x_held))
+        x_seen, c_seen = _take((x, c), np.flatnonzero(~mask))
+        own_weight = None if weight is None else weight[~mask]
+        for name, given in (("marginal", None), ("linear", c_seen)):
+            baseline = fit_baseline(
+                x_seen, given, x_levels=x_levels, c_levels=c_levels, sample_weight=own_weight
+            )
+            held = baseline.log_prob(x_held, None if given is None else c_held)
+            others[name].append(model.in_own_units(held, x_held))
+    return _comparison(
+        "members",
+        np.concatenate(values),
+        {name: np.concatenate(found) for name, found in others.items()},
+    )
+
+
+def _comparison(how: str, value: np.ndarray, baselines: dict[str, np.ndarray]) -> dict[str, Any]:
+    mean, stderr = mean_stderr(value)
+    found: dict[str, Any] = {"how": how, "rows": len(value), "log_prob": mean, "stderr": _number(stderr)}
+    found["baseline"] = compare(value, baselines)
+    return found
+
+
+def compare(value: np.ndarray, baselines: dict[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
+    """The mean log p of each baseline, and by how much the model is better, with its paired error."""
+    result = {}
+    for name, other in baselines.items():
+        gain, stderr = paired_difference(value, other)
+        result[name] = {
+            "log_prob": float(np.mean(other)),
+            "gain": float(gain),
+            "gain_stderr": _number(stderr),
+        }
+    return result
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _take(tree: Any, index: np.ndarray) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+__all__ = ["Fitted", "Options", "SometimesOther", "compare", "fit_table", "observed_rows"]

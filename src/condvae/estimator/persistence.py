@@ -1,0 +1,126 @@
+"""A fitted estimator to a folder and back."""
+
+import math
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from condvae import bundle, tables
+from condvae.estimator.defaults import Settings
+from condvae.estimator.fitted import TableModel
+from condvae.mixture import Mixture
+from condvae.training import History
+
+FORMAT = 2
+"""Of what is written; a folder of a later one is refused."""
+
+PLAIN = ("kind_", "num_rows_", "notes_", "validation_", "provenance_", "seed_", "n_features_in_")
+"""Attributes that are JSON as they stand."""
+
+
+def save(estimator: Any, path: str | Path) -> None:
+    """Write the estimator to the folder `path`, atomically."""
+    history = estimator.history_
+    manifest = {
+        "kind": "table",
+        "table_format": FORMAT,
+        "schema": estimator.schema_.to_json(),
+        "parameters": {name: plain(value) for name, value in estimator.get_params().items()},
+        "settings": dict(estimator.settings_._asdict()),
+        "best": estimator.table_.best,
+        "fitted": {name: getattr(estimator, name) for name in PLAIN},
+        "history": {
+            name: _spelled(getattr(history, name))
+            for name in ("records", "best_step", "best_value", "notes")
+        },
+    }
+    bundle.save(path, estimator.model_, manifest=manifest, arrays=estimator.table_.arrays())
+
+
+def load(cls: Any, path: str | Path) -> Any:
+    """Read what `save` wrote.
+
+    Raises:
+        StorageError: if there is no intact model there.
+        BundleError: if it is a model, but not of a table, or of another version.
+    """
+    found = bundle.load_bundle(path)
+    manifest = found.manifest
+    if manifest.get("kind") != "table":
+        raise bundle.BundleError(f"{path} holds a model that is not of a table: use condvae.load")
+    try:
+        if manifest["table_format"] != FORMAT:
+            raise ValueError(f"format {manifest['table_format']}, not {FORMAT}")
+        estimator = cls(**manifest["parameters"])
+        estimator.schema_ = tables.Schema.from_json(manifest["schema"])
+        for name in PLAIN:
+            setattr(estimator, name, manifest["fitted"][name])
+        estimator.settings_ = Settings(**manifest["settings"])
+        if not isinstance(found.model, Mixture):
+            raise TypeError("the model is no mixture")
+        estimator.model_ = found.model
+        estimator.table_ = TableModel.from_arrays(
+            estimator.schema_, found.model, manifest["best"], found.arrays
+        )
+        estimator.history_ = History()
+        for name, value in manifest["history"].items():
+            setattr(estimator.history_, name, _unspelled(value))
+    except (KeyError, TypeError, ValueError) as error:
+        raise bundle.BundleError(
+            f"{path} was saved by another version of condvae ({error}): load it with the one that saved it"
+        ) from error
+    estimator.num_parameters_ = num_parameters(estimator.model_)
+    names = [column.name for column in estimator.schema_.given]
+    if estimator.kind_ != "numpy" and names and all(isinstance(name, str) for name in names):
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    return estimator
+
+
+NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+"""Numbers that JSON has no word for; a member that has stopped has some in its history."""
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_spelled(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _spelled(item) for name, item in value.items()}
+    return {"number": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unspelled(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unspelled(item) for item in value]
+    if isinstance(value, dict):
+        if set(value) == {"number"}:
+            return NOT_FINITE[value["number"]]
+        return {name: _unspelled(item) for name, item in value.items()}
+    return value
+
+
+def plain(value: Any) -> Any:
+    """NumPy's scalars, which parameter searches hand out, as Python's, which JSON can hold."""
+    if isinstance(value, np.random.RandomState):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def num_parameters(model: Any) -> int:
+    """How many numbers were learned."""
+    return sum(leaf.size for leaf in jax.tree.leaves(model) if isinstance(leaf, jax.Array))
+
+
+def provenance() -> dict[str, str]:
+    """With what, and when, a model was made."""
+    from condvae import __version__
+
+    return {
+        "condvae": __version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

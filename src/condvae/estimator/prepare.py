@@ -1,0 +1,356 @@
+"""The edge of the estimator: from what users pass to blocks, and from results to what they expect."""
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, TypeGuard
+
+import jax
+import narwhals as nw
+import numpy as np
+from sklearn.utils import check_random_state
+
+from condvae import tables
+from condvae.estimator.defaults import Settings, defaults
+from condvae.estimator.fitted import TableModel, observed_rows
+from condvae.estimator.frames import FRAMES, as_frame, kind
+from condvae.rows import content_hashes, num_rows
+from condvae.tables.cells import cells, open_frame
+from condvae.tables.readings import checked, measured
+
+MAX_COPIES = 20
+"""Whole-number weights are copies of rows up to so many times as many rows; else they weigh the loss."""
+
+FEW_ROWS = 100
+
+
+@dataclass
+class TrainingTable:
+    """Encoded rows to train on, each with an observed target, and what goes with them."""
+
+    schema: tables.Schema
+    x: Any
+    c: Any
+    sample_weight: np.ndarray | None
+    groups: np.ndarray | None
+    time: np.ndarray | None
+    kind: str
+    notes: list[str]
+
+
+def training_table(
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    groups: Any,
+    time: Any,
+    *,
+    unknown: Any = "error",
+    schema: tables.Schema | None = None,
+) -> TrainingTable:
+    """Frames to rows to train on, in an order that depends on what is in them alone.
+
+    Raises:
+        TableError: for what cannot be trained on, before any training.
+    """
+    given, target = as_frame(X, "c"), target_frame(y)
+    rows = len(nw.from_native(target, eager_only=True))
+    weight = row_weights(sample_weight, rows)
+    if groups is not None and time is not None:
+        raise ValueError("rows are held out by groups or by time: give one of the two")
+    along = {"groups": _along("groups", groups, rows), "time": _along("time", time, rows)}
+    if weight is not None:
+        copies, weight = _copies(weight)
+        if given is not None and len(nw.from_native(given, eager_only=True)) == rows:
+            given = tables.take(given, copies)
+        target = tables.take(target, copies)
+        along = {name: None if array is None else array[copies] for name, array in along.items()}
+    if schema is None:
+        schema = tables.Schema.infer_pair(given, target, unknown=unknown)
+    elif (given is None) != (not schema.given):
+        raise tables.TableError("the model was fitted with other conditions: give the same columns again")
+    c = None if given is None else tables.encode(schema.given, given)
+    x = tables.encode(schema.target, target)
+    assert x is not None
+    require_rows(c, x)
+    seen = observed_rows(x)
+    keep = np.flatnonzero(seen)
+    if len(keep) < 2:
+        raise tables.TableError(
+            f"only {len(keep)} of {len(seen)} rows have an observed target; give at least two"
+        )
+    # So that the same rows in another order, or copied by weights, give the same model to the bit.
+    keep = keep[np.argsort(content_hashes(_take((x, c), keep)), kind="stable")]
+    x_kept, c_kept = _take((x, c), keep)
+    return TrainingTable(
+        schema=schema,
+        x=x_kept,
+        c=c_kept,
+        sample_weight=None if weight is None else weight[keep],
+        groups=None if (groups := along["groups"]) is None else groups[keep],
+        time=None if (time := along["time"]) is None else time[keep],
+        kind=kind(X if X is not None else y),
+        notes=_notes(schema, len(seen), len(keep), c),
+    )
+
+
+def target_frame(y: Any) -> Any:
+    """y as a frame."""
+    if y is None:
+        raise tables.TableError(
+            "ConditionalVAE requires y to be passed, but the target y is None: y holds the targets, X the "
+            "conditions; for the plain VAE of a table, fit(None, table)"
+        )
+    return as_frame(y, "x")
+
+
+def row_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
+    """Checked weights, or None."""
+    if sample_weight is None:
+        return None
+    try:
+        weight = np.asarray(sample_weight, float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"sample_weight is no array of numbers ({error}): give one for each row"
+        ) from error
+    if weight.shape != (rows,):
+        raise ValueError(f"sample_weight has shape {weight.shape}, expected ({rows},), one for each row")
+    if not np.isfinite(weight).all() or (weight < 0).any():
+        row = int(np.argmax(~(np.isfinite(weight) & (weight >= 0))))
+        raise ValueError(
+            f"sample_weight of row {row + 1} is {weight[row]:g}: give finite numbers not below 0"
+        )
+    if not weight.any():
+        raise ValueError("sample_weight is zero on every row: weigh some above 0")
+    return weight
+
+
+def _copies(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Which rows to take, whole-number weights as copies; and the weights that then remain."""
+    if (weight == np.rint(weight)).all() and weight.sum() <= MAX_COPIES * len(weight):
+        return np.repeat(np.arange(len(weight)), weight.astype(int)), None
+    some = np.flatnonzero(weight > 0)
+    return some, weight[some]
+
+
+def _along(name: str, values: Any, rows: int) -> np.ndarray | None:
+    if values is None:
+        return None
+    array = np.asarray(values)
+    if array.shape != (rows,):
+        raise ValueError(f"{name} has shape {array.shape}, expected ({rows},), one for each row")
+    if any(_is_missing(cell) for cell in array) if array.dtype == object else (array != array).any():
+        raise ValueError(f"{name} has missing cells: give one for each row")
+    if array.dtype == object:
+        array = array.astype(str) if any(isinstance(cell, str) for cell in array) else array
+    return array
+
+
+def _is_missing(cell: Any) -> bool:
+    if cell is None:
+        return True
+    try:
+        return bool(cell != cell)
+    except TypeError:  # pandas' NA, which is not even unequal to itself
+        return True
+
+
+def check_arguments(parameters: dict[str, Any]) -> None:
+    """Refuse values that no model can be fitted with.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    least = {
+        "latent_size": 0,
+        "width": 1,
+        "depth": 0,
+        "num_members": 1,
+        "num_steps": 1,
+        "batch_size": 1,
+        "patience": 1,
+    }
+    for name, low in least.items():
+        value: Any = parameters[name]
+        if value is None and name != "depth":
+            continue
+        if not _is_number(value) or value != value // 1 or value < low:
+            raise ValueError(f"{name} is {value!r}, expected a whole number of at least {low}")
+    for name in ("learning_rate", "weight_decay"):
+        value: Any = parameters[name]
+        if value is None and name == "learning_rate":
+            continue
+        if not _is_number(value) or not 0 <= value < np.inf:
+            raise ValueError(f"{name} is {value!r}, expected a number not below 0, such as 0.001")
+    for name in ("validation_fraction", "test_fraction", "calibration_fraction"):
+        if not _is_number(parameters[name]) or not 0 <= parameters[name] < 1:
+            raise ValueError(f"{name} is {parameters[name]!r}, expected at least 0 and below 1")
+    choices = {"likelihood": ("student_t", "gaussian"), "unknown": ("error", "other")}
+    for name, allowed in choices.items():
+        if parameters[name] not in allowed:
+            raise ValueError(f"{name} is {parameters[name]!r}, expected {' or '.join(map(repr, allowed))}")
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+
+
+def seed(random_state: Any) -> int:
+    """The seed that `random_state` stands for: a whole number is its own.
+
+    Raises:
+        ValueError: for what is no seed.
+    """
+    if isinstance(random_state, Integral) and not isinstance(random_state, bool):
+        if 0 <= int(random_state) < 2**32:
+            return int(random_state)
+    elif random_state is None or isinstance(random_state, np.random.RandomState):
+        return int(check_random_state(random_state).randint(2**31))
+    raise ValueError(
+        f"random_state is {random_state!r}, expected a whole number from 0 to 2**32 - 1, None, or numpy's "
+        "RandomState"
+    )
+
+
+def settings(estimator: Any, rows: int, schema: tables.Schema) -> Settings:
+    """The estimator's own sizes, and those of the data where it has none."""
+    found = defaults(rows, len(schema.target))
+    own = {name: getattr(estimator, name) for name in found._fields}
+    kinds = {name: type(value) for name, value in found._asdict().items()}
+    return found._replace(**{name: kinds[name](value) for name, value in own.items() if value is not None})
+
+
+def remember_features(estimator: Any, X: Any, schema: tables.Schema) -> None:
+    """What scikit-learn wants to know of the conditions."""
+    names = [column.name for column in schema.given]
+    estimator.n_features_in_ = len(names)
+    if kind(X) in FRAMES and names and all(isinstance(name, str) for name in names):
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    elif hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+
+
+def require_features(estimator: Any, X: Any, given: Any) -> None:
+    """Arrays have as many columns as they had at fitting.
+
+    Raises:
+        TableError: with both numbers, in scikit-learn's words.
+    """
+    if kind(X) == "numpy":
+        found = len(nw.from_native(given, eager_only=True).columns)
+        if found != (expected := estimator.n_features_in_):
+            raise tables.TableError(
+                f"X has {found} features, but {type(estimator).__name__} is expecting {expected} features "
+                "as input: give the columns that it was fitted to"
+            )
+
+
+def require_rows(c: Any, x: Any) -> None:
+    """Conditions and targets are of the same rows.
+
+    Raises:
+        TableError: with both numbers.
+    """
+    if c is not None and (of_c := num_rows(c=c)) != (of_x := num_rows(x=x)):
+        raise tables.TableError(
+            f"the conditions have {of_c} rows and the targets {of_x} rows; give one row of each for every "
+            "example"
+        )
+
+
+def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables.Column], np.ndarray]:
+    """The numeric targets asked about, and a number for each row and numeric target (NaN for none).
+
+    Args:
+        model: the model.
+        y: what was passed to `cdf`.
+        rows: of the conditions; None where there are none, and y has as many as it likes.
+    """
+    names = [column.name for column in model.numeric]
+    if isinstance(y, dict):
+        if unknown := [name for name in y if name not in names]:
+            raise tables.TableError(
+                f"{unknown[0]!r} is no numeric target; these are {', '.join(map(str, names))}"
+            )
+        given = {name: np.asarray(value, float) for name, value in y.items()}
+        rows = max((value.size for value in given.values()), default=1) if rows is None else rows
+        for name, value in given.items():
+            if value.shape not in ((), (rows,)):
+                raise tables.TableError(
+                    f"y[{name!r}] has shape {value.shape}: give one number, or one for each of {rows} rows"
+                )
+        values = np.full((rows, len(names)), np.nan)
+        for name, value in given.items():
+            values[:, names.index(name)] = value
+        chosen = [column for column in model.numeric if column.name in y]
+    elif np.ndim(y) == 0 and not hasattr(y, "columns"):
+        values, chosen = np.full((1 if rows is None else rows, len(names)), float(y)), model.numeric
+    else:
+        frame = open_frame(target_frame(y))
+        if rows is not None:
+            require_rows({"c": np.zeros(rows)}, {"x": np.zeros(len(frame))})
+        # As they are: through float32 and back a whole number n may come out below n.
+        read = [measured(c, checked(c, cells(frame, c.name))) for c in model.numeric]
+        values = np.stack([np.where(mask, own, np.nan) for own, mask in read], axis=1)
+        chosen = model.numeric
+    # A whole number n stands for what rounds to it: P(x ≤ n) is that of n + 1/2.
+    whole = np.array([column.integer for column in model.numeric], bool)
+    return chosen, np.where(whole, np.floor(values) + 0.5, values)
+
+
+def native_columns(columns: list[tables.Column], blocks: dict[str, np.ndarray], of: str) -> dict[Any, Any]:
+    """Decoded columns by name, each of the type that it had, for a frame of the kind `of`."""
+    backend: Any = of if of in FRAMES else "pyarrow"
+    decoded = nw.from_native(tables.decode(columns, blocks, backend), eager_only=True)
+    found = {}
+    for column in columns:
+        series = decoded[str(column.name)]
+        if of == "pandas":
+            found[column.name] = series.to_native().array  # without the index that it came with
+        else:
+            found[column.name] = series if of in FRAMES else np.array(series.to_list(), dtype=object)
+    return found
+
+
+def support(model: TableModel, c: Any, given: Any) -> dict[str, np.ndarray]:
+    """`outside`, `columns` and `percentile` of each row."""
+    if c is None or model.support is None:
+        one = np.zeros(1)
+        return {"outside": one.astype(bool), "columns": np.array([""], object), "percentile": one}
+    by_column = tables.outside(model.schema.given, given)
+    features = model.features(c)
+    jointly = model.support.outside(features)
+    named = np.stack(list(by_column.values()), axis=1)
+    names = [str(name) for name in by_column]
+    text = [", ".join(name for name, out in zip(names, row, strict=True) if out) for row in named]
+    return {
+        "outside": named.any(axis=1) | jointly,
+        "columns": np.array(text, dtype=object),
+        "percentile": model.support.percentile(features),
+    }
+
+
+def _take(tree: Any, index: np.ndarray) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def _notes(schema: tables.Schema, rows: int, kept: int, c: Any) -> list[str]:
+    notes = []
+    if kept < rows:
+        notes.append(f"{rows - kept} of {rows} rows have no observed target and were left out")
+    for column in schema.given:
+        one_number = column.kind != "categorical" and column.minimum == column.maximum
+        if one_number or (column.kind == "categorical" and len(column.levels) == 1):
+            notes.append(f"condition {column.name!r} is constant and tells the model nothing")
+    if c is not None:
+        masks = np.concatenate([block.mask for block in c.values()], axis=1)
+        if (holes := int((~masks).any(axis=1).sum())) > 0:
+            notes.append(f"{holes} of {rows} rows have missing conditions, which are values of their own")
+    if whole := [repr(column.name) for column in schema.target if column.integer]:
+        those = "targets" if len(whole) > 1 else "target"
+        notes.append(
+            f"whole numbers in {those} {', '.join(whole)}: modelled as continuous, draws are rounded"
+        )
+    if kept < FEW_ROWS:
+        notes.append(f"{kept} rows are few: expect a rough model")
+    return notes

@@ -1,0 +1,454 @@
+"""What a fitted table answers: draws, densities, means, quantiles, latents, and how far to trust them."""
+
+from typing import Any
+
+import jax
+import narwhals as nw
+import numpy as np
+from sklearn.base import TransformerMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from condvae import sampling, scoring, tables
+from condvae.calibration import conformal_level
+from condvae.estimator import prepare
+from condvae.estimator.fitted import TableModel, observed_rows
+from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
+from condvae.rows import num_rows
+from condvae.scoring import LogProb
+
+
+def _has_categories(queries: Any) -> bool:
+    return any(column.kind == "categorical" for column in queries.schema_.target)
+
+
+class Queries(TransformerMixin):
+    """The questions; `ConditionalVAE` is what fits, and is asked."""
+
+    table_: TableModel
+    schema_: tables.Schema
+    kind_: str
+    settings_: Any
+    seed_: int
+    n_features_in_: int
+    progress: bool
+
+    # --- the whole distribution
+
+    def sample(self, X: Any = None, n: int = 1, *, random_state: int | None = None) -> Any:
+        """Draws of the targets given each row of X.
+
+        Args:
+            X: conditions; None where the model was fitted without.
+            n: draws for each row (in all, without conditions).
+            random_state: another seed than the estimator's.
+
+        Returns:
+            The targets' columns, n rows for each row of X: a pandas frame with index (row, draw), where
+            `row` is X's own index; a polars or pyarrow table with columns `row` and `draw`, counting
+            from 0; or an array of shape (rows, n, targets) for arrays.
+        """
+        model, c = self._given(X)
+        _require_draws(n)
+        key = self._key(random_state, 1)
+        blocks = sampling.sample(model.mixture, c, key=key, num_samples=n, progress=self.progress)
+        return self._drawn(blocks, X, 1 if c is None else num_rows(c=c), n)
+
+    def log_prob(
+        self, X: Any, y: Any, *, num_samples: int = 1000, random_state: int | None = None
+    ) -> LogProb:
+        """log p(y | X) of each row in nats and the user's own units, with its standard error.
+
+        By importance sampling with a defensive proposal. Missing targets are summed out: a row's
+        log-density is that of the cells it has (0 where it has none).
+
+        Args:
+            X: conditions, or None where the model was fitted without.
+            y: targets.
+            num_samples: draws for each row, shared out among the members.
+            random_state: another seed than the estimator's.
+
+        Returns:
+            `LogProb(value, stderr, ess)`, arrays of shape (n,).
+        """
+        model, c, x = self._pair(X, y)
+        return model.log_prob(x, c, key=self._key(random_state, 2), num_samples=num_samples)
+
+    def elbo(self, X: Any, y: Any, *, num_samples: int = 100) -> np.ndarray:
+        """The ELBO of each row, a lower bound of its log p, shape (n,): log-mean-exp of the members'."""
+        model, c, x = self._pair(X, y)
+        return model.elbo(x, c, key=self._key(None, 3), num_samples=num_samples)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The mean of log p(y | X) over the rows that have an observed target: higher is better.
+
+        Raises:
+            TableError: if no row has one.
+        """
+        seen = self.observed_rows(y)
+        if not seen.any():
+            raise tables.TableError("no row has an observed target, so there is nothing to score")
+        weight = None if sample_weight is None else np.asarray(sample_weight, float)[seen]
+        return float(np.average(self.log_prob(X, y).value[seen], weights=weight))
+
+    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+        """log p(y | X) of each row, shape (n,); without y, how ordinary each row of X is.
+
+        Without y there is no density to give: what is returned is minus the row's distance to the
+        training rows, as `support` measures it. Higher is more ordinary in both.
+        """
+        if y is not None:
+            return self.log_prob(X, y).value
+        model, c = self._given(X, unseen="missing")
+        if model.support is None:
+            return np.zeros(1)
+        return 0.0 - model.support.distance(model.features(c))
+
+    def observed_rows(self, y: Any) -> np.ndarray:
+        """Which rows have at least one observed target, shape (n,); the others' log-density is 0."""
+        check_is_fitted(self, "table_")
+        return observed_rows(tables.encode(self.schema_.target, prepare.target_frame(y)) or {})
+
+    # --- what people ask of it
+
+    def predict(self, X: Any = None, *, num_samples: int = 1000, with_support: bool = False) -> Any:
+        """The mean of each numeric target given each row of X, the most probable level of each other.
+
+        Args:
+            X: conditions.
+            num_samples: draws of z for each row; the mean given z is exact.
+            with_support: add the columns of `support` (frames only).
+
+        Returns:
+            The targets' columns; for arrays shape (n,) of one target, (n, targets) of several.
+        """
+        model, c = self._given(X)
+        mean, probability = model.centre(c, num_samples, self._key(None, 4))
+        columns: dict[Any, Any] = {}
+        for j, column in enumerate(model.numeric):
+            assert mean is not None
+            columns[column.name] = mean[:, j]
+        if probability is not None:
+            modes = {"categorical": np.argmax(probability, axis=-1)}
+            columns |= prepare.native_columns(model.categorical, modes, self._kind_of(X))
+        return self._frame({c.name: columns[c.name] for c in self.schema_.target}, X, with_support)
+
+    def quantile(self, X: Any = None, q: Any = 0.5, *, num_samples: int = 2000) -> Any:
+        """Quantiles of each numeric target given each row of X.
+
+        Args:
+            X: conditions.
+            q: a number in [0, 1], or several.
+            num_samples: draws for each row, of which these are the quantiles.
+
+        Returns:
+            For one q the numeric targets' columns, for several `name_q0.05`, ...; for arrays shape
+            (n, targets) or (n, targets, len(q)), without the axis of targets where there is one.
+        """
+        model, c = self._given(X)
+        levels = np.atleast_1d(np.asarray(q, float))
+        if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
+            raise ValueError(f"q is {q}, expected numbers between 0 and 1")
+        self._require_numeric(model, "quantile")
+        _require_draws(num_samples, "num_samples")
+        found = model.quantiles(c, levels, num_samples, self._key(None, 5))
+        if self._kind_of(X) == "numpy":
+            found = found[:, 0] if found.shape[1] == 1 else found
+            return found[..., 0] if np.ndim(q) == 0 else found
+        names = [""] if np.ndim(q) == 0 else [f"_q{level:g}" for level in levels]
+        columns = {
+            (column.name if not name else f"{column.name}{name}"): found[:, j, i]
+            for j, column in enumerate(model.numeric)
+            for i, name in enumerate(names)
+        }
+        return self._frame(columns, X)
+
+    def interval(
+        self,
+        X: Any = None,
+        coverage: float = 0.9,
+        *,
+        conformal: bool | None = None,
+        num_samples: int = 2000,
+        with_support: bool = False,
+    ) -> Any:
+        """A central interval of each numeric target: `coverage` of the probability lies in it.
+
+        With calibration rows (`calibration_fraction` at fitting, trained on by no member) the interval is
+        widened or narrowed so that it covers at least `coverage` of new rows like those, on average,
+        whether or not the model is right (split-conformal, on the scale of the distribution function).
+        Within the reach of the draws: of a model so wrong that more than 1 − `coverage` of the calibration
+        rows lie beyond all draws, it is the range of these, and covers less.
+
+        Args:
+            X: conditions.
+            coverage: between 0 and 1.
+            conformal: whether to adjust it; None does so where there are calibration rows.
+            num_samples: draws for each row.
+            with_support: add the columns of `support` (frames only).
+
+        Returns:
+            Columns `name_low` and `name_high`; for arrays shape (n, 2) of one target, (n, targets, 2).
+
+        Source:
+            Chernozhukov, Wüthrich and Zhu 2021.
+        """
+        model, c = self._given(X)
+        self._require_numeric(model, "interval")
+        _require_draws(num_samples, "num_samples")
+        if not 0 < coverage < 1:
+            raise ValueError(f"coverage is {coverage}, expected a number between 0 and 1, such as 0.9")
+        conformal = bool(model.calibration) if conformal is None else conformal
+        if conformal and not model.calibration:
+            raise ValueError("there are no calibration rows: fit with calibration_fraction=0.1, or so")
+        half = [coverage / 2] * len(model.numeric)
+        if conformal:
+            pits = [model.calibration[str(column.name)] for column in model.numeric]
+            half = [conformal_level(pit, coverage) for pit in pits]
+        q = np.array([[0.5 - h, 0.5 + h] for h in half])
+        found = model.quantiles(c, q, num_samples, self._key(None, 5))
+        if self._kind_of(X) == "numpy":
+            return found[:, 0] if found.shape[1] == 1 else found
+        columns = {
+            f"{column.name}_{side}": found[:, j, i]
+            for j, column in enumerate(model.numeric)
+            for i, side in enumerate(("low", "high"))
+        }
+        return self._frame(columns, X, with_support)
+
+    def cdf(self, X: Any, y: Any, *, num_samples: int = 1000) -> Any:
+        """P(target ≤ y | X) of each numeric target and row.
+
+        Args:
+            X: conditions.
+            y: one number for all; a dictionary of target names and numbers, for those targets alone; or
+                targets, a row for each of X (without conditions, as many rows as there are).
+            num_samples: draws of z for each row; given z it is exact.
+
+        Returns:
+            The numeric targets' columns (NaN where y is missing); for arrays shape (n,) or (n, targets).
+        """
+        model, c = self._given(X)
+        self._require_numeric(model, "cdf")
+        columns, values = prepare.thresholds(model, y, None if c is None else num_rows(c=c))
+        found = model.cdf(c, values, num_samples, self._key(None, 6))
+        names = [column.name for column in model.numeric]
+        chosen = {column.name: found[:, names.index(column.name)] for column in columns}
+        return self._frame(chosen, y if X is None and kind(y) in FRAMES else X)
+
+    def exceedance(self, X: Any, y: Any, *, num_samples: int = 1000) -> Any:
+        """P(target > y | X) of each numeric target and row; arguments and result as those of `cdf`."""
+        below = self.cdf(X, y, num_samples=num_samples)
+        if isinstance(below, np.ndarray):
+            return 1 - below
+        if kind(below) == "pandas":
+            return 1 - below
+        frame = nw.from_native(below, eager_only=True)
+        return frame.select((1 - nw.col(name)).alias(name) for name in frame.columns).to_native()
+
+    @available_if(_has_categories)
+    def predict_proba(self, X: Any = None, *, num_samples: int = 1000) -> Any:
+        """The probability of each level of each categorical target, given each row of X.
+
+        Returns:
+            Columns named by the levels, or `name=level` where there are several such targets; for arrays
+            shape (n, levels), or a list of them.
+        """
+        model, c = self._given(X)
+        _, probability = model.centre(c, num_samples, self._key(None, 4))
+        assert probability is not None
+        parts = [probability[:, k, : len(column.levels)] for k, column in enumerate(model.categorical)]
+        if self._kind_of(X) == "numpy":
+            return parts[0] if len(parts) == 1 else parts
+        columns = {
+            (str(level) if len(parts) == 1 else f"{column.name}={level}"): part[:, i]
+            for column, part in zip(model.categorical, parts, strict=True)
+            for i, level in enumerate(column.levels)
+        }
+        return self._frame(columns, X)
+
+    # scikit-learn wraps `transform` where it is defined, for `set_output`, and wants X by name or place.
+    def transform(self, X: Any, y: Any = None) -> Any:
+        """Latents, columns z0, z1, ...: the posterior's mean given (X, y); without y the prior's given X.
+
+        They are those of one member, the best on its held-out rows: latents of different members do not
+        compare.
+        """
+        model, c = self._given(X)
+        x = None if y is None else self._pair(X, y)[2]
+        latents = model.latents(x, c).astype(np.float64)
+        source = X if X is not None else y
+        of = self._kind_of(source)
+        if of == "numpy":
+            return latents
+        return build(
+            {f"z{i}": latents[:, i] for i in range(latents.shape[1])},
+            of,
+            None if source is None else rows_of(source),
+        )
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """The names of the latents, as `transform` gives them."""
+        check_is_fitted(self, "table_")
+        return np.array([f"z{i}" for i in range(self.settings_.latent_size)], dtype=object)
+
+    def counterfactual(
+        self, X: Any, y: Any, X_new: Any, n: int = 1, *, random_state: int | None = None
+    ) -> Any:
+        """What y would have been under other conditions: encoded under X, decoded under X_new.
+
+        z ~ q(z | y, X), then draws of p(y | z, X_new): what the latent tells of a row is kept. Each member
+        encodes and decodes by itself. It is an answer about the world only as far as z and c are its
+        causes.
+
+        Args:
+            X: the conditions that were.
+            y: the targets that were; missing cells are allowed.
+            X_new: the conditions instead, a row for each of X.
+            n: draws for each row.
+            random_state: another seed than the estimator's.
+
+        Returns:
+            Draws, as `sample` gives them.
+        """
+        model, c, x = self._pair(X, y)
+        if c is None:
+            raise tables.TableError(
+                "the model was fitted without conditions, so there are none to change: use sample or impute"
+            )
+        c_new = self._given(X_new)[1]
+        _require_draws(n)
+        prepare.require_rows(c, c_new)
+        blocks = sampling.reconstruct(
+            model.mixture, x, c, key=self._key(random_state, 7), num_samples=n, new_c=c_new
+        )
+        return self._drawn(blocks, X, num_rows(c=c), n)
+
+    def impute(self, X: Any, y: Any, n: int | None = None, *, random_state: int | None = None) -> Any:
+        """The targets, their missing cells drawn from p(missing | observed, X).
+
+        By importance resampling, so that a draw's cells hang together with each other and with those
+        observed. Observed cells stay as they are.
+
+        Args:
+            X: conditions, or None where the model was fitted without.
+            y: targets with missing cells.
+            n: draws for each row; None for one, and a table of y's own rows.
+            random_state: another seed than the estimator's.
+
+        Returns:
+            Without n, y filled in, with its index; else draws, as `sample` gives them.
+        """
+        model, c, x = self._pair(X, y)
+        _require_draws(1 if n is None else n)
+        blocks = scoring.impute(
+            model.mixture,
+            x,
+            c,
+            key=self._key(random_state, 8),
+            num_samples=n or 1,
+            progress=self.progress,
+        )
+        rows, target = num_rows(x=x), prepare.target_frame(y)
+        if n is not None:
+            observed = tables.take(target, np.repeat(np.arange(rows), n))
+            return self._drawn(blocks, X if X is not None else y, rows, n, observed)
+        frame = self._decoded(blocks, rows, self._kind_of(y), target)
+        if self._kind_of(y) == "numpy":
+            return frame.reshape(np.shape(y))
+        if self._kind_of(y) == "pandas":
+            frame.index = y.index
+        return frame
+
+    def support(self, X: Any = None) -> Any:
+        """How far each row of X lies outside of what the model was trained on.
+
+        Returns:
+            `outside`, whether a prediction for the row is a guess: a cell outside of its column's range, a
+            category not seen, or the row as a whole further from training rows than 99% of these are
+            from each other; `columns`, the names of the columns outside; `percentile`, the fraction of
+            training rows that lie closer to others than this row does. A frame of X's kind; for arrays a
+            dictionary of arrays.
+        """
+        model, c = self._given(X, unseen="missing")
+        found = prepare.support(model, c, as_frame(X, "c"))
+        return found if self._kind_of(X) == "numpy" else self._frame(found, X)
+
+    # --- the edge: frames to blocks and back
+
+    def _given(self, X: Any, unseen: Any = "error") -> tuple[TableModel, Any]:
+        """The model, and the conditions as blocks."""
+        check_is_fitted(self, "table_")
+        self.table_.progress = self.progress
+        given = as_frame(X, "c")
+        if given is None and self.schema_.given:
+            names = ", ".join(str(column.name) for column in self.schema_.given)
+            raise tables.TableError(f"the model is of targets given {names}; pass them as X")
+        if given is None:
+            return self.table_, None
+        prepare.require_features(self, X, given)
+        return self.table_, tables.encode(self.schema_.given, given, unseen=unseen)
+
+    def _pair(self, X: Any, y: Any) -> tuple[TableModel, Any, Any]:
+        model, c = self._given(X)
+        x = tables.encode(self.schema_.target, prepare.target_frame(y))
+        prepare.require_rows(c, x)
+        return model, c, x
+
+    def _key(self, random_state: int | None, purpose: int) -> jax.Array:
+        seed = self.seed_ if random_state is None else random_state
+        return jax.random.fold_in(jax.random.key(seed), purpose)
+
+    def _kind_of(self, data: Any) -> str:
+        return self.kind_ if data is None else kind(data)
+
+    def _require_numeric(self, model: TableModel, what: str) -> None:
+        if not model.numeric:
+            raise tables.TableError(f"no target is numeric, so there is no {what}: use predict_proba")
+
+    def _frame(self, columns: dict[Any, Any], X: Any, with_support: bool = False) -> Any:
+        of = self._kind_of(X)
+        names = list(columns)
+        if with_support:
+            if of == "numpy":
+                raise ValueError("with_support adds columns to a frame: pass X as one, or call support(X)")
+            model, c = self._given(X)
+            found = prepare.support(model, c, as_frame(X, "c"))
+            columns = columns | {f"support_{name}": values for name, values in found.items()}
+            names = list(columns)
+        if of != "numpy":
+            return build(columns, of, None if X is None else rows_of(X), names)
+        stacked = build(columns, of)
+        return stacked[:, 0] if stacked.shape[1] == 1 else stacked
+
+    def _decoded(self, blocks: Any, rows: int, of: str, observed: Any = None) -> Any:
+        """Blocks of draws as a frame of `rows` rows; for arrays, as one."""
+        flat = {name: np.reshape(block, (rows, np.shape(block)[-1])) for name, block in blocks.items()}
+        backend: Any = of if of in FRAMES else "pyarrow"
+        frame: Any = tables.decode(self.schema_.target, flat, backend, observed=observed)
+        if of == "pandas":
+            frame.columns = [column.name for column in self.schema_.target]  # which may be no strings
+        if of != "numpy":
+            return frame
+        return np.column_stack([frame.column(i).to_numpy() for i in range(frame.num_columns)])
+
+    def _drawn(self, blocks: Any, X: Any, rows: int, n: int, observed: Any = None) -> Any:
+        of = self._kind_of(X)
+        frame = self._decoded(blocks, rows * n, of, observed)
+        row, draw = np.repeat(np.arange(rows), n), np.tile(np.arange(n), rows)
+        if of == "numpy":
+            return frame.reshape(rows, n, len(self.schema_.target))
+        if of == "pandas":
+            import pandas as pd
+
+            label = row if X is None else X.index[row]
+            frame.index = pd.MultiIndex.from_arrays([label, draw], names=["row", "draw"])
+            return frame
+        backend: Any = of
+        index = nw.from_dict({"row": row, "draw": draw}, backend=backend)
+        return nw.concat([index, nw.from_native(frame, eager_only=True)], how="horizontal").to_native()
+
+
+def _require_draws(n: int, name: str = "n") -> None:
+    if int(n) != n or n < 1:
+        raise ValueError(f"{name} is {n}, expected at least 1 draw, and a whole number of them")

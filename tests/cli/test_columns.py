@@ -1,0 +1,69 @@
+"""Which columns are for what."""
+
+import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from condvae.cli.columns import choose, groups_of, times_of
+from condvae.tables import TableError
+
+NAMES = ["a_1", "a_2", "site", "day", "y", " größe ", "x,y"]
+
+
+@pytest.mark.parametrize(
+    "options, given, target",
+    [
+        ({}, [], NAMES),
+        ({"given": "a_*"}, ["a_1", "a_2"], NAMES[2:]),
+        ({"given": "y, a_1", "target": "a_2"}, ["y", "a_1"], ["a_2"]),
+        ({"drop": "a_*,größe", "given": '"x,y"'}, ["x,y"], ["site", "day", "y"]),
+        ({"group": "site", "target": "*"}, [], [n for n in NAMES if n != "site"]),
+        ({"group": "site", "given": "site"}, ["site"], [n for n in NAMES if n != "site"]),
+        ({"group": "site", "given": "*,site", "target": ""}, None, None),
+        ({"time": "day", "given": "s*,d*"}, ["site"], ["a_1", "a_2", "y", " größe ", "x,y"]),
+    ],
+)
+def test_roles(options, given, target):
+    if given is None:
+        with pytest.raises(TableError, match="leave one to model"):
+            choose(NAMES, **options)
+        return
+    roles = choose(NAMES, **options)
+    assert (roles.given, roles.target) == (given, target)
+
+
+def test_what_is_not_used():
+    roles = choose(NAMES, given="a_1", target="y", drop="site", time="day")
+    assert roles.unused == ["a_2", " größe ", "x,y"]
+    assert roles.time == "day"
+
+
+TABLE = pa.table(
+    {
+        "number": [3.0, 1.0, 2.0],
+        "date": [datetime.date(2020, 3, 1), datetime.date(2019, 3, 1), datetime.date(2020, 1, 1)],
+        "time": pa.array([3, 1, 2], pa.timestamp("ns", tz="UTC")).cast(
+            pa.timestamp("us", tz="UTC"), safe=False
+        ),
+        "text": ["c", "a", "b"],
+        "holes": [1, None, 2],
+    }
+)
+
+
+def test_times_are_in_their_order():
+    for name in ("number", "date"):
+        np.testing.assert_array_equal(np.argsort(times_of(TABLE, name)), [1, 2, 0])
+    assert len(times_of(TABLE, "time")) == 3
+    assert times_of(TABLE, None) is None
+    with pytest.raises(TableError, match=r"neither of numbers nor of dates \(row 1: 'c'\)"):
+        times_of(TABLE, "text")
+
+
+def test_groups():
+    assert groups_of(TABLE, "number").tolist() == ["3.0", "1.0", "2.0"]
+    assert groups_of(TABLE, None) is None
+    with pytest.raises(TableError, match="'holes', row 2 is empty"):
+        groups_of(TABLE, "holes")

@@ -1,0 +1,37 @@
+"""`condvae demo`."""
+
+import pytest
+
+from cli.saying import assert_readable, assert_refused, untrained
+from condvae.cli import demo
+from condvae.cli.demo import FILES
+
+
+def test_the_demo_leaves_what_it_says(condvae_says, monkeypatch, tmp_path):
+    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    monkeypatch.chdir(tmp_path)
+    status, said, _ = condvae_says("demo")
+    assert status == 0
+    assert_readable("\n".join(line for line in said.splitlines() if not line.startswith("$")))
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == sorted(FILES)
+    for command in ("fit", "evaluate", "predict", "sample"):
+        assert f"$ condvae {command} demo/" in said
+    assert "demo/samples.png" in said.splitlines()[-1]
+
+
+def test_a_demo_may_take_the_place_of_one_before(tmp_path):
+    for name in FILES:
+        (tmp_path / name).mkdir()
+    demo._require_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "place, words", [("mine", "1 thing of yours ('thesis.tex')"), ("file", "is a file")]
+)
+def test_nothing_of_the_users_is_touched(condvae_says, tmp_path, place, words):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("precious")
+    (tmp_path / "file").write_text("precious")
+    assert_refused(condvae_says("demo", "--out", tmp_path / place), words)
+    assert_refused(condvae_says("demo", "--out", tmp_path / "a" / "b"), "cannot be made")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]

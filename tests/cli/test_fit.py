@@ -1,0 +1,138 @@
+"""`condvae fit`, trained for once."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from cli.saying import PENGUINS, TARGETS, assert_readable, untrained
+from condvae import ConditionalVAE
+from condvae.tables import read_table
+
+NAMES = ("--given", "species, isl*,sex", "--target", ", ".join(TARGETS))
+SMALL = ("--members", 2, "--steps", 40)
+
+
+@pytest.fixture
+def quickly(monkeypatch):
+    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+
+
+def test_fit_says_what_was_learned_in_80_columns(condvae_says, tmp_path):
+    status, said, notes = condvae_says("fit", PENGUINS, *NAMES, *SMALL, "--out", tmp_path / "m")
+    assert status == 0
+    assert_readable(said)
+    assert said.startswith("p(bill_length_mm, bill_depth_mm, flipper_length_mm, body_mass_g | species,")
+    assert "sex                given   categorical       11  female, male" in said
+    assert "308 rows to learn from, 34 kept to measure it on" in said
+    assert "2 members, 40 steps in" in said
+    last = " ".join(said.split("learned: ")[1].split())
+    assert last.startswith("log p = -")
+    assert "34 rows kept from training: " in last
+    assert "than ignoring the conditions, " in last
+    assert "linear regression" in last
+    assert "note: year is neither given nor a target, and not used" in notes
+    assert "note: 2 of 344 rows have no observed target and were left out" in notes
+    assert "note: 11 of 344 rows have missing conditions" in notes
+    assert "whole numbers" in notes
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_options_reach_the_estimator(quickly, condvae_says, tmp_path):
+    status, said, err = condvae_says(
+        "fit", PENGUINS, *NAMES, *SMALL, "--latent-size", 3, "--seed", 7, "--calibration-fraction", 0.2,
+        "--unknown", "other", "--test-fraction", 0, "--json", "--quiet", "--out", tmp_path / "m",
+    )  # fmt: skip
+    assert status == 0
+    assert "note: " not in err
+    found = json.loads(said)
+    settings = found["settings"]
+    assert (settings["latent_size"], settings["num_members"], settings["num_steps"]) == (3, 2, 40)
+    assert (settings["random_state"], settings["unknown"]) == (7, "other")
+    assert found["measured"]["how"] == "members"
+    assert min(found["calibration_cells"].values()) > 60
+    assert found["given"][0]["other"]
+    model = ConditionalVAE.load(tmp_path / "m")
+    assert model.test_fraction == 0
+    assert [column.name for column in model.schema_.given] == ["species", "island", "sex"]
+
+
+def test_standard_input_parquet_and_compressed_files_are_alike(quickly, condvae_says, tmp_path):
+    table = read_table(PENGUINS)
+    pa.parquet.write_table(table, tmp_path / "p.parquet")
+    with pa.output_stream(tmp_path / "p.csv.gz", compression="gzip") as stream:
+        stream.write(PENGUINS.read_bytes())
+    answers = []
+    for name in ("p.parquet", "p.csv.gz", "-"):
+        stdin = PENGUINS.read_text() if name == "-" else None
+        data = "-" if name == "-" else tmp_path / name
+        arguments = (data, "--given", "species", "--drop", "sex,year,island", *SMALL, "--json")
+        status, said, _ = condvae_says("fit", *arguments, "--out", tmp_path / "m", stdin=stdin)
+        assert status == 0
+        answers.append(json.loads(said)["measured"])
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_groups_and_times_are_held_out(quickly, monkeypatch, condvae_says, tmp_path):
+    seen = {}
+    whole = ConditionalVAE.fit
+
+    def spy(self, X, y, **along):
+        seen.update(along, given=None if X is None else X.column_names, target=y.column_names)
+        return whole(self, X, y, **along)
+
+    monkeypatch.setattr(ConditionalVAE, "fit", spy)
+    days = [f"2020-{month:02}-{day:02}" for month in range(1, 5) for day in range(1, 29)]
+    rows = [f"{day},{i % 7},{i * i % 11}" for i, day in enumerate(days)]
+    (tmp_path / "t.csv").write_text("\n".join(["day,site,a", *rows]) + "\n")
+    out = ("--out", tmp_path / "m", *SMALL, "--quiet")
+    assert condvae_says("fit", tmp_path / "t.csv", "--time-column", "day", "--given", "day", *out)[0] == 0
+    assert (seen["given"], seen["target"], seen["groups"]) == (["day"], ["site", "a"], None)
+    assert (np.diff(seen["time"]) > 0).all()
+    assert condvae_says("fit", tmp_path / "t.csv", "--group-column", "site", "--drop", "day", *out)[0] == 0
+    assert (seen["given"], seen["target"], seen["time"]) == (None, ["a"], None)
+    assert sorted(set(seen["groups"])) == list("0123456")
+
+
+def test_a_tiny_table_of_one_held_out_row(quickly, condvae_says, tmp_path):
+    (tmp_path / "tiny.csv").write_text("a,b,c\n" + "".join(f"{i},{i * i},5\n" for i in range(5)))
+    arguments = (tmp_path / "tiny.csv", "--given", "c", "--members", 1, "--out", tmp_path / "m")
+    status, said, notes = condvae_says("fit", *arguments)
+    assert status == 0, notes
+    assert "always 5" in said
+    assert "1 row kept from training" in said
+    assert "too few rows to be sure" in " ".join(said.split())
+    assert "rows are few" in notes
+    assert "measured on 1 row, which says little" in notes
+    assert "condition 'c' is constant" in notes
+    assert condvae_says("inspect", tmp_path / "m")[0] == 0
+
+
+def test_a_plain_vae_of_odd_names(quickly, condvae_says, tmp_path):
+    rng = np.random.default_rng(0)
+    table = {name: rng.normal(size=30) for name in ("mass [kg]", "[/red]", ":smile:")} | {
+        "a,b": rng.choice(["[b]", "x"], 30),
+        " ü ": range(30),
+    }
+    pa.parquet.write_table(pa.table(table), tmp_path / "odd.parquet")
+    model = tmp_path / "model"
+    status, said, err = condvae_says("fit", tmp_path / "odd.parquet", "--members", 1, "--out", model)
+    assert status == 0, err
+    assert "p(mass [kg], [/red], :smile:, a,b,  ü )" in said
+    assert "[b], x" in said
+    assert "a Gaussian and the shares of the levels" in " ".join(said.split())
+    out = tmp_path / "draws.csv"
+    status, said, err = condvae_says("sample", model, "-n", 4, "--out", out, "--plot", tmp_path / "odd.png")
+    assert status == 0, err
+    assert read_table(out).column_names == ["row", "draw", *table]
+    assert "[/red]" in said
+    assert ":smile:" in said
+
+
+def test_regression_may_be_better(quickly, monkeypatch, condvae_says, tmp_path):
+    status, said, err = condvae_says("fit", PENGUINS, *NAMES, *SMALL, "--out", tmp_path / "m")
+    assert status == 0
+    assert "worse by" in " ".join(said.split())
+    assert "condvae: warning: plain regression predicts held-out rows better" in err

@@ -1,0 +1,56 @@
+"""`condvae impute`."""
+
+import json
+
+import pyarrow.parquet as parquet
+
+from cli.saying import PENGUINS, TARGETS, assert_readable, assert_refused
+from condvae.tables import read_table
+
+
+def test_the_table_comes_back_without_holes(home, condvae_says, tmp_path):
+    out = tmp_path / "filled.csv.gz"
+    status, said, _ = condvae_says("impute", home / "model", PENGUINS, "--out", out)
+    assert status == 0
+    assert_readable(said)
+    assert "8 missing cells in 2 rows filled, 344 rows written to" in said
+    before, after = read_table(PENGUINS), read_table(out)
+    assert after.column_names == before.column_names
+    for name in before.column_names:
+        pairs = list(zip(before[name].to_pylist(), after[name].to_pylist(), strict=True))
+        assert all(old == new for old, new in pairs if old is not None)
+        assert (after[name].null_count == 0) == (name != "sex")  # which is given, not modelled
+
+
+def test_copies(home, condvae_says, tmp_path):
+    out = tmp_path / "copies.parquet"
+    arguments = ("impute", home / "model", home / "few.csv", "-n", 3, "--seed", 2, "--out", out, "--json")
+    status, said, _ = condvae_says(*arguments)
+    assert status == 0
+    found = json.loads(said)
+    assert (found["rows"], found["rows_filled"], found["cells_filled"], found["copies"]) == (8, 1, 4, 3)
+    table = parquet.read_table(out)
+    assert table.column_names[:2] == ["row", "draw"]
+    assert table["row"].to_pylist() == [row for row in range(8) for _ in range(3)]
+    drawn = table.filter(table["row"].to_numpy() == 3)
+    assert len(set(drawn["bill_length_mm"].to_pylist())) == 3
+    assert all(table[name].null_count == 0 for name in TARGETS)
+
+
+def test_a_table_that_has_rows_and_draws_of_its_own(home, condvae_says, tmp_path):
+    (tmp_path / "t.csv").write_text("row,species,sex\n1,,male\n")
+    arguments = ("impute", home / "plain", tmp_path / "t.csv", "-n", 2, "--out", tmp_path / "o.csv")
+    assert_refused(condvae_says(*arguments), "two columns would be named 'row'")
+
+
+def test_levels_and_no_conditions(home, condvae_says):
+    rows = "bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g\n39.1,,190,\n"
+    status, out, err = condvae_says("impute", home / "plain", "-", "--out", "-", stdin=rows)
+    assert (status, err) == (0, "")
+    cells = out.splitlines()[1].split(",")
+    assert (cells[0], cells[2]) == ("39.1", "190")
+    assert all(cells)
+    rows = "island,body_mass_g,species,bill_length_mm\nDream,4000,,40\n"
+    status, out, _ = condvae_says("impute", home / "mixed", "-", "--out", "-", stdin=rows)
+    assert status == 0
+    assert out.splitlines()[1].split(",")[2] in ('"Adelie"', '"Chinstrap"', '"Gentoo"')

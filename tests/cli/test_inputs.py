@@ -1,0 +1,29 @@
+"""What is checked before any work, and what is warned of."""
+
+import pyarrow as pa
+import pytest
+
+from condvae.cli import inputs
+from condvae.tables import TableError
+
+
+def test_rows_outside_are_counted_by_column(home, capfd):
+    estimator = inputs.load(home / "mixed")
+    rows = inputs.read_for(estimator, str(home / "outside.csv"))
+    assert inputs.warn_outside(estimator, rows) >= 2
+    said = capfd.readouterr().err
+    assert said.startswith("condvae: warning: ")
+    assert "of 3 rows lie outside" in said
+    assert "in 'island': 1; in 'body_mass_g': 1" in said
+    inside = pa.table({"island": ["Biscoe"], "body_mass_g": [4500]})
+    assert inputs.warn_outside(estimator, inside) == 0
+    assert inputs.warn_outside(inputs.load(home / "plain"), None) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_names_must_differ():
+    inputs.require_apart(["a"], ["a_mean"])
+    with pytest.raises(TableError, match="two columns would be named 'a_mean'"):
+        inputs.require_apart(["a", "a_mean"], ["a_mean"])
+    with pytest.raises(TableError, match="'b'"):
+        inputs.require_apart(["a"], ["b", "b"])

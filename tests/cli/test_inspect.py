@@ -1,0 +1,39 @@
+"""`condvae inspect`."""
+
+import json
+
+import pytest
+
+import condvae
+from cli.saying import assert_readable
+
+
+def test_inspect(home, condvae_says):
+    status, said, notes = condvae_says("inspect", home / "model")
+    assert status == 0
+    assert_readable(said)
+    for words in ("flipper_length_mm", "308 rows to learn from", "z has 4 dimensions", "parameters"):
+        assert words in said
+    assert f"by condvae {condvae.__version__}, JAX" in " ".join(said.split())
+    assert "learned: log p" in said
+    assert notes.startswith("note: ")
+
+
+@pytest.mark.parametrize("model", ["model", "mixed", "plain", "levels"])
+def test_as_json(home, condvae_says, model):
+    status, said, err = condvae_says("inspect", home / model, "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(said)
+    assert {"given", "target", "settings", "training", "measured", "notes", "made"} <= set(found)
+    for column in (*found["given"], *found["target"]):
+        assert column["kind"] == "categorical" or column["minimum"] < column["maximum"]
+
+
+def test_a_narrow_screen_cuts_nothing(home, condvae_says, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    said = condvae_says("inspect", home / "model")[1]
+    assert max(map(len, said.splitlines())) <= 50
+    together = said.replace(" ", "").replace("\n", "")
+    for words in ("Torgersen", "Chinstrap"):
+        assert words in together
+    assert "…" not in said

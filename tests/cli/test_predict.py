@@ -1,0 +1,64 @@
+"""`condvae predict`."""
+
+import numpy as np
+import pyarrow as pa
+
+from cli.saying import GIVEN, TARGETS, assert_readable, assert_refused, untrained
+from condvae import ConditionalVAE
+from condvae.tables import read_table
+
+
+def test_means_quantiles_and_intervals(home, condvae_says, tmp_path):
+    out = tmp_path / "p.parquet"
+    status, said, _ = condvae_says(
+        "predict", home / "model", home / "few.csv", "--quantiles", "0.05, 0.5,0.95", "--interval", 0.9,
+        "--support", "--out", out,
+    )  # fmt: skip
+    assert status == 0
+    assert_readable(said)
+    assert "the predictions of 8 rows written to" in said
+    endings = ("mean", "q0.05", "q0.5", "q0.95", "low", "high")
+    made = [f"{name}_{ending}" for name in TARGETS for ending in endings]
+    support = ["support_outside", "support_columns", "support_percentile"]
+    table = read_table(out)
+    assert table.column_names == [*GIVEN, *made, *support]
+    few = read_table(home / "few.csv")
+    assert table["sex"].to_pylist() == few["sex"].to_pylist()
+    model = ConditionalVAE.load(home / "model")
+    np.testing.assert_allclose(table["body_mass_g_mean"], model.predict(few)["body_mass_g"], rtol=1e-6)
+    low, middle, high = (np.array(table[f"bill_depth_mm_{part}"]) for part in ("low", "q0.5", "high"))
+    assert (low < middle).all()
+    assert (middle < high).all()
+    np.testing.assert_allclose(low, table["bill_depth_mm_q0.05"])
+
+
+def test_levels_and_others(home, condvae_says):
+    rows = "island,body_mass_g\nDream,4000\nMars,4000\n"
+    status, out, err = condvae_says("predict", home / "mixed", "-", "--proba", "--out", "-", stdin=rows)
+    assert status == 0
+    head, first, _ = out.splitlines()
+    levels = [f'"species={name}"' for name in ("Adelie", "Chinstrap", "Gentoo")]
+    assert head.split(",")[2:] == ['"species_mode"', *levels, '"bill_length_mm_mean"']
+    cells = first.split(",")
+    shares = np.array(cells[3:6], float)
+    assert abs(shares.sum() - 1) < 1e-5
+    assert cells[2] == f'"{("Adelie", "Chinstrap", "Gentoo")[shares.argmax()]}"'
+    assert "1 of 2 rows lies outside" in err
+    assert "in 'island': 1" in err
+
+
+def test_a_plain_vae_has_one_prediction(home, condvae_says):
+    status, out, err = condvae_says("predict", home / "plain", "--interval", 0.5, "--out", "-")
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) == 2
+
+
+def test_a_name_that_is_taken(condvae_says, monkeypatch, tmp_path):
+    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    table = pa.table({"y_mean": np.arange(30.0), "y": np.arange(30.0) ** 2})
+    model = ConditionalVAE(num_members=1).fit(table.select(["y_mean"]), table.select(["y"]))
+    model.save(tmp_path / "m")
+    (tmp_path / "rows.csv").write_text("y_mean\n1\n")
+    answer = condvae_says("predict", tmp_path / "m", tmp_path / "rows.csv", "--out", tmp_path / "o.csv")
+    assert_refused(answer, "two columns would be named 'y_mean'")
+    assert not (tmp_path / "o.csv").exists()

@@ -1,0 +1,56 @@
+"""`condvae sample`."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from cli.saying import TARGETS, assert_readable
+from condvae.tables import read_table
+
+
+def test_sample_and_draw(home, condvae_says, tmp_path):
+    out, picture = tmp_path / "samples.csv", tmp_path / "samples.png"
+    status, said, _ = condvae_says(
+        "sample", home / "model", "--given", home / "few.csv", "-n", 5, "--out", out, "--plot", picture
+    )
+    assert status == 0
+    assert_readable(said)
+    assert all(name in said for name in TARGETS)
+    assert "the first 6 of 40 draws" in said
+    assert "40 draws written to" in said
+    table = read_table(out)
+    assert table.column_names == ["row", "draw", "species", "island", "sex", *TARGETS]
+    assert table["row"].to_pylist() == [row for row in range(8) for _ in range(5)]
+    few = read_table(home / "few.csv")
+    assert table["sex"].to_pylist() == [sex for sex in few["sex"].to_pylist() for _ in range(5)]
+    assert pa.types.is_integer(table["body_mass_g"].type)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["samples.csv", "samples.png"]
+
+
+def test_sample_to_parquet_and_to_standard_output_agree(home, condvae_says, tmp_path):
+    out = tmp_path / "samples.parquet"
+    common = ("sample", home / "model", "--given", home / "few.csv", "-n", 5, "--seed", 3)
+    assert condvae_says(*common, "--out", out, "--quiet") == (0, "", "")
+    status, csv, said = condvae_says(*common, "--out", "-")
+    assert (status, said) == (0, "")
+    (tmp_path / "samples.csv").write_text(csv)
+    from_csv, from_parquet = read_table(tmp_path / "samples.csv"), pa.parquet.read_table(out)
+    assert from_csv.column_names == from_parquet.column_names
+    np.testing.assert_allclose(from_csv["bill_depth_mm"], from_parquet["bill_depth_mm"])
+
+
+def test_standard_input_may_be_drawn_too(home, condvae_says, tmp_path):
+    few, picture = (home / "few.csv").read_text(), tmp_path / "p.svg"
+    common = ("sample", home / "model", "--given", "-", "-n", 5, "--out", "-")
+    status, out, said = condvae_says(*common, "--plot", picture, stdin=few)
+    assert (status, said) == (0, "")
+    assert out.count("\n") == 41
+    assert "real rows (outlined)" in picture.read_text()
+
+
+def test_a_plain_vae(home, condvae_says):
+    status, out, _ = condvae_says("sample", home / "plain", "-n", 3, "--out", "-")
+    assert status == 0
+    assert out.splitlines()[0] == '"row","draw",' + ",".join(f'"{name}"' for name in TARGETS)
+    assert [line.split(",")[:2] for line in out.splitlines()[1:]] == [["0", "0"], ["0", "1"], ["0", "2"]]

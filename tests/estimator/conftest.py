@@ -1,0 +1,100 @@
+import jax
+import numpy as np
+import pytest
+
+from condvae import Mixture, rows
+from condvae.estimator import ConditionalVAE, fitting
+from condvae.scoring import LogProb
+from condvae.training import History
+from estimator.known import Known, known_members
+from estimator.mixed import FAST, mixed
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick_compilation():
+    """Models here are tiny: what takes time is compiling, which is not what is tested."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def one_shape(monkeypatch):
+    """Chunks of eight rows, however few there are: one program for all."""
+    monkeypatch.setattr(rows, "chunk_size", lambda *_: 8)
+
+
+@pytest.fixture(scope="session")
+def tables():
+    return mixed()
+
+
+@pytest.fixture(scope="session")
+def model(tables):
+    """Hardly trained, on columns of every kind."""
+    settings = FAST | {"unknown": "other", "calibration_fraction": 0.1}
+    return ConditionalVAE(**settings).fit(*tables)
+
+
+def _history(best_value):
+    history = History()
+    history.best_value = best_value
+    return history
+
+
+def _known(**options):
+    with pytest.MonkeyPatch.context() as patch:
+        mixture = known_members(**options)
+
+        def fit(*_, **__):
+            return mixture, _history([0.0, 1.0])
+
+        patch.setattr(fitting, "fit", fit)
+        patch.setattr(fitting, "_measure_members", lambda *_: None)
+        return Known.fit(mixture, **options)
+
+
+@pytest.fixture(scope="session")
+def known():
+    """A mixture of two whose every answer is known: frames, a category among the targets."""
+    return _known()
+
+
+@pytest.fixture(scope="session")
+def known_arrays():
+    """The same without the category, fitted to arrays."""
+    return _known(frames=False, categorical=False)
+
+
+@pytest.fixture(scope="session")
+def known_plain():
+    """The same without conditions."""
+    return _known(conditions=False)
+
+
+class Untrained:
+    """What the core was asked for."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, model, x, c, **options):
+        self.calls.append({"x": x, "c": c, **options})
+        size = options["num_members"]
+        if not isinstance(model, Mixture):
+            model = Mixture.of([model(key) for key in jax.random.split(options["key"], size)])
+        return model, _history([0.0] * size)
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fitting that leaves the members as they were made, and scores nothing."""
+    calls = Untrained()
+
+    def log_prob(_, x, *__, **___):
+        n = rows.num_rows(x=x)
+        return LogProb(np.zeros(n), np.zeros(n), np.ones(n))
+
+    monkeypatch.setattr(fitting, "fit", calls)
+    monkeypatch.setattr(fitting.scoring, "log_prob", log_prob)
+    return calls

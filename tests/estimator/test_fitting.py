@@ -1,0 +1,256 @@
+"""Which rows are for what, what is measured at the end, and intervals that cover whatever the model is."""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from condvae import ConditionalVAE, Observed, scoring
+from condvae.baselines import fit_baseline
+from condvae.estimator.fitting import OTHER_SHARE, SometimesOther, fit_table
+from condvae.rows import content_hashes
+from estimator.mixed import BARE
+
+N = 100
+X = np.arange(float(N))[:, None]
+Y = np.random.default_rng(0).normal(size=N)
+PARTS = {"validation_fraction": 0.2, "test_fraction": 0.1, "calibration_fraction": 0.2}
+
+
+def places(m, c):
+    """The rows of X that encoded conditions are."""
+    column = m.schema_.given[0]
+    return np.rint(c["numeric"].value[:, 0] * column.sd + column.mean).astype(int)
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Which rows were for calibration and for testing."""
+    from condvae.estimator import fitting
+
+    seen = {}
+
+    def spy(name, result):
+        def record(model, rows, key):
+            seen[name] = rows[1]
+            return result
+
+        return record
+
+    monkeypatch.setattr(fitting, "_calibrate", spy("calibration", {}))
+    monkeypatch.setattr(fitting, "_measure_test", spy("test", None))
+    return seen
+
+
+def parts(m, untrained, scored):
+    call = untrained.calls[-1]
+    return (
+        places(m, call["c"]),
+        places(m, scored["test"]),
+        places(m, scored["calibration"]),
+        call["validation"],
+    )
+
+
+def test_no_member_sees_a_row_for_testing_or_calibration(untrained, scored):
+    m = ConditionalVAE(**BARE | PARTS).fit(X, Y)
+    trained, test, calibration, masks = parts(m, untrained, scored)
+    assert (len(trained), len(test), len(calibration)) == (72, 10, 18)
+    assert_array_equal(np.sort(np.concatenate([trained, test, calibration])), np.arange(N))
+    assert masks.shape == (2, 72)
+    assert (masks.sum(axis=1) == 14).all()
+    assert (masks[0] != masks[1]).any()  # each member holds out its own
+    assert m.num_rows_ == 72
+    known = m.table_.training_rows
+    for rows, expected in ((untrained.calls[-1], True), ({"x": None, "c": scored["test"]}, False)):
+        if expected:
+            assert np.isin(content_hashes((rows["x"], rows["c"])), known).all()
+    assert len(known) == 72
+    assert len(m.table_.support.reference) == 72
+
+
+def test_groups_are_held_out_whole(untrained, scored):
+    groups = np.array([f"group {i // 5}" for i in range(N)])
+    m = ConditionalVAE(**BARE | PARTS).fit(X, Y, groups=groups)
+    trained, test, calibration, masks = parts(m, untrained, scored)
+    sets = [set(groups[part]) for part in (trained, test, calibration)]
+    assert [len(s) for s in sets] == [14, 2, 4]
+    assert sum(map(len, sets)) == 20  # so none is in two
+    for mask in masks:
+        assert mask.any()
+        assert not set(groups[trained[mask]]) & set(groups[trained[~mask]])
+
+
+def test_the_latest_are_held_out(untrained, scored):
+    time = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.random.default_rng(1).permutation(N), unit="D")
+    m = ConditionalVAE(**BARE | PARTS).fit(X, Y, time=time)
+    trained, test, calibration, masks = parts(m, untrained, scored)
+    held = [trained[~masks[0]], trained[masks[0]], calibration, test]  # in time, one after the other
+    for earlier, later in pairwise(held):
+        assert time[earlier].max() < time[later].min()
+    assert_array_equal(masks[0], masks[1])
+
+
+def test_weights_groups_and_times_go_with_their_rows(untrained):
+    y = Y.copy()
+    y[:5] = np.nan
+    m = ConditionalVAE(**BARE | {"validation_fraction": 0.1}).fit(
+        X, y, np.arange(N) + 0.5, time=np.arange(N)
+    )
+    call = untrained.calls[-1]
+    trained = places(m, call["c"])
+    assert_array_equal(np.sort(trained), np.arange(5, N))
+    assert_array_equal(call["sample_weight"], trained + 0.5)
+    assert trained[call["validation"][0]].min() > trained[~call["validation"][0]].max()
+
+
+# --- what is measured
+
+
+@pytest.mark.parametrize("how", ["test", "members"])
+def test_what_is_measured_is_what_one_would_compute(untrained, monkeypatch, how):
+    """A score that is a known function of the row: log p = −(standardised y)², by any model."""
+    from condvae.estimator import fitting
+
+    def log_prob(model, x, *_, **__):
+        value = -(np.asarray(x["numeric"].value[:, 0], float) ** 2)
+        return scoring.LogProb(value, np.zeros(len(value)), np.ones(len(value)))
+
+    monkeypatch.setattr(fitting.scoring, "log_prob", log_prob)
+    options = {"test_fraction": 0.2} if how == "test" else {"validation_fraction": 0.2}
+    m = ConditionalVAE(**BARE | options).fit(X, Y)
+    call, target = untrained.calls[-1], m.schema_.target[0]
+    z = (Y - target.mean) / target.sd
+    trained = places(m, call["c"])
+    values, others = [], {"marginal": [], "linear": []}
+    if how == "test":
+        splits = [(np.setdiff1d(np.arange(N), trained), trained)]
+    else:
+        splits = [(trained[mask], trained[~mask]) for mask in call["validation"]]
+    for held, seen in splits:
+        values.append(-(z[held] ** 2) - np.log(target.sd))
+
+        def rows(index):
+            c = (X[index] - m.schema_.given[0].mean) / m.schema_.given[0].sd
+            return [{"numeric": Observed(v.astype(np.float32), v == v)} for v in (z[index, None], c)]
+
+        for name in others:
+            x_seen, c_seen = rows(seen)
+            x_held, c_held = rows(held)
+            given = None if name == "marginal" else c_seen
+            baseline = fit_baseline(x_seen, given, x_levels=(), c_levels=())
+            found = baseline.log_prob(x_held, None if given is None else c_held)
+            others[name].append(found - np.log(target.sd))
+    values = np.concatenate(values)
+    found = m.validation_
+    assert (found["how"], found["rows"]) == (how, len(values))
+    assert_allclose(found["log_prob"], values.mean(), rtol=1e-4)
+    assert_allclose(found["stderr"], values.std(ddof=1) / np.sqrt(len(values)), rtol=1e-4)
+    for name, other in others.items():
+        other = np.concatenate(other)
+        gain = values - other
+        assert_allclose(found["baseline"][name]["log_prob"], other.mean(), rtol=1e-3)
+        assert_allclose(found["baseline"][name]["gain"], gain.mean(), rtol=1e-3, atol=1e-4)
+        stderr = gain.std(ddof=1) / np.sqrt(len(gain))
+        assert_allclose(found["baseline"][name]["gain_stderr"], stderr, rtol=1e-3)
+
+
+def test_nothing_is_measured_where_nothing_is_held_out(untrained):
+    assert ConditionalVAE(**BARE).fit(X, Y).validation_ is None
+
+
+def test_notes_say_what_an_analyst_should_know(untrained):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=30), "same": 1.0})
+    table.loc[[10, 11], "x"] = np.nan
+    y = pd.DataFrame({"count": pd.array(rng.poisson(3, 30), dtype="Int64")})
+    y.loc[:2, "count"] = pd.NA
+    assert ConditionalVAE(**BARE).fit(table, y).notes_ == [
+        "3 of 30 rows have no observed target and were left out",
+        "condition 'same' is constant and tells the model nothing",
+        "2 of 30 rows have missing conditions, which are values of their own",
+        "whole numbers in target 'count': modelled as continuous, draws are rounded",
+        "27 rows are few: expect a rough model",
+    ]
+
+
+# --- conformal intervals
+
+
+def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch):
+    """The members are as they are; rows come from elsewhere, skewed, and off on average.
+
+    On average over calibration sets an interval covers ceil((m + 1) 0.8) / (m + 1) of new rows, 26/32
+    here, whatever the model. Of 20 sets, each tried on 128 new rows.
+    """
+    from condvae.estimator import fitting
+
+    model, shares, plain = known.estimator.table_, [], []
+    u, sd = known.estimator.schema_.given[0], model.schema.target[0]
+
+    def rows(rng, n):
+        c = rng.normal(size=(n, 1)).astype(np.float32)
+        x = (0.9 + 0.6 * rng.gamma(2.0, 1.0, (n, 2)) - 0.3 * c).astype(np.float32)
+        codes = np.zeros((n, 1), np.int32)
+        seen = np.ones((n, 1), bool)
+        numeric = Observed(x, np.ones((n, 2), bool))
+        return {"numeric": numeric, "categorical": Observed(codes, seen)}, {"numeric": Observed(c, seen)}
+
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        pits = fitting._calibrate(model, rows(rng, 31), jax.random.key(seed))
+        monkeypatch.setattr(model, "calibration", pits)
+        x, c = rows(rng, 128)
+        frame = pd.DataFrame({"u": c["numeric"].value[:, 0] * u.sd + u.mean})
+        own = x["numeric"].value[:, 0] * sd.sd + sd.mean
+        for conformal, found in ((True, shares), (False, plain)):
+            ends = known.estimator.interval(frame, 0.8, conformal=conformal, num_samples=400)
+            found.append(((ends["x0_low"] <= own) & (own <= ends["x0_high"])).mean())
+    stderr = np.std(shares, ddof=1) / np.sqrt(len(shares))
+    assert abs(np.mean(shares) - 26 / 32) < 4 * stderr
+    assert stderr < 0.02
+    assert np.mean(plain) < 0.6  # which is what there was to mend
+
+
+# --- the level for others
+
+
+def test_categories_are_sometimes_others():
+    n = 20_000
+    value = jnp.ones((n, 2), jnp.int32)
+    mask = jnp.ones((n, 2), bool).at[: n // 2, 0].set(False)
+    c = {
+        "categorical": Observed(value, mask),
+        "numeric": Observed(jnp.zeros((n, 1)), jnp.ones((n, 1), bool)),
+    }
+    x, found = SometimesOther((5, -1))(jax.random.key(0), ("x", c))
+    codes = np.asarray(found["categorical"].value)
+    assert x == "x"
+    assert (codes[: n // 2, 0] == 1).all()  # a missing cell stays one
+    share = (codes[n // 2 :, 0] == 5).mean()
+    assert abs(share - OTHER_SHARE) < 4 * np.sqrt(OTHER_SHARE * (1 - OTHER_SHARE) / (n // 2))
+    assert (codes[:, 1] == 1).all()  # a column without such a level
+    assert_array_equal(found["categorical"].mask, mask)
+
+
+@pytest.mark.parametrize("unknown, column, swaps", [("other", "site", True), ("error", "site", False)])
+def test_levels_for_others_are_trained_where_there_are_any(untrained, unknown, column, swaps):
+    given = pd.DataFrame({column: ["a", "b"] * (N // 2)})
+    ConditionalVAE(**BARE, unknown=unknown).fit(given, Y)
+    transform = untrained.calls[-1]["batch_transform"]
+    assert transform == (SometimesOther((2,)) if swaps else None)
+
+
+def test_it_is_a_function_of_its_key(untrained):
+    m = ConditionalVAE(**BARE | PARTS)
+    masks = []
+    for seed in (0, 0, 1):
+        m.set_params(random_state=seed).fit(X, Y)
+        masks.append(untrained.calls[-1]["validation"])
+    assert_array_equal(masks[0], masks[1])
+    assert (masks[0] != masks[2]).any()
+    assert callable(fit_table)

@@ -1,0 +1,117 @@
+"""The edge: rows to train on and their order, weights, seeds, thresholds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from condvae import ConditionalVAE
+from condvae.estimator import prepare
+from condvae.rows import content_hashes
+from condvae.tables import TableError
+
+X = pd.DataFrame({"u": np.arange(6.0)})
+Y = pd.DataFrame({"v": [1.0, 2.0, np.nan, 4.0, 5.0, 6.0]})
+
+
+def rows(table):
+    target = table.schema.target[0]
+    return np.round(table.x["numeric"].value[:, 0] * target.sd + target.mean, 4)
+
+
+def test_rows_are_ordered_by_what_is_in_them():
+    table = prepare.training_table(X, Y, None, None, np.arange(6))
+    assert_array_equal(np.sort(rows(table)), [1, 2, 4, 5, 6])  # the row without a target is gone
+    hashes = content_hashes((table.x, table.c))
+    assert (hashes[:-1] <= hashes[1:]).all()
+    assert_array_equal(table.time + 1, rows(table))
+    turned = prepare.training_table(X[::-1], Y[::-1], None, None, np.arange(6)[::-1])
+    assert_array_equal(rows(turned), rows(table))
+    assert_array_equal(turned.time, table.time)
+
+
+def test_whole_number_weights_are_copies():
+    table = prepare.training_table(X, Y, [2, 0, 1, 1, 0, 3], np.arange(6), None)
+    assert_array_equal(np.sort(rows(table)), [1, 1, 4, 6, 6, 6])
+    assert_array_equal(np.sort(table.groups), [0, 0, 3, 5, 5, 5])
+    assert table.sample_weight is None
+    assert table.schema.target[0].mean == pytest.approx(np.mean([1, 1, 4, 6, 6, 6]))
+
+
+@pytest.mark.parametrize("weight", [[0.5, 0, 1, 1, 0, 3], [1, 0, 1, 1, 0, 1000]])
+def test_other_weights_stay_weights(weight):
+    table = prepare.training_table(X, Y, weight, None, None)
+    assert_array_equal(np.sort(rows(table)), [1, 4, 6])
+    order = np.argsort(rows(table))
+    assert_array_equal(table.sample_weight[order], [weight[0], weight[3], weight[5]])
+
+
+def test_too_few_rows_with_a_target():
+    with pytest.raises(TableError, match="only 1 of 6 rows have an observed target; give at least two"):
+        prepare.training_table(
+            X,
+            pd.DataFrame({"v": [1.0] + [None] * 5}),
+            None,
+            None,
+            None,
+            schema=prepare.training_table(X, Y, None, None, None).schema,
+        )
+
+
+def test_seeds():
+    assert [prepare.seed(s) for s in (0, 7, np.int64(7), 2**32 - 1)] == [0, 7, 7, 2**32 - 1]
+    first, second = (prepare.seed(np.random.RandomState(5)) for _ in range(2))
+    assert first == second
+    assert prepare.seed(None) >= 0
+    for bad in (-1, 2**32, "0", 1.0, True, np.random.default_rng(0)):
+        with pytest.raises(ValueError, match=r"^random_state is .*, expected a whole number from 0"):
+            prepare.seed(bad)
+
+
+def test_sizes_of_ones_own_and_those_of_the_data():
+    schema = prepare.training_table(X, Y, None, None, None).schema
+    found = prepare.settings(ConditionalVAE(width=7, num_steps=np.int64(11)), 500, schema)
+    assert (found.width, found.num_steps) == (7, 11)
+    assert type(found.num_steps) is int
+    assert found.latent_size >= 1
+    assert prepare.settings(ConditionalVAE(latent_size=0), 500, schema).latent_size == 0
+
+
+def test_groups_of_several_types():
+    y = Y.fillna(3.0)
+    for groups in (list("aabbcc"), pd.Series(list("aabbcc"), dtype="category"), [1, 1, 2, 2, 3, 3]):
+        table = prepare.training_table(X, y, None, groups, None)
+        assert len(set(table.groups.tolist())) == 3
+        together = pd.Series(table.groups).groupby(np.ceil(rows(table) / 2)).nunique()
+        assert (together == 1).all()
+    table = prepare.training_table(X, y, None, np.array([1, "a"] * 3, object), None)
+    assert set(table.groups) == {"1", "a"}
+
+
+def test_thresholds(model, tables):
+    chosen, values = prepare.thresholds(model.table_, {"events": [1, 2.5, np.nan]}, 3)
+    assert [column.name for column in chosen] == ["events"]
+    assert_array_equal(values[:, 0], [np.nan] * 3)
+    assert_array_equal(values[:, 1], [1.5, 2.5, np.nan])  # a whole number and what rounds to it
+    chosen, values = prepare.thresholds(model.table_, 2.0, 3)
+    assert [column.name for column in chosen] == ["response", "events"]
+    assert_array_equal(values, [[2.0, 2.5]] * 3)
+    _, values = prepare.thresholds(model.table_, tables[1].head(3), None)
+    expected = tables[1][["response", "events"]].head(3).to_numpy(float) + np.array([0, 0.5])
+    assert_allclose(values, expected, rtol=1e-5)
+    assert prepare.thresholds(model.table_, {"events": 1.0}, None)[1].shape == (1, 2)
+
+
+def test_names_of_conditions_are_remembered_only_of_frames(known, known_arrays, known_plain):
+    assert list(known.estimator.feature_names_in_) == ["u"]
+    assert (known.estimator.n_features_in_, known_plain.estimator.n_features_in_) == (1, 0)
+    assert not hasattr(known_arrays.estimator, "feature_names_in_")
+
+
+def test_support_without_conditions(known_plain):
+    found = prepare.support(known_plain.estimator.table_, None, None)
+    assert (found["outside"].tolist(), found["columns"].tolist(), found["percentile"].tolist()) == (
+        [False],
+        [""],
+        [0],
+    )
