@@ -63,7 +63,7 @@ def _count(n: int, fraction: float, what: str) -> int:
     count = max(1, round(n * fraction))
     if count >= n:
         raise ValueError(
-            f"holding out {fraction:g} of {n} {what} leaves none to train on: give more {what}, or hold out "
-            "none"
+            f"holding out {fraction:g} of {n} {what} leaves none to train on: give more {what}, or "
+            "hold out none"
         )
     return count

@@ -1,17 +1,8 @@
 """A folder of models and tables, made once; and the command line, run in this process."""
 
-import jax
 import pytest
 
 from cli.saying import make_home, run
-
-
-@pytest.fixture(scope="package", autouse=True)
-def quick_compilation():
-    """Models here are tiny: what takes time is compiling, which is not what is tested."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

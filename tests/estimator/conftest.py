@@ -10,14 +10,6 @@ from estimator.known import Known, known_members
 from estimator.mixed import FAST, mixed
 
 
-@pytest.fixture(scope="package", autouse=True)
-def quick_compilation():
-    """Models here are tiny: what takes time is compiling, which is not what is tested."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture
 def one_shape(monkeypatch):
     """Chunks of eight rows, however few there are: one program for all."""

@@ -181,7 +181,8 @@ def test_notes_say_what_an_analyst_should_know(untrained):
 # --- conformal intervals
 
 
-def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch):
+@pytest.mark.parametrize("offset", [0.9, 2.5], ids=["near", "beyond all draws"])
+def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offset):
     """The members are as they are; rows come from elsewhere, skewed, and off on average.
 
     On average over calibration sets an interval covers ceil((m + 1) 0.8) / (m + 1) of new rows, 26/32
@@ -194,7 +195,7 @@ def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch):
 
     def rows(rng, n):
         c = rng.normal(size=(n, 1)).astype(np.float32)
-        x = (0.9 + 0.6 * rng.gamma(2.0, 1.0, (n, 2)) - 0.3 * c).astype(np.float32)
+        x = (offset + 0.6 * rng.gamma(2.0, 1.0, (n, 2)) - 0.3 * c).astype(np.float32)
         codes = np.zeros((n, 1), np.int32)
         seen = np.ones((n, 1), bool)
         numeric = Observed(x, np.ones((n, 2), bool))
@@ -212,7 +213,7 @@ def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch):
             found.append(((ends["x0_low"] <= own) & (own <= ends["x0_high"])).mean())
     stderr = np.std(shares, ddof=1) / np.sqrt(len(shares))
     assert abs(np.mean(shares) - 26 / 32) < 4 * stderr
-    assert stderr < 0.02
+    assert stderr < 0.03
     assert np.mean(plain) < 0.6  # which is what there was to mend
 
 

@@ -358,6 +358,7 @@ def test_predict_proba_is_there_only_with_categories(known_arrays, known):
             "num_samples is 3, expected at least 4",
         ),
         (lambda m, X, y: m.quantile(X, 1.5), ValueError, "expected numbers between 0 and 1"),
+        (lambda m, X, y: m.quantile(X, [0.1, 0.1]), ValueError, "a number comes twice: give each once"),
         (lambda m, X, y: m.interval(X, 1.0), ValueError, "coverage is 1.0, expected a number between"),
         (lambda m, X, y: m.sample(X.to_dict()), TableError, "got dict"),
     ],

@@ -424,3 +424,18 @@ def test_penguins_go_there_and_back(backend):
                     np.testing.assert_array_equal(after, before)
                 else:
                     np.testing.assert_allclose(after.astype(float), before.astype(float), rtol=1e-6)
+
+
+def test_observed_numbers_are_kept_as_they_are():
+    columns = [
+        Column("a", "target", "numeric", "int64", mean=2.0, sd=0.5),
+        Column("b", "target", "numeric", "double", mean=0.1, sd=0.3),
+    ]
+    drawn = {"numeric": np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]])}
+    own = pa.table({"a": [None, 7, None], "b": [0.1 + 0.2, None, None]})
+    kept = decode(columns, drawn, "pyarrow", observed=own)
+    assert kept["a"].to_pylist() == [2, 7, 2]
+    assert kept["a"].type == pa.int64()
+    assert kept["b"].to_pylist() == [0.1 + 0.2, 0.1 + 0.3, 0.1]
+    halves = decode(columns, drawn, "pyarrow", observed=own.set_column(0, "a", pa.array([2.5, None, None])))
+    assert halves["a"].to_pylist() == [2.5, 2.0, 2.0]

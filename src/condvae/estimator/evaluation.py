@@ -110,13 +110,13 @@ def _numeric(model: TableModel, x: Any, c: Any, num_samples: int, key: jax.Array
     scores, ends = np.empty((n, d)), np.empty((n, d, k, 2))
     for rows, draws in model.summaries(c, num_samples, key):
         # Without conditions there is one set of draws, for all rows.
+        part = None if c is None else jax.tree.map(lambda leaf, rows=rows: leaf[rows], c)
         rows = slice(0, n) if c is None else rows
-        for j, half in enumerate(halves):
+        found_ends = model.quantiles_of(draws, part, np.hstack([0.5 - halves, 0.5 + halves]), key)
+        ends[rows, ..., 0], ends[rows, ..., 1] = found_ends[..., :k], found_ends[..., k:]
+        for j in range(d):
             column = np.broadcast_to(draws[:, :, j], (rows.stop - rows.start, draws.shape[1]))
             scores[rows, j] = crps(column, own[rows, j])
-            q = np.stack([0.5 - half, 0.5 + half], axis=-1)
-            found_ends = np.quantile(draws[:, :, j], q, axis=1, method="hazen")  # as `interval` takes them
-            ends[rows, j] = np.moveaxis(found_ends, -1, 0)
     for j, name in enumerate(names):
         if np.isnan(own[:, j]).all():
             continue

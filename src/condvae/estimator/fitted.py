@@ -26,6 +26,9 @@ from condvae.support import Support
 CELLS_AT_ONCE = 2**24
 """Draws held at once, over rows and columns, where they are only summarised."""
 
+TAIL_SAMPLES, DOUBLINGS, BISECTIONS = 1000, 40, 20
+"""For quantiles beyond the draws: of z for each row, steps outwards, and steps back."""
+
 
 @dataclass
 class TableModel:
@@ -105,7 +108,7 @@ class TableModel:
         step = max(1, CELLS_AT_ONCE // (num_samples * max(1, len(self.numeric))))
         for start in range(0, n, step):
             rows = slice(start, min(start + step, n))
-            part = None if c is None else jax.tree.map(lambda leaf, rows=rows: leaf[rows], c)
+            part = _part(c, rows)
             drawn = sampling.sample(
                 self.mixture,
                 part,
@@ -128,14 +131,52 @@ class TableModel:
         """Quantiles of each numeric target, [n, d, len(q)]; q is [len(q)], or [d, len(q)]."""
         q = np.broadcast_to(q, (len(self.numeric), np.shape(q)[-1]))
         found = [np.zeros((0, *q.shape))]  # so that no rows have quantiles too
-        for _, draws in self.summaries(c, num_samples, key):
-            ordered = np.sort(draws, axis=1)
-            columns = [
-                _quantile(ordered[:, :, j], q[j], whole=column.integer)
-                for j, column in enumerate(self.numeric)
-            ]
-            found.append(np.stack(columns, axis=1))
+        for rows, draws in self.summaries(c, num_samples, key):
+            found.append(self.quantiles_of(draws, _part(c, rows), q, key))
         return np.concatenate(found)
+
+    def quantiles_of(self, draws: np.ndarray, c: Any, q: np.ndarray, key: PRNGKeyArray) -> np.ndarray:
+        """Quantiles q [d, len(q)] of draws [n, S, d] of the rows c: [n, d, len(q)].
+
+        Where q is further out than any draw, the distribution function is inverted: the extreme draws would
+        make every interval too short.
+        """
+        ordered = np.sort(draws, axis=1)
+        result = np.empty((len(draws), *q.shape))
+        for j, column in enumerate(self.numeric):
+            result[:, j] = _quantile(ordered[:, :, j], q[j], whole=column.integer)
+            for i in np.flatnonzero(np.minimum(q[j], 1 - q[j]) < 0.5 / draws.shape[1]):
+                ends = ordered[:, 0, j], ordered[:, -1, j]
+                tail = self._tail(c, j, q[j, i], *ends, key)
+                result[:, j, i] = np.rint(tail) if column.integer else tail
+        return result
+
+    def _tail(
+        self, c: Any, j: int, q: float, low: np.ndarray, high: np.ndarray, key: PRNGKeyArray
+    ) -> np.ndarray:
+        """Where P(x_j ≤ value | c) is q, beyond the draws, by bisection; infinite at 0 and 1."""
+        sign = -1.0 if q < 0.5 else 1.0
+        if q <= 0 or q >= 1 or not len(low):
+            return np.full(len(low), sign * np.inf)
+
+        def beyond(value: np.ndarray) -> np.ndarray:
+            values = np.full((len(low), len(self.numeric)), np.nan)
+            values[:, j] = value
+            return sign * (self.cdf(c, values, TAIL_SAMPLES, key)[:, j] - q) >= 0
+
+        inner = low if q < 0.5 else high
+        width = high - low + self.numeric[j].sd
+        outer = inner + sign * width
+        for _ in range(DOUBLINGS):
+            if (out := beyond(outer)).all():
+                break
+            width = 2 * width
+            outer = np.where(out, outer, inner + sign * width)
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (inner + outer)
+            out = beyond(middle)
+            inner, outer = np.where(out, inner, middle), np.where(out, middle, outer)
+        return outer
 
     def centre(
         self, c: Any, num_samples: int, key: PRNGKeyArray
@@ -210,6 +251,10 @@ class TableModel:
             arrays["training_rows"],
             part("calibration"),
         )
+
+
+def _part(c: Any, rows: slice) -> Any:
+    return None if c is None else jax.tree.map(lambda leaf: leaf[rows], c)
 
 
 def observed_rows(x: Mapping[str, Any]) -> np.ndarray:

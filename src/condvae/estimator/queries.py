@@ -149,6 +149,8 @@ class Queries(TransformerMixin):
         levels = np.atleast_1d(np.asarray(q, float))
         if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
             raise ValueError(f"q is {q}, expected numbers between 0 and 1")
+        if len(np.unique(levels)) < len(levels):
+            raise ValueError(f"q is {q}, in which a number comes twice: give each once")
         self._require_numeric(model, "quantile")
         _require_draws(num_samples, "num_samples")
         found = model.quantiles(c, levels, num_samples, self._key(None, 5))
@@ -177,8 +179,7 @@ class Queries(TransformerMixin):
         With calibration rows (`calibration_fraction` at fitting, trained on by no member) the interval is
         widened or narrowed so that it covers at least `coverage` of new rows like those, on average,
         whether or not the model is right (split-conformal, on the scale of the distribution function).
-        Within the reach of the draws: of a model so wrong that more than 1 − `coverage` of the calibration
-        rows lie beyond all draws, it is the range of these, and covers less.
+        With too few calibration rows for that (9 for 0.9, 19 for 0.95) it is infinite.
 
         Args:
             X: conditions.
@@ -434,6 +435,11 @@ class Queries(TransformerMixin):
 
     def _drawn(self, blocks: Any, X: Any, rows: int, n: int, observed: Any = None) -> Any:
         of = self._kind_of(X)
+        taken = {"row", "draw"} & {column.name for column in self.schema_.target}
+        if taken and of in ("polars", "pyarrow"):
+            raise tables.TableError(
+                f"a target is named {taken.pop()!r}, which draws use themselves; rename it"
+            )
         frame = self._decoded(blocks, rows * n, of, observed)
         row, draw = np.repeat(np.arange(rows), n), np.tile(np.arange(n), rows)
         if of == "numpy":

@@ -113,6 +113,8 @@ def decode(
         array = convert(column, next(taken[column.block]))
         if observed is not None and column.kind == "numeric":
             own = cells(open_frame(observed), column.name).array
+            if column.integer and not _whole(own):
+                array = array.cast(pa.float64())  # whole at fitting, and not here: nothing is cut off
             own = own.cast(array.type, safe=False)
             array = pc.call_function("if_else", [own.is_valid(), own, array])
         arrays.append(array)
@@ -216,6 +218,13 @@ def _destandardise(column: Column, standard: np.ndarray) -> pa.Array:
     high = float(limits.max)
     high = np.nextafter(high, 0) if int(high) > limits.max else high
     return pa.array(np.clip(np.rint(values), limits.min, high).astype(limits.dtype))
+
+
+def _whole(array: pa.Array) -> bool:
+    if not pa.types.is_floating(array.type):
+        return True
+    values = array.drop_null().to_numpy(zero_copy_only=False)
+    return bool((values == np.rint(values)).all())
 
 
 def _from_codes(column: Column, codes: np.ndarray) -> pa.Array:
