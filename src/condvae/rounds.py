@@ -10,7 +10,9 @@ compilation), and the batch and the noise of any step follow from nothing but (k
 Everything that is a member's own has a leading axis: its parameters, its key, its rows held out.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
@@ -31,7 +33,7 @@ Anneal = Callable[[CVAE, Array], CVAE]
 """The model to train at a part of the way: from a model and the progress, 0 to 1."""
 
 Lowering = Literal["vmap", "map"]
-"""Members side by side in each operation, or one after the other."""
+"""Members side by side in each operation (on a CPU, a group of them on each core), or in turn."""
 
 MIN_ROUND, MAX_ROUND = 100, 4096
 """Steps in a round: on small tables several epochs make one, on very large ones a part of one does."""
@@ -152,11 +154,50 @@ def run_round(
     order = np.stack(
         [draw_order(train, key[0], place, length) for train, key in zip(own.train, keys, strict=True)]
     )
-    arguments = (plan, static, state, data, own._replace(train=order, key=keys[:, 1:]), rates)
-    new, metrics, sound = _round(*arguments, jnp.asarray(done), watched=False)
-    if not np.all(sound):
-        new, metrics, _ = _round(*arguments, jnp.asarray(done), watched=True)
-    return new, metrics
+    own = own._replace(train=order, key=keys[:, 1:])
+    count = _groups(plan, len(order))
+
+    def run(static: PyTree, state: State, own: Own) -> tuple[State, dict[str, Array]]:
+        arguments = (plan, static, state, data, own, rates, jnp.asarray(done))
+        new, metrics, sound = _round(*arguments, watched=False)
+        if not np.all(sound):
+            new, metrics, _ = _round(*arguments, watched=True)
+        return jax.block_until_ready((new, metrics))
+
+    if count == 1:
+        return run(static, state, own)
+    groups = _split((static, state, own), count)
+    if done == 0:  # in turn, so that what they share is compiled once
+        return _join([run(*group) for group in groups])
+    with ThreadPoolExecutor(count) as pool:
+        return _join(list(pool.map(lambda group: run(*group), groups)))
+
+
+def _groups(plan: Plan, size: int) -> int:
+    """Into how many groups members are split, each with a thread of its own, all of one size.
+
+    Small matrices keep one core of a CPU busy, however many members share an operation.
+    """
+    if plan.lowering != "vmap" or jax.default_backend() != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(count for count in range(1, min(cores, size) + 1) if size % count == 0)
+
+
+@eqx.filter_jit
+def _split(tree: PyTree, count: int) -> list[PyTree]:
+    def part(leaf: Any, i: int) -> Any:
+        size = leaf.shape[0] // count
+        return leaf[i * size : (i + 1) * size]
+
+    arrays, rest = eqx.partition(tree, eqx.is_array)
+    parts = [jax.tree.map(lambda leaf, i=i: part(leaf, i), arrays) for i in range(count)]
+    return [eqx.combine(part, rest) for part in parts]
+
+
+@eqx.filter_jit
+def _join(parts: list[PyTree]) -> PyTree:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
 
 def draw_order(train: np.ndarray, key: PRNGKeyArray, position: int, length: int) -> np.ndarray:
