@@ -1,10 +1,23 @@
 """How the tests and the examples in docstrings are run: quickly compiled, and each file for itself."""
 
+import tempfile
+
 import jax
 import pytest
 
 # Models in tests are tiny: what takes time is compiling, which is not what is tested.
 jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once():
+    """What one file compiles is kept on disk for the next, as most of it is the same few operations."""
+    with tempfile.TemporaryDirectory(prefix="condvae-tests-") as folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        yield
+        jax.config.update("jax_compilation_cache_dir", None)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,6 +11,7 @@ and not algebra.
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,16 +123,20 @@ def decompose(
 
 
 def _exact(model: CVAE, truth: Truth) -> Decomposition:
+    values = {name: float(value) for name, value in _exact_terms(model, truth).items()}
+    residual = values["elbo"] + values["kl_model"] + values["kl_inference"] - values["data_term"]
+    return Decomposition(**values, residual=residual, stderr=0.0, method="exact")
+
+
+@eqx.filter_jit
+def _exact_terms(model: CVAE, truth: Truth) -> dict[str, Array]:
     moments = truth.moments()
-    terms = {
+    return {
         "elbo": expected_elbo(model, moments),
         "kl_model": _expected_kl(truth.conditional, exact_conditional(model), _of_c(moments)),
         "kl_inference": _expected_kl(model.posterior, exact_posterior(model), moments),
         "data_term": expected_log_prob(truth.conditional, moments),
     }
-    values = {name: float(value) for name, value in terms.items()}
-    residual = values["elbo"] + values["kl_model"] + values["kl_inference"] - values["data_term"]
-    return Decomposition(**values, residual=residual, stderr=0.0, method="exact")
 
 
 def _of_c(moments: Moments) -> Moments:
@@ -188,6 +193,7 @@ def _monte_carlo(
     return Decomposition(*means, residual=residual, stderr=stderr, method=method)
 
 
+@eqx.filter_jit
 def _rows(truth: TrueDistribution, key: PRNGKeyArray, num_rows: int) -> tuple[PyTree, PyTree]:
     return jax.vmap(truth.sample)(jax.random.split(key, num_rows))
 
