@@ -13,6 +13,7 @@ The exact functions work in the precision of the model: enable float64 in JAX fo
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,6 +98,7 @@ def linear_gaussian(
     return CVAE(prior, likelihood, posterior)
 
 
+@eqx.filter_jit
 def random_linear_gaussian(
     key: PRNGKeyArray, *, x_size: int, z_size: int, c_size: int = 0, exact: bool = False
 ) -> CVAE:
@@ -125,6 +127,7 @@ def _random_affine(key: PRNGKeyArray, size: int, inputs: tuple[int, ...]) -> Aff
     return AffineGaussian(weights, jax.random.normal(bias_key, (size,)), covariance)
 
 
+@eqx.filter_jit
 def exact_posterior(model: CVAE) -> AffineGaussian:
     """p_θ(z | x, c), as a module that can take the place of the model's posterior.
 
@@ -153,6 +156,7 @@ def _exact_posterior(prior: AffineGaussian, likelihood: AffineGaussian) -> Affin
     return AffineGaussian((gain, of_c), bias, (covariance + covariance.T) / 2)
 
 
+@eqx.filter_jit
 def exact_conditional(model: CVAE) -> AffineGaussian:
     """p_θ(x | c) = Normal(B (A c + a) + D c + b, B S Bᵀ + R), as a module of (c,).
 
@@ -169,6 +173,7 @@ def exact_conditional(model: CVAE) -> AffineGaussian:
     return AffineGaussian((of_c,), emission @ prior.bias + likelihood.bias, covariance)
 
 
+@eqx.filter_jit
 def exact_log_prob(model: CVAE, x: Array, c: Array | None = None) -> Float[Array, " n"]:
     """log p_θ(x | c) of n rows, nats.
 
@@ -186,6 +191,7 @@ def exact_log_prob(model: CVAE, x: Array, c: Array | None = None) -> Float[Array
     return jax.vmap(lambda x, c: conditional(c).log_prob(x))(x, jnp.asarray(c))
 
 
+@eqx.filter_jit
 def exact_elbo(model: CVAE, x: Array, c: Array | None = None) -> Float[Array, " n"]:
     """ELBO(x | c) = log p_θ(x | c) − KL(q_φ(z | x, c) || p_θ(z | x, c)) of n rows, nats, exactly."""
     _, _, posterior = _parts(model)
@@ -200,6 +206,7 @@ def exact_elbo(model: CVAE, x: Array, c: Array | None = None) -> Float[Array, " 
     return exact_log_prob(model, x, c) - gaps
 
 
+@eqx.filter_jit
 def expected_elbo(model: CVAE, moments: Moments) -> Array:
     """E[ELBO(x | c)] over any distribution of (x, c) with these moments, nats, exactly.
 
@@ -234,6 +241,7 @@ def expected_elbo(model: CVAE, moments: Moments) -> Array:
     return log_likelihood + log_prior - _gaussian_term(posterior, noise)
 
 
+@eqx.filter_jit
 def expected_log_prob(conditional: AffineGaussian, moments: Moments) -> Array:
     """E[log Normal(x | W c + b, V)] over (x, c) with these moments, nats, exactly."""
     x_size = moments.x_size
