@@ -18,6 +18,7 @@ from condvae.tables.errors import TableError
 Part = Literal["year", "week", "day"]
 
 _DAY = 86400.0  # seconds
+_MICROSECONDS_A_DAY = 86_400_000_000
 _CYCLES: dict[Part, float] = {"year": 365.2425 * _DAY, "week": 7 * _DAY, "day": _DAY}
 # Sines and cosines that move less than this are held to stand still: yearly cells of the first of July
 # differ by the leap day, and a clock that strikes noon may be a few seconds late.
@@ -56,7 +57,7 @@ def calendar(column: Cells, parts: Sequence[str]) -> np.ndarray:
         >>> calendar(Cells("a", noon), ["day"]).round(3).tolist()
         [[0.0, -1.0]]
     """
-    wall = _microseconds(_wall(column)).astype("M8[us]")
+    wall = _microseconds(_wall(column))
     passed = np.stack([_passed(wall, part) for part in parts], 1) if parts else np.zeros((len(wall), 0))
     pairs = np.stack([np.sin(2 * np.pi * passed), np.cos(2 * np.pi * passed)], 2)
     return pairs.reshape(len(wall), -1) * np.asarray(column.array.is_valid())[:, None]
@@ -136,12 +137,14 @@ def _wall(column: Cells) -> pa.Array:
 
 
 def _passed(wall: np.ndarray, part: str) -> np.ndarray:
-    day = wall.astype("M8[D]")
-    in_day = (wall - day) / np.timedelta64(1, "D")
+    """From microseconds since 1970, by whole numbers: NumPy's dates of that unit overflow in far years."""
+    number, rest = np.divmod(wall, _MICROSECONDS_A_DAY)
+    in_day = rest / _MICROSECONDS_A_DAY
     if part == "day":
         return in_day
     if part == "week":
-        return ((day.astype(np.int64) + 3) % 7 + in_day) / 7  # 1970 began on a Thursday
+        return ((number + 3) % 7 + in_day) / 7  # 1970 began on a Thursday
+    day = number.astype("M8[D]")
     year = day.astype("M8[Y]")
-    first, last = year.astype("M8[D]"), (year + 1).astype("M8[D]")
+    first, last = year.astype("M8[D]"), (year + np.timedelta64(1, "Y")).astype("M8[D]")
     return ((day - first).astype(np.int64) + in_day) / (last - first).astype(np.int64)
