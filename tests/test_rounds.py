@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from condvae import elbo, fit, rounds, training
+from condvae import elbo, fit, rounds
 from condvae.rounds import MAX_ROUND, MIN_ROUND, beta_at, draw_order, round_steps
+from condvae.training import loop
 from helpers import diagonal
 
 KEY = jax.random.key(0)
@@ -63,7 +64,7 @@ def test_the_model_does_not_depend_on_where_rounds_are_cut(monkeypatch):
         return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(model) if hasattr(leaf, "shape")])
 
     whole = run()
-    monkeypatch.setattr(training, "round_steps", lambda *_: 7)
+    monkeypatch.setattr(loop, "round_steps", lambda *_: 7)
     np.testing.assert_allclose(run(), whole, rtol=1e-5, atol=1e-6)
 
 
@@ -102,7 +103,7 @@ def compilations(caplog):
 @pytest.mark.parametrize(("members", "at_most"), [(None, None), (3, None), (3, 0)], ids=str)
 def test_one_round_is_compiled_for_a_fit_and_for_those_like_it(compilations, monkeypatch, members, at_most):
     if at_most is not None:
-        monkeypatch.setattr(training, "SIDE_BY_SIDE", at_most)
+        monkeypatch.setattr(loop, "SIDE_BY_SIDE", at_most)
 
     def build(key):
         # An array of weak type, as jnp.full makes it of a Python number.
@@ -130,9 +131,9 @@ def test_one_round_is_compiled_for_a_fit_and_for_those_like_it(compilations, mon
     assert min(lengths) > 1
 
 
-@pytest.mark.parametrize("at_most", [training.SIDE_BY_SIDE, 0], ids=["vmap", "map"])
+@pytest.mark.parametrize("at_most", [loop.SIDE_BY_SIDE, 0], ids=["vmap", "map"])
 def test_padding_influences_nothing(monkeypatch, at_most):
-    monkeypatch.setattr(training, "SIDE_BY_SIDE", at_most)
+    monkeypatch.setattr(loop, "SIDE_BY_SIDE", at_most)
     x, c = normal(0, 300, 3), normal(1, 300, 2)
     rng = np.random.default_rng(2)
     held = np.stack([rng.permuted(np.arange(300) < count) for count in (37, 90)])
@@ -168,7 +169,7 @@ def test_padding_influences_nothing(monkeypatch, at_most):
 
         return jax.tree.map(pad, tree)
 
-    monkeypatch.setattr(training, "pad_rows", poison)
+    monkeypatch.setattr(loop, "pad_rows", poison)
     rng = np.random.default_rng(3)
     for a, b in zip(plain, run(), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -1,6 +1,6 @@
-"""The round: training steps, and then the held-out rows, in one compiled call, for all members at once.
+"""The round: training steps, and then the held-out rows, in one compiled program, for all members at once.
 
-Data stay on the device, and Python runs once a round.
+Data stay on the device, and Python runs once a round, or a few times in a long one.
 
 Where a run stands is (key, step). The rows of step t are positions tB ... (t+1)B − 1 of an endless
 sequence: one random permutation of the training rows after another, drawn block by block from the key.
@@ -8,6 +8,12 @@ Every row is used equally often, every batch has B rows (no smaller last batch, 
 compilation), and the batch and the noise of any step follow from nothing but (key, t).
 
 Everything that is a member's own has a leading axis: its parameters, its key, its rows held out.
+
+Numbers that are not finite are found after the fact. Steps among which there were some are taken again in
+*pieces* of fixed places, and a piece with such numbers once more, each step watched and the bad ones left
+out: watching costs time, and is seldom needed. Where most steps of a piece are bad the member goes back to
+its best parameters, with a lower rate. As pieces have fixed places, all this does not depend on how many
+steps were asked for at once.
 """
 
 import os
@@ -46,6 +52,12 @@ ORDER_BLOCK = 4096
 
 VALIDATION_ROWS = 1024
 """Held-out rows scored at once."""
+
+PIECE = 32
+"""Steps that are watched together, once there were numbers that are not finite."""
+
+CAUTION = 0.1
+"""By what the rate of a member is multiplied that had to go back."""
 
 SIDE_BY_SIDE = 2**17
 """Parameters up to which members are trained side by side on a CPU; larger matrices fill it alone."""
@@ -107,7 +119,20 @@ class Own(NamedTuple):
 
 
 class State(NamedTuple):
-    """All of a member that changes in a run; of one that is not active any more, nothing does."""
+    """All of a member that changes in a run; of one that is not active any more, nothing does.
+
+    Attributes:
+        parameters: of the last step.
+        average: the moving average of them.
+        optimiser: its state.
+        best_parameters: those kept so far.
+        best_value: the objective over the held-out rows there.
+        best_step: when that was.
+        active: whether the member is still trained.
+        total: the sum of the objective over the steps of this round.
+        skipped: how many of them were left out.
+        restarts: how often the member went back to its best parameters.
+    """
 
     parameters: PyTree
     average: PyTree
@@ -116,6 +141,36 @@ class State(NamedTuple):
     best_value: Array
     best_step: Array
     active: Array
+    total: Array
+    skipped: Array
+    restarts: Array
+
+
+class Run(NamedTuple):
+    """All of a run that does not change: plan, parts that are not trained, rows, numbers."""
+
+    plan: Plan
+    static: PyTree
+    data: Data
+    own: Own
+    rates: Rates
+
+
+def first_state(plan: Plan, parameters: PyTree, size: int) -> State:
+    """Before the first step, for `size` members."""
+    real = jnp.result_type(float)
+    return State(
+        parameters=parameters,
+        average=parameters,
+        optimiser=jax.vmap(plan.optimiser.init)(parameters),
+        best_parameters=parameters,
+        best_value=jnp.full(size, -jnp.inf, real),
+        best_step=jnp.asarray(np.zeros(size, np.int32)),
+        active=jnp.ones(size, bool),
+        total=jnp.zeros(size, real),
+        skipped=jnp.asarray(np.zeros(size, np.int32)),
+        restarts=jnp.asarray(np.zeros(size, np.int32)),
+    )
 
 
 def round_steps(rows: int, batch_size: int, num_steps: int, num_members: int = 1) -> int:
@@ -139,38 +194,63 @@ def beta_at(step: Any, kl_warmup: Any) -> Any:
     return jnp.minimum(1.0, (step + 1) / kl_warmup)
 
 
-def run_round(
-    plan: Plan, static: PyTree, state: State, data: Data, own: Own, rates: Rates, done: int
-) -> tuple[State, dict[str, Array]]:
-    """One round, from step `done`; with metrics `train`, `skipped` and, if rows are held out, `validation`.
+def run_steps(run: Run, state: State, first: int, last: int, *, in_turn: bool) -> tuple[State, PyTree]:
+    """Steps `first` to `last` − 1, which lie in one round; at its end the held-out rows are scored.
 
-    Each metric has a number for every member. A round that ends in numbers that are not finite is run
-    again from its start, with each step watched and the bad ones left out: watching costs time, and is
-    seldom needed.
+    Args:
+        run: what does not change.
+        state: before step `first`.
+        first: a multiple of `PIECE` from the start of its round.
+        last: likewise, or the end of the round or of the run.
+        in_turn: whether groups of members follow each other: the first time, so that what they share is
+            compiled once.
+
+    Returns:
+        The new state; and metrics with a number for every member: `train`, `skipped` and, if rows are
+        held out, `validation`. They are complete at the end of a round.
     """
+    plan, own = run.plan, run.own
+    start = first - first % plan.round_steps
     keys = jax.vmap(lambda key: jax.random.split(key, 3))(own.key)
     # By Python's integers: step · batch_size outgrows 32 bits in a long run.
-    place, length = done * plan.batch_size, plan.round_steps * plan.batch_size
+    place, length = start * plan.batch_size, plan.round_steps * plan.batch_size
     order = np.stack(
         [draw_order(train, key[0], place, length) for train, key in zip(own.train, keys, strict=True)]
     )
-    own = own._replace(train=order, key=keys[:, 1:])
+    drawn = run._replace(own=own._replace(train=order, key=keys[:, 1:]))
     count = _groups(plan, len(order))
-
-    def run(static: PyTree, state: State, own: Own) -> tuple[State, dict[str, Array]]:
-        arguments = (plan, static, state, data, own, rates, jnp.asarray(done))
-        new, metrics, sound = _round(*arguments, watched=False)
-        if not np.all(sound):
-            new, metrics, _ = _round(*arguments, watched=True)
-        return jax.block_until_ready((new, metrics))
-
     if count == 1:
-        return run(static, state, own)
-    groups = _split((static, state, own), count)
-    if done == 0:  # in turn, so that what they share is compiled once
-        return _join([run(*group) for group in groups])
+        return _sound_steps(drawn, state, start, first, last)
+
+    def steps(group: tuple) -> tuple[State, PyTree]:
+        static, state, own = group
+        return _sound_steps(drawn._replace(static=static, own=own), state, start, first, last)
+
+    groups = _split((run.static, state, drawn.own), count)
+    if in_turn:
+        return _join([steps(group) for group in groups])
     with ThreadPoolExecutor(count) as pool:
-        return _join(list(pool.map(lambda group: run(*group), groups)))
+        return _join(list(pool.map(steps, groups)))
+
+
+def _sound_steps(run: Run, state: State, start: int, first: int, last: int) -> tuple[State, PyTree]:
+    """The steps, in pieces where some gave numbers that are not finite."""
+
+    def call(state: State, first: int, last: int, watched: bool) -> tuple[State, PyTree, Array]:
+        places = [jnp.asarray(place) for place in (start, first, last)]
+        return jax.block_until_ready(_round(run, state, *places, watched=watched))
+
+    new, metrics, sound = call(state, first, last, watched=False)
+    if np.all(sound):
+        return new, metrics
+    for begin in range(first, last, PIECE):
+        end = min(begin + PIECE, last)
+        new, metrics, sound = call(state, begin, end, watched=False)
+        if not np.all(sound):
+            # Before the held-out rows are scored, as the member may have to go back.
+            new, metrics, sound = call(state, begin, end, watched=True)
+        state = new
+    return state, metrics
 
 
 def _groups(plan: Plan, size: int) -> int:
@@ -238,27 +318,19 @@ def batch_objective(
 
 @eqx.filter_jit
 def _round(
-    plan: Plan,
-    static: PyTree,
-    state: State,
-    data: Data,
-    own: Own,
-    rates: Rates,
-    done: Array,
-    *,
-    watched: bool,
+    run: Run, state: State, start: Array, first: Array, last: Array, *, watched: bool
 ) -> tuple[State, dict[str, Array], Array]:
-    """Steps up to the end of the round or of the run, then the held-out rows, for every member."""
-    arrays, fixed = eqx.partition((static, state, own), eqx.is_array)
+    """Steps of the round from `start`, and at its end the held-out rows, for every member."""
+    arrays, fixed = eqx.partition((run.static, state, run.own), eqx.is_array)
 
     def member(arrays: PyTree) -> tuple[State, dict[str, Array], Array]:
         static, state, own = eqx.combine(arrays, fixed)
-        return _member_round(plan, static, state, data, own, rates, done, watched)
+        return _member_round(run._replace(static=static, own=own), state, start, first, last, watched)
 
     if state.active.shape == (1,):
         result = member(jax.tree.map(lambda leaf: leaf[0], arrays))
         return jax.tree.map(lambda leaf: leaf[None], result)
-    if plan.lowering == "vmap":
+    if run.plan.lowering == "vmap":
         return jax.vmap(member)(arrays)
     return jax.lax.map(lambda arrays: _if_active(member, arrays, arrays[1]), arrays)
 
@@ -275,87 +347,104 @@ def _if_active(member: Callable, arrays: PyTree, state: State) -> Any:
 
 
 def _member_round(
-    plan: Plan,
-    static: PyTree,
-    state: State,
-    data: Data,
-    own: Own,
-    rates: Rates,
-    done: Array,
-    watched: bool,
+    run: Run, state: State, start: Array, first: Array, last: Array, watched: bool
 ) -> tuple[State, dict[str, Array], Array]:
+    plan, own, rates, weights = run.plan, run.own, run.rates, run.data.weights
     noise_key, validation_key = own.key
     order = jnp.asarray(own.train).reshape(plan.round_steps, plan.batch_size)
-    steps = jnp.minimum(plan.round_steps, rates.num_steps - done)
     # All keys of the round at once: drawing them step by step would be several small kernels in each.
-    every_step = done + jnp.arange(plan.round_steps)
+    every_step = start + jnp.arange(plan.round_steps)
     step_keys = jax.vmap(lambda step: jax.random.fold_in(noise_key, step))(every_step)
     row_keys = jax.vmap(lambda key: jax.random.split(key, plan.batch_size + 1))(step_keys)
 
     def loss(parameters: PyTree, i: Array) -> Array:
-        beta = beta_at(done + i, rates.kl_warmup) if plan.warm_up else None
-        model = eqx.combine(parameters, static)
+        step = start + i
+        beta = beta_at(step, rates.kl_warmup) if plan.warm_up else None
+        model = eqx.combine(parameters, run.static)
         if plan.anneal is not None:
-            model = plan.anneal(model, (done + i) / rates.num_steps)
-        values = batch_objective(plan, model, data.rows, order[i], row_keys[i], beta)
-        return -jnp.mean(values * data.weights[order[i]]) / own.weight_scale[0]
+            model = plan.anneal(model, step / rates.num_steps)
+        values = batch_objective(plan, model, run.data.rows, order[i], row_keys[i], beta)
+        return -jnp.mean(values * weights[order[i]]) / own.weight_scale[0]
 
-    def update(gradient: PyTree, optimiser: PyTree, parameters: PyTree, i: Array) -> tuple[PyTree, PyTree]:
+    def update(gradient: PyTree, optimiser: PyTree, parameters: PyTree, step: Array) -> tuple:
         updates, optimiser = plan.optimiser.update(gradient, optimiser, parameters)
-        if not plan.own_rate:
-            step = done + i
+        caution = CAUTION**state.restarts
+        if plan.own_rate:
+            updates = jax.tree.map(lambda u: (caution * u).astype(u.dtype), updates)
+        else:
             rate = cosine(own.peak, step, rates.num_steps) if plan.schedule is None else plan.schedule(step)
-            updates = descend(updates, parameters, rate, own.decay)
+            updates = descend(updates, parameters, caution * rate, own.decay)
         return eqx.apply_updates(parameters, updates), optimiser
 
-    def averaged(average: PyTree, parameters: PyTree, i: Array) -> PyTree:
+    def averaged(average: PyTree, parameters: PyTree, step: Array) -> PyTree:
         if not plan.averaged:
             return average
         # Early on, over a part of the steps there were: the initial weights do not linger.
-        share = jnp.maximum(1.0 - rates.averaging, 9.0 / (10.0 + done + i))
+        share = jnp.maximum(1.0 - rates.averaging, 9.0 / (10.0 + step))
         return jax.tree.map(lambda a, p: a + (share * (p - a)).astype(a.dtype), average, parameters)
 
     def one_step(i: Array, carry: tuple) -> tuple:
         parameters, average, optimiser, total, skipped = carry
+        step = start + i
         value, gradient = jax.value_and_grad(loss)(parameters, i)
-        if not watched:
-            parameters, optimiser = update(gradient, optimiser, parameters, i)
-            return parameters, averaged(average, parameters, i), optimiser, total - value, skipped
-        sound = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(gradient))
-        parameters, optimiser = jax.lax.cond(
-            sound,
-            lambda: update(gradient, optimiser, parameters, i),
-            lambda: (parameters, optimiser),
-        )
-        average = averaged(average, parameters, i)
-        return parameters, average, optimiser, total + jnp.where(sound, -value, 0.0), skipped + ~sound
+        new, new_optimiser = update(gradient, optimiser, parameters, step)
+        if watched:
+            norms = [optax.tree.norm(gradient), optax.tree.norm(new)]
+            finite = jnp.isfinite(jnp.stack([value, *norms])).all()
+            new, new_optimiser = _where(finite, (new, new_optimiser), (parameters, optimiser))
+            value = jnp.where(finite, value, 0.0)
+            skipped += ~finite
+        return new, averaged(average, new, step), new_optimiser, total - value, skipped
 
-    zero = jnp.zeros((), data.weights.dtype)
-    start = state.average if plan.averaged else zero
-    carry = (state.parameters, start, state.optimiser, zero, jnp.asarray(0))
-    parameters, average, optimiser, total, skipped = jax.lax.fori_loop(0, steps, one_step, carry)
+    # Without averaging nothing of it is carried through the steps.
+    average = state.average if plan.averaged else jnp.zeros(())
+    carry = (state.parameters, average, state.optimiser, state.total, state.skipped)
+    parameters, average, optimiser, total, skipped = jax.lax.fori_loop(
+        first - start, last - start, one_step, carry
+    )
     average = average if plan.averaged else parameters
-    step = (done + steps).astype(state.best_step.dtype)
-    metrics = {"train": total / jnp.maximum(steps - skipped, 1), "skipped": skipped}
+    # What is not finite stays so: to look at the end is enough.
     sound = jnp.isfinite(total) & jnp.isfinite(optax.tree.norm(parameters))
-    better, value = state.active, state.best_value
+    restarts = state.restarts
+    if watched:
+        back = 2 * (skipped - state.skipped) > last - first
+        fresh = (state.best_parameters, state.best_parameters, plan.optimiser.init(state.best_parameters))
+        parameters, average, optimiser = _where(back, fresh, (parameters, average, optimiser))
+        restarts += back
+    end = jnp.minimum(start + plan.round_steps, rates.num_steps)
+    # Side by side a stopped member is computed all the same, and what comes of that is nobody's concern.
+    metrics = {
+        "train": total / jnp.maximum(last - start - skipped, 1),
+        "skipped": jnp.where(state.active, skipped, 0),
+    }
+    better, value = state.active & (last == end), state.best_value
     if own.validation.shape[0] > 0:
         # The same noise at every round, so that rounds differ by their parameters alone.
-        value = _validate(plan, eqx.combine(average, static), data, own, validation_key)
+        model = eqx.combine(average, run.static)
+        value = jax.lax.cond(
+            last == end,
+            lambda: _validate(plan, model, run.data, own, validation_key).astype(value.dtype),
+            lambda: jnp.full((), jnp.nan, value.dtype),
+        )
         metrics["validation"] = value
-        better = state.active & (value > state.best_value)
-    best = _where(better, average, state.best_parameters)
+        better &= value > state.best_value
     new = State(
-        parameters=_where(state.active, parameters, state.parameters),
-        average=_where(state.active, average, state.average),
-        optimiser=_where(state.active, optimiser, state.optimiser),
-        best_parameters=best,
-        best_value=jnp.where(better, value, state.best_value),
-        best_step=jnp.where(better, step, state.best_step),
+        parameters=parameters,
+        average=average,
+        optimiser=optimiser,
+        best_parameters=state.best_parameters,
+        best_value=state.best_value,
+        best_step=state.best_step,
         active=state.active,
+        total=jnp.where(last == end, jnp.zeros_like(total), total),
+        skipped=jnp.where(last == end, jnp.zeros_like(skipped), skipped),
+        restarts=restarts,
     )
-    # Side by side a stopped member is computed all the same, and what comes of that is nobody's concern.
-    metrics["skipped"] = jnp.where(state.active, skipped, 0)
+    new = _where(state.active, new, state)
+    best = (average, value, last.astype(state.best_step.dtype))
+    kept = (state.best_parameters, state.best_value, state.best_step)
+    parameters, value, step = _where(better, best, kept)
+    new = new._replace(best_parameters=parameters, best_value=value, best_step=step)
     return new, metrics, sound | ~state.active
 
 

@@ -11,6 +11,7 @@ aside as `.NAME.old`, the new one takes its place. A crash between the two leave
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
@@ -201,6 +202,38 @@ def _read(folder: Path, name: str, shown: str) -> bytes:
         raise StorageError(
             f"{name} of the model {shown} cannot be read: {error.strerror}; check its permissions"
         ) from error
+
+
+NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+"""Numbers that JSON has no word for."""
+
+
+def spelled(value: Any) -> Any:
+    """Lists and dictionaries of JSON's types, with the numbers spelled that it has no word for.
+
+    Example:
+        >>> from condvae.storage import spelled, unspelled
+        >>> spelled([1.0, float("inf")])
+        [1.0, {'number': 'inf'}]
+        >>> unspelled(spelled([1.0, float("inf")]))
+        [1.0, inf]
+    """
+    if isinstance(value, list):
+        return [spelled(item) for item in value]
+    if isinstance(value, dict):
+        return {name: spelled(item) for name, item in value.items()}
+    return {"number": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def unspelled(value: Any) -> Any:
+    """What `spelled` was given."""
+    if isinstance(value, list):
+        return [unspelled(item) for item in value]
+    if isinstance(value, dict):
+        if set(value) == {"number"}:
+            return NOT_FINITE[value["number"]]
+        return {name: unspelled(item) for name, item in value.items()}
+    return value
 
 
 def require_writable(path: str | Path) -> None:

@@ -1,7 +1,11 @@
 """`condvae fit`, trained for once."""
 
 import json
+import os
+import signal
 
+import equinox as eqx
+import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -10,6 +14,7 @@ import pytest
 from cli.saying import PENGUINS, TARGETS, assert_readable, untrained
 from condvae import ConditionalVAE
 from condvae.tables import read_table
+from condvae.training import loop
 
 NAMES = ("--given", "species, isl*,sex", "--target", ", ".join(TARGETS))
 SMALL = ("--members", 2, "--steps", 40)
@@ -136,3 +141,42 @@ def test_regression_may_be_better(quickly, monkeypatch, condvae_says, tmp_path):
     assert status == 0
     assert "worse by" in " ".join(said.split())
     assert "condvae: warning: plain regression predicts held-out rows better" in err
+
+
+# --- interruptions
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_says_how_to_go_on_and_the_model_is_the_same(condvae_says, tmp_path, monkeypatch, number):
+    arguments = ["fit", PENGUINS, *NAMES, "--members", 2, "--steps", 200, "--quiet"]
+
+    def fit(name, *options):
+        return condvae_says(*arguments, "--out", tmp_path / name, *options)
+
+    assert fit("whole")[0] == 0
+    kept = ("--checkpoint", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        steps = loop.run_steps
+
+        def interrupted(run, state, first, last, **options):
+            if first:
+                os.kill(os.getpid(), number)
+            return steps(run, state, first, last, **options)
+
+        patch.setattr(loop, "run_steps", interrupted)
+        status, _, err = fit("resumed", *kept)
+    assert status == 128 + number
+    assert err.count("\n") == 1
+    assert "condvae: stopped at step 64 of 200, and kept in" in err
+    assert "go on from there with --resume" in err
+    assert not (tmp_path / "resumed").exists()
+    status, _, err = fit("resumed", *kept)
+    assert status == 2
+    assert "go on with --resume, or choose another folder" in err
+    assert fit("resumed", *kept, "--resume")[0] == 0
+    whole, resumed = (ConditionalVAE.load(tmp_path / name) for name in ("whole", "resumed"))
+    assert jax.tree.all(jax.tree.map(np.array_equal, arrays(whole.model_), arrays(resumed.model_)))
+
+
+def arrays(model):
+    return eqx.filter(model, eqx.is_array)

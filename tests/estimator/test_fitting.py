@@ -13,6 +13,7 @@ from condvae import ConditionalVAE, Observed, scoring
 from condvae.baselines import fit_baseline
 from condvae.estimator.fitting import OTHER_SHARE, SometimesOther, fit_table
 from condvae.rows import content_hashes
+from condvae.training import TrainingError
 from estimator.mixed import BARE
 
 N = 100
@@ -176,6 +177,41 @@ def test_notes_say_what_an_analyst_should_know(untrained):
         "whole numbers in target 'count': modelled as continuous, draws are rounded",
         "27 rows are few: expect a rough model",
     ]
+
+
+# --- what goes wrong in training
+
+
+@pytest.mark.parametrize(("entry", "column"), [("x['numeric'].value", "y1"), ("c['numeric'].value", "b")])
+def test_a_fault_is_named_as_it_is_in_the_table(monkeypatch, entry, column):
+    seen = []
+
+    def fails(model, x, c, **_):
+        seen.append(x["numeric"].value[7, 1])
+        raise TrainingError("no", problem="it fails", row=7, entry=(entry, (7, 1)))
+
+    monkeypatch.setattr("condvae.estimator.fitting.fit", fails)
+    given = pd.DataFrame({"a": X[:, 0], "kind": np.resize(["u", "v"], N), "b": -(X[:, 0] ** 2)})
+    target = pd.DataFrame({"y0": Y, "y1": Y[::-1]})
+    with pytest.raises(TrainingError) as caught:
+        ConditionalVAE(**BARE, test_fraction=0.2).fit(given, target)
+    standard = (target["y1"] - target["y1"].mean()) / target["y1"].std(ddof=0)
+    row = int(np.argmin(np.abs(standard - seen[0]))) + 1
+    assert str(caught.value).startswith(
+        f"it fails; look at row {row} of the table, column '{column}' first"
+    )
+
+
+def test_hard_tables_are_fitted_all_the_same():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2))
+    y = pd.DataFrame(
+        {"outlier": x[:, 0], "tied": x[:, 0], "near": x[:, 0] + 1e-7 * x[:, 1], "tiny": 1e-25 * x[:, 1]}
+    )
+    y.loc[3, "outlier"] = 1e30
+    model = ConditionalVAE(num_members=2, num_steps=300, width=16, latent_size=1).fit(x, y)
+    assert np.isfinite(model.log_prob(x, y).value).all()
+    assert np.isfinite(model.sample(x[:3], 8)).all()
 
 
 # --- conformal intervals

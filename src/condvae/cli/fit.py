@@ -9,16 +9,17 @@ import typer
 from condvae.cli import columns, describe
 from condvae.cli.inputs import read_rows
 from condvae.cli.options import Json, Quiet, Seed
-from condvae.cli.words import count, listed, note, say, say_json, warn
+from condvae.cli.words import count, listed, note, say, say_json, stopped, warn
 
 EXAMPLES = (
     "condvae fit penguins.csv --given species,island,sex --drop year --out model",
     "condvae fit trial.parquet --given 'dose,base_*' --target 'week_*' --group-column site --out model",
     "cat sales.csv | condvae fit - --given day,shop --time-column day --unknown other --out model",
+    "condvae fit big.parquet --given 'c_*' --checkpoint run --resume --out model",
     "condvae fit table.csv --out model    (no --given: a plain VAE of all columns)",
 )
 
-COLUMNS, ROWS, SIZES = "Columns", "Rows held out", "Sizes"
+COLUMNS, ROWS, SIZES, KEPT = "Columns", "Rows held out", "Sizes", "Interruptions"
 VALIDATION_FRACTION = 0.1
 FEW_TESTED = 30
 """Rows on which a comparison says little."""
@@ -124,6 +125,21 @@ def fit(
             rich_help_panel=SIZES,
         ),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Keep training here: every minute, and when Ctrl-C or SIGTERM ends it.",
+            show_default=False,
+            rich_help_panel=KEPT,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on from what --checkpoint has, if anything.", rich_help_panel=KEPT
+        ),
+    ] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -136,6 +152,7 @@ def fit(
     from condvae import ConditionalVAE
     from condvae.storage import require_writable
     from condvae.tables import TableError
+    from condvae.training import Interrupted, require_usable
 
     if str(out) == "-":
         raise TableError("--out - is no place for a model, which is a folder; name one")
@@ -144,6 +161,10 @@ def fit(
         if not 0 <= fraction < 1:
             raise TableError(f"{option} is {fraction:g}; give a fraction of at least 0 and below 1")
     require_writable(out)
+    if checkpoint is not None:
+        require_usable(checkpoint, resume=resume)
+    elif resume:
+        raise TableError("--resume needs --checkpoint, the folder to resume from; name it")
     table = read_rows(data)
     roles = columns.choose(
         table.column_names, given=given, target=target, drop=drop, group=group_column, time=time_column
@@ -162,7 +183,17 @@ def fit(
         progress=not quiet,
     )
     conditions = table.select(roles.given) if roles.given else None
-    model.fit(conditions, table.select(roles.target), groups=groups, time=time)
+    try:
+        model.fit(
+            conditions,
+            table.select(roles.target),
+            groups=groups,
+            time=time,
+            checkpoint=checkpoint,
+            resume=resume,
+        )
+    except Interrupted as error:
+        stopped(str(error), error.signal)
     model.notes_ = [*_notes(roles, model), *model.notes_]
     model.save(out)
     if not quiet:

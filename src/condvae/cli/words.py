@@ -4,7 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 MAX_NAMES = 12
 """Columns named in p(...) at most."""
@@ -15,6 +15,7 @@ OPTIONS = {
     "calibration_fraction=": "--calibration-fraction ",
     "test_fraction is": "--test-fraction is",
     "calibration_fraction is": "--calibration-fraction is",
+    "resume=True": "--resume",
 }
 
 
@@ -56,6 +57,12 @@ def note(sentence: str) -> None:
 def warn(sentence: str) -> None:
     """Say on standard error what a user must know of these results; it is said under --quiet too."""
     print(f"condvae: warning: {sentence}", file=sys.stderr)
+
+
+def stopped(sentence: str, signal: int) -> NoReturn:
+    """Say how to go on, and exit as a program does that a signal has stopped."""
+    print(f"condvae: {in_options(sentence)}", file=sys.stderr)
+    sys.exit(128 + signal)
 
 
 def count(number: int, noun: str) -> str:

@@ -15,6 +15,7 @@ from condvae.estimator import persistence, prepare
 from condvae.estimator.fitting import Fitted, Options, fit_table
 from condvae.estimator.queries import Queries
 from condvae.rows import num_rows
+from condvae.training import Checkpoints
 
 
 class ConditionalVAE(Queries, BaseEstimator):
@@ -129,7 +130,15 @@ class ConditionalVAE(Queries, BaseEstimator):
         return tags
 
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None, time: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        groups: Any = None,
+        time: Any = None,
+        checkpoint: str | Path | Checkpoints | None = None,
+        resume: bool = False,
     ) -> Self:
         """Learn p(y | X).
 
@@ -142,10 +151,18 @@ class ConditionalVAE(Queries, BaseEstimator):
             groups: the group of each row: whole groups are held out, by members, for testing, for
                 calibration.
             time: of each row, sortable: the latest rows are held out.
+            checkpoint: a folder in which training is kept, every minute and when Ctrl-C or SIGTERM
+                interrupts it.
+            resume: whether to go on from what is in that folder, if there is something. The model is that
+                of an uninterrupted run to the bit.
 
         Raises:
             TableError: in one sentence, for columns or cells that cannot serve, before any training.
             ValueError: for arguments that cannot.
+            TrainingError: if training gives numbers that are not finite over and over; names row and
+                column.
+            StorageError: if the checkpoints cannot be written, or are of other data or settings.
+            Interrupted: by Ctrl-C or SIGTERM, where there is a `checkpoint`.
         """
         prepare.check_arguments(self.get_params())
         table = prepare.training_table(X, y, sample_weight, groups, time, unknown=self.unknown)
@@ -153,7 +170,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         prepare.remember_features(self, X, table.schema)
         self.settings_ = prepare.settings(self, num_rows(x=table.x), table.schema)
         self.seed_ = prepare.seed(self.random_state)
-        self._finish(self._train(table))
+        self._finish(self._train(table, checkpoint=checkpoint, resume=resume))
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -176,7 +193,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         self._finish(self._train(table, start=self.model_))
         return self
 
-    def _train(self, table: prepare.TrainingTable, start: Any = None) -> Fitted:
+    def _train(self, table: prepare.TrainingTable, start: Any = None, **kept: Any) -> Fitted:
         settings = self.settings_
         if start is not None:
             settings = settings._replace(
@@ -191,18 +208,8 @@ class ConditionalVAE(Queries, BaseEstimator):
             self.calibration_fraction,
             self.progress,
         )
-        return fit_table(
-            table.schema,
-            table.x,
-            table.c,
-            settings=settings,
-            options=options,
-            sample_weight=table.sample_weight,
-            groups=table.groups,
-            time=table.time,
-            key=self._key(None, 0),
-            start=start,
-        )
+        key = self._key(None, 0)
+        return fit_table(table, settings=settings, options=options, key=key, start=start, **kept)
 
     def _finish(self, fitted: Fitted) -> None:
         self.table_, self.model_, self.history_ = fitted.model, fitted.model.mixture, fitted.history

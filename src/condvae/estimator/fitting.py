@@ -1,6 +1,8 @@
 """From a table to a fitted model: which rows are for what, training, and what is measured at the end."""
 
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,13 +16,14 @@ from condvae.baselines import Baseline, fit_baseline
 from condvae.calibration import mean_stderr, paired_difference
 from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows
+from condvae.estimator.prepare import TrainingTable
 from condvae.holdout import held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
 from condvae.rows import content_hashes, num_rows
 from condvae.support import Support
-from condvae.training import History, fit
+from condvae.training import Checkpoints, History, TrainingError, fit
 
 OTHER_SHARE = 0.05
 """How often, in training, a category is taken for one that was never seen."""
@@ -76,38 +79,34 @@ class Fitted:
 
 
 def fit_table(
-    schema: tables.Schema,
-    x: PyTree,
-    c: PyTree,
+    table: TrainingTable,
     *,
     settings: Settings,
     options: Options,
-    sample_weight: np.ndarray | None,
-    groups: np.ndarray | None,
-    time: np.ndarray | None,
     key: PRNGKeyArray,
     start: Mixture | None = None,
+    checkpoint: str | Path | Checkpoints | None = None,
+    resume: bool = False,
 ) -> Fitted:
     """Train the members on encoded rows, each with an observed target, and measure.
 
     Args:
-        schema: the columns.
-        x: encoded targets.
-        c: encoded conditions, or None.
+        table: the rows.
         settings: sizes.
         options: the rest.
-        sample_weight: of each row, or None.
-        groups: the group of each row: groups are held out whole.
-        time: of each row: the latest are held out.
         key: decides everything random.
         start: members to train further, instead of new ones.
+        checkpoint: the folder in which training is kept.
+        resume: whether to go on from what is in it.
     """
+    schema, x, c = table.schema, table.x, table.c
     split_key, fit_key, score_key = jax.random.split(key, 3)
     n = num_rows(x=x, c=c)
-    test, calibration, rest = _reserve(n, options, groups, time, split_key)
+    test, calibration, rest = _reserve(n, options, table.groups, table.time, split_key)
     x_rest, c_rest = _take((x, c), rest)
-    weight = None if sample_weight is None else sample_weight[rest]
-    own = [None if array is None else array[rest] for array in (groups, time)]
+    weight, *own = [
+        None if array is None else array[rest] for array in (table.sample_weight, table.groups, table.time)
+    ]
     masks = np.stack(
         [
             _held_out("validation_fraction", options.validation_fraction, len(rest), own, k)
@@ -129,24 +128,26 @@ def fit_table(
             key=key,
         )
 
-    mixture, history = fit(
-        build if start is None else start,
-        x_rest,
-        c_rest,
-        key=fit_key,
-        num_members=settings.num_members,
-        num_steps=settings.num_steps,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        weight_decay=options.weight_decay,
-        sample_weight=weight,
-        validation=masks,
-        patience=settings.patience,
-        averaging=AVERAGING,
-        anneal=ease_scales if start is None else None,
-        batch_transform=_transform(schema),
-        progress=options.progress,
-    )
+    arguments: dict[str, Any] = {
+        "num_members": settings.num_members,
+        "num_steps": settings.num_steps,
+        "batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "weight_decay": options.weight_decay,
+        "sample_weight": weight,
+        "validation": masks,
+        "patience": settings.patience,
+        "averaging": AVERAGING,
+        "anneal": ease_scales if start is None else None,
+        "batch_transform": _transform(schema),
+        "checkpoint": checkpoint,
+        "resume": resume,
+        "progress": options.progress,
+    }
+    try:
+        mixture, history = fit(build if start is None else start, x_rest, c_rest, key=fit_key, **arguments)
+    except TrainingError as error:
+        raise _in_the_table(error, table, rest) from error
     best = int(np.argmax(history.best_value)) if masks.any() else 0
 
     def baseline(given: PyTree) -> Baseline:
@@ -171,6 +172,29 @@ def fit_table(
     else:
         validation = _measure_members(model, x_rest, c_rest, masks, weight, score_key)
     return Fitted(model, history, validation, len(rest), test)
+
+
+def _in_the_table(error: TrainingError, table: TrainingTable, rows: np.ndarray) -> TrainingError:
+    """The same error, with the row and the column called what they are in the table."""
+    if error.entry is None:
+        return error
+    path, (row, *place) = error.entry
+    number = int(table.source[rows[row]]) + 1
+    side, block = ("target" if path.startswith("x") else "given"), re.search(r"\['(\w+)'\]", path)
+    columns = [
+        column
+        for column in getattr(table.schema, side)
+        if block is not None and column.block == block[1]
+        for _ in range(column.width)
+    ]
+    name = f", column {str(columns[place[0]].name)!r}" if place and place[0] < len(columns) else ""
+    return TrainingError(
+        f"{error.problem}; look at row {number} of the table{name} first: mend or drop it, or lower "
+        "learning_rate",
+        problem=error.problem,
+        row=number,
+        entry=error.entry,
+    )
 
 
 def _reserve(

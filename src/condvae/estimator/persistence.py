@@ -1,6 +1,5 @@
 """A fitted estimator to a folder and back."""
 
-import math
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from condvae.estimator.fitted import TableModel
 from condvae.mixture import Mixture
 from condvae.training import History
 
-FORMAT = 2
+FORMAT = 3
 """Of what is written; a folder of a later one is refused."""
 
 PLAIN = ("kind_", "num_rows_", "notes_", "validation_", "provenance_", "seed_", "n_features_in_")
@@ -24,7 +23,6 @@ PLAIN = ("kind_", "num_rows_", "notes_", "validation_", "provenance_", "seed_", 
 
 def save(estimator: Any, path: str | Path) -> None:
     """Write the estimator to the folder `path`, atomically."""
-    history = estimator.history_
     manifest = {
         "kind": "table",
         "table_format": FORMAT,
@@ -33,10 +31,7 @@ def save(estimator: Any, path: str | Path) -> None:
         "settings": dict(estimator.settings_._asdict()),
         "best": estimator.table_.best,
         "fitted": {name: getattr(estimator, name) for name in PLAIN},
-        "history": {
-            name: _spelled(getattr(history, name))
-            for name in ("records", "best_step", "best_value", "notes")
-        },
+        "history": estimator.history_.to_json(),
     }
     bundle.save(path, estimator.model_, manifest=manifest, arrays=estimator.table_.arrays())
 
@@ -66,9 +61,7 @@ def load(cls: Any, path: str | Path) -> Any:
         estimator.table_ = TableModel.from_arrays(
             estimator.schema_, found.model, manifest["best"], found.arrays
         )
-        estimator.history_ = History()
-        for name, value in manifest["history"].items():
-            setattr(estimator.history_, name, _unspelled(value))
+        estimator.history_ = History.from_json(manifest["history"])
     except (KeyError, TypeError, ValueError) as error:
         raise bundle.BundleError(
             f"{path} was saved by another version of condvae ({error}): load it with the one that saved it"
@@ -78,28 +71,6 @@ def load(cls: Any, path: str | Path) -> Any:
     if estimator.kind_ != "numpy" and names and all(isinstance(name, str) for name in names):
         estimator.feature_names_in_ = np.array(names, dtype=object)
     return estimator
-
-
-NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-"""Numbers that JSON has no word for; a member that has stopped has some in its history."""
-
-
-def _spelled(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_spelled(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _spelled(item) for name, item in value.items()}
-    return {"number": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _unspelled(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_unspelled(item) for item in value]
-    if isinstance(value, dict):
-        if set(value) == {"number"}:
-            return NOT_FINITE[value["number"]]
-        return {name: _unspelled(item) for name, item in value.items()}
-    return value
 
 
 def plain(value: Any) -> Any:

@@ -35,6 +35,7 @@ class TrainingTable:
     time: np.ndarray | None
     kind: str
     notes: list[str]
+    source: np.ndarray  # the row of the table that each of them is
 
 
 def training_table(
@@ -58,11 +59,12 @@ def training_table(
     if groups is not None and time is not None:
         raise ValueError("rows are held out by groups or by time: give one of the two")
     along = {"groups": _along("groups", groups, rows), "time": _along("time", time, rows)}
+    source = np.arange(rows)
     if weight is not None:
         copies, weight = _copies(weight)
         if given is not None and len(nw.from_native(given, eager_only=True)) == rows:
             given = tables.take(given, copies)
-        target = tables.take(target, copies)
+        target, source = tables.take(target, copies), copies
         along = {name: None if array is None else array[copies] for name, array in along.items()}
     if schema is None:
         schema = tables.Schema.infer_pair(given, target, unknown=unknown)
@@ -90,6 +92,7 @@ def training_table(
         time=None if (time := along["time"]) is None else time[keep],
         kind=kind(X if X is not None else y),
         notes=_notes(schema, len(seen), len(keep), c),
+        source=source[keep],
     )
 
 

@@ -1,0 +1,16 @@
+"""Training: maximise an objective over the rows of data."""
+
+from condvae.training.checkpoints import Checkpoints, Interrupted, require_usable
+from condvae.training.history import History, TrainingError
+from condvae.training.loop import Callback, Fit, fit
+
+__all__ = [
+    "Callback",
+    "Checkpoints",
+    "Fit",
+    "History",
+    "Interrupted",
+    "TrainingError",
+    "fit",
+    "require_usable",
+]

@@ -1,0 +1,304 @@
+"""Checkpoints: what a run needs to go on after an interruption, to the bit.
+
+Where a run stands is its state, the step and the history; data, batches and noise follow from what the
+run was given and the step. A checkpoint is a bundle (`condvae.storage`) in a folder of its own,
+`step-000004096`, so that it is there as a whole or not at all; the last few are kept. The folder that they
+are in is locked while a run uses it. A checkpoint says what its run was given, by hashes, and is refused by
+another.
+"""
+
+import hashlib
+import shutil
+import signal
+import threading
+import time as clock
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import equinox as eqx
+import filelock
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from condvae.rounds import State
+from condvae.storage import StorageError, read_folder, require_writable, write_folder
+from condvae.training.history import History
+
+FORMAT = 1
+"""Of what is written; a checkpoint of another one is refused."""
+
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where and how often a run is kept.
+
+    Args:
+        folder: it is made if it is not there; its parent must be.
+        seconds: between one checkpoint and the next. One is also written before the first step (so that a
+            folder that cannot be written is found at once), on an interruption, and at the end.
+        keep: how many are kept: where the newest cannot be read, the one before is.
+    """
+
+    folder: str | Path
+    seconds: float = 60.0
+    keep: int = 2
+
+    def __post_init__(self):
+        if not self.seconds >= 0 or self.keep < 1:
+            raise ValueError(
+                f"checkpoints every {self.seconds} seconds of which {self.keep} are kept: expected seconds "
+                "of at least 0, and keep of at least 1"
+            )
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has stopped the run; the message says where it stands and how it goes on.
+
+    Attributes:
+        signal: its number: 2 for Ctrl-C, 15 for SIGTERM. A program that it stops exits with 128 more.
+    """
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.signal = number
+
+
+def require_usable(folder: str | Path, *, resume: bool) -> None:
+    """Check that a run can be kept in a folder, before any work is done for it.
+
+    Raises:
+        StorageError: if it is no folder, or holds other things; if it cannot be made; if it holds
+            checkpoints, but `resume` is false.
+    """
+    folder = Path(folder)
+    shown = repr(str(folder))
+    if not folder.exists():
+        require_writable(folder)
+        return
+    if not folder.is_dir():
+        raise StorageError(f"{shown} is a file, and checkpoints need a folder: choose another path")
+    names = sorted(path.name for path in folder.iterdir())
+    others = [n for n in names if not n.startswith(("step-", ".step-")) and n not in (LOCK, ".DS_Store")]
+    if others:
+        raise StorageError(
+            f"the folder {shown} holds other things than checkpoints ({others[0]!r}): choose another "
+            "one, or a new one"
+        )
+    found = _found(folder)
+    if found and not resume:
+        raise StorageError(
+            f"the folder {shown} holds checkpoints of a run (up to step {_step_of(found[-1]):,}): go on "
+            "with resume=True, or choose another folder"
+        )
+
+
+class Keeper:
+    """The folder of checkpoints that one run uses.
+
+    Args:
+        checkpoints: where, and how often.
+        identity: what the run was given: names and short descriptions or hashes.
+        resume: whether to take up what is there; otherwise nothing may be there.
+
+    Raises:
+        StorageError: if the folder cannot be used, or another run uses it.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, identity: Mapping[str, str], *, resume: bool):
+        self.checkpoints, self.identity = checkpoints, dict(identity)
+        self.folder = Path(checkpoints.folder)
+        self.saved: int | None = None
+        self._last = clock.monotonic()
+        require_usable(self.folder, resume=resume)
+        self._lock = filelock.FileLock(self.folder / LOCK)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise StorageError(
+                f"another run keeps its checkpoints in {self._shown}: wait for it to end, or choose "
+                "another folder"
+            ) from error
+        except OSError as error:
+            raise StorageError(
+                f"checkpoints cannot be written to {self._shown}: {error.strerror}; choose a folder that "
+                "may be written to"
+            ) from error
+
+    @property
+    def _shown(self) -> str:
+        return repr(str(self.folder))
+
+    def start(self, state: State, history: History) -> tuple[State, History, int]:
+        """Where the run starts: from the newest checkpoint that can be read, or as given.
+
+        Args:
+            state: before the first step.
+            history: an empty one.
+
+        Raises:
+            StorageError: if there are checkpoints of another run, or none of them can be read.
+        """
+        for leftover in self.folder.glob(".step-*"):  # of a run that was killed while it wrote
+            shutil.rmtree(leftover, ignore_errors=True)
+        problems = []
+        for path in reversed(_found(self.folder)):
+            try:
+                manifest, arrays = read_folder(path)
+            except StorageError as error:
+                problems.append(str(error))
+                continue
+            self._require_same(manifest)
+            step = int(manifest["step"])
+            history = History.from_json(manifest["history"])
+            history.events.append({"step": step, "event": "resumed"})
+            if manifest["made_with"] != _made_with():
+                history.warn(
+                    f"begun with {manifest['made_with']}, resumed at step {step:,} with {_made_with()}: "
+                    "the weights will not be those of an uninterrupted run to the bit"
+                )
+            self.saved = step
+            return _filled(state, arrays), history, step
+        if problems:
+            raise StorageError(f"no checkpoint in {self._shown} can be read: {problems[0]}")
+        self.save(state, history, 0)
+        return state, history, 0
+
+    def _require_same(self, manifest: Mapping[str, Any]) -> None:
+        if manifest.get("checkpoint_format") != FORMAT:
+            raise StorageError(
+                f"the checkpoints in {self._shown} are of another version of condvae: resume with that "
+                "one, or choose another folder"
+            )
+        theirs = manifest["identity"]
+        names = [name for name in self.identity if theirs.get(name) != self.identity[name]]
+        if names:
+            raise StorageError(
+                f"the checkpoints in {self._shown} are of a run with another "
+                f"{' and another '.join(names)}: resume with the same data and settings, or choose "
+                "another folder"
+            )
+
+    def due(self) -> bool:
+        """Whether it is time for the next checkpoint."""
+        return clock.monotonic() - self._last >= self.checkpoints.seconds
+
+    def save(self, state: State, history: History, step: int) -> None:
+        """Write a checkpoint, and let go of those that are too old.
+
+        Raises:
+            StorageError: if it cannot be written; those before it are as they were.
+        """
+        self._last = clock.monotonic()
+        if self.saved == step:
+            return
+        manifest = {
+            "checkpoint_format": FORMAT,
+            "step": step,
+            "identity": self.identity,
+            "made_with": _made_with(),
+            "history": history.to_json(),
+        }
+        write_folder(self.folder / f"step-{step:09d}", manifest, _arrays(state))
+        self.saved = step
+        for path in _found(self.folder)[: -self.checkpoints.keep]:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let another run use the folder."""
+        self._lock.release()
+
+
+def _found(folder: Path) -> list[Path]:
+    """The checkpoints, oldest first."""
+    return sorted(folder.glob("step-*"))
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _made_with() -> str:
+    device = jax.devices()[0]
+    return f"JAX {jax.__version__} on {jax.device_count()} {device.platform}"
+
+
+def _named(state: State) -> tuple[list[str], list[Any], Any]:
+    leaves, structure = jax.tree_util.tree_flatten_with_path(state)
+    return [jax.tree_util.keystr(path) for path, _ in leaves], [leaf for _, leaf in leaves], structure
+
+
+def _is_key(leaf: Any) -> bool:
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _arrays(state: State) -> dict[str, np.ndarray]:
+    names, leaves, _ = _named(state)
+    data = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves]
+    return {name: np.asarray(leaf) for name, leaf in zip(names, data, strict=True) if eqx.is_array(leaf)}
+
+
+def _filled(state: State, arrays: Mapping[str, np.ndarray]) -> State:
+    names, leaves, structure = _named(state)
+
+    def filled(name: str, leaf: Any) -> Any:
+        if not eqx.is_array(leaf):
+            return leaf
+        saved = jnp.asarray(arrays[name])
+        return jax.random.wrap_key_data(saved, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else saved
+
+    return jax.tree.unflatten(structure, map(filled, names, leaves))
+
+
+def fingerprint(tree: PyTree) -> str:
+    """A hash of the arrays of a tree, their places and their types."""
+    digest = hashlib.sha256()
+    leaves, _ = jax.tree_util.tree_flatten_with_path(eqx.filter(tree, eqx.is_array_like))
+    for path, leaf in leaves:
+        array = np.ascontiguousarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()[:16]
+
+
+class Caught:
+    """The signal that has come, if any."""
+
+    signal: int | None = None
+
+
+@contextmanager
+def catch_signals(enabled: bool) -> Iterator[Caught]:
+    """Within, Ctrl-C and SIGTERM are noted, for the loop to act upon; a second one acts as ever.
+
+    Signals are handled by the main thread alone: elsewhere nothing is caught.
+    """
+    caught = Caught()
+    if not enabled or threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, _: FrameType | None) -> None:
+        caught.signal = number
+        restore()
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        restore()

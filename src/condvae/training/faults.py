@@ -1,0 +1,154 @@
+"""Why training gave numbers that are not finite: which row, which of its entries, which tensor."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from condvae.rounds import Data, Plan, Run, State, batch_objective, draw_order
+from condvae.training.history import TrainingError
+
+MAX_RESTARTS = 3
+"""How often a member goes back to its best parameters before the run is given up."""
+
+ROWS = 4096
+"""Rows of which the gradient is looked at, at most."""
+
+
+def require_finite_parameters(parameters: PyTree) -> None:
+    """Refuse a model with a NaN or an infinity among its parameters.
+
+    Raises:
+        ValueError: naming the tensor.
+    """
+    if (found := _not_finite(parameters)) is not None:
+        raise ValueError(
+            f"the model's parameters {found} have a NaN or an infinity: build it anew, or repair it, "
+            "before training"
+        )
+
+
+def _not_finite(tree: PyTree) -> str | None:
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        if eqx.is_inexact_array(leaf) and not np.isfinite(np.asarray(leaf)).all():
+            return jax.tree_util.keystr(path)
+    return None
+
+
+def untrainable(run: Run, state: State, member: int, step: int) -> TrainingError:
+    """The error to raise where a member has gone back in vain, with the rows of the steps before `step`."""
+    plan, own = run.plan, run.own
+    count = max(min(ROWS // plan.batch_size, step), 1)
+    first = max(step - count, 0)
+    key = jax.random.split(own.key[member], 3)[0]
+    order = draw_order(own.train[member], key, first * plan.batch_size, count * plan.batch_size)
+    progress = jnp.asarray(step) / run.rates.num_steps
+    return _diagnose(
+        run,
+        state.best_parameters,
+        member,
+        order,
+        f"training gave numbers that are not finite around step {step:,}, over and over, though the "
+        f"learning rate was lowered {MAX_RESTARTS} times",
+        progress,
+    )
+
+
+def unjudgeable(run: Run, state: State, member: int) -> TrainingError:
+    """The error to raise where the objective of a member's held-out rows was never finite."""
+    held = np.asarray(run.own.validation[member])[: int(run.own.num_validation[member])]
+    return _diagnose(
+        run, state.parameters, member, held, "the objective of the held-out rows was never finite"
+    )
+
+
+def _diagnose(
+    run: Run,
+    parameters: PyTree,
+    member: int,
+    rows: np.ndarray,
+    problem: str,
+    progress: Array | None = None,
+) -> TrainingError:
+    """Each of some rows is put through the objective: what is wrong with the first that is not finite.
+
+    Named are the row, the largest of its numbers, and the first tensor of its gradient that is not finite.
+    """
+    arrays = (run.static, parameters, run.own.key)
+    arrays, fixed = eqx.partition(arrays, eqx.is_array)
+    arrays = jax.tree.map(lambda leaf: leaf[member], arrays)
+    places = np.unique(rows[:ROWS])
+    found = _examine(run.plan, run.data, arrays, fixed, jnp.asarray(places), progress)
+    values, bad = map(np.asarray, found)
+    problem = f"member {member}: {problem}" if len(run.own.train) > 1 else problem
+    suspects = np.flatnonzero(~np.isfinite(values) | bad.any(axis=1))
+    if not len(suspects):
+        entry = _largest_of(run.data.rows, places)
+        return TrainingError(
+            f"{problem}; no row alone is at fault: lower learning_rate, or look for extreme values, of "
+            f"which the largest is {entry[2]:.3g} in {_named(entry)}",
+            problem=problem,
+            row=int(entry[1][0]),
+            entry=entry[:2],
+        )
+    first = suspects[0]
+    row = int(places[first])
+    entry = _largest_of(run.data.rows, np.array([row]))
+    what = f"the objective is {values[first]:g}"
+    if bad[first].any():
+        names = [jax.tree_util.keystr(path) for path, _ in _inexact(parameters)]
+        what += f" and its gradient in {names[int(np.argmax(bad[first]))]} not finite"
+    shown = f"row {row}" if len(suspects) == 1 else f"{len(suspects):,} rows, first in row {row}"
+    return TrainingError(
+        f"{problem}; of {len(places):,} rows looked at it is so in {shown}: {what}, and the largest of its "
+        f"numbers is {entry[2]:.3g} in {_named(entry)}; mend or drop the row, or lower learning_rate",
+        problem=problem,
+        row=row,
+        entry=entry[:2],
+    )
+
+
+def _inexact(tree: PyTree) -> list[tuple[Any, Any]]:
+    return jax.tree_util.tree_flatten_with_path(eqx.filter(tree, eqx.is_inexact_array))[0]
+
+
+@eqx.filter_jit
+def _examine(
+    plan: Plan, data: Data, arrays: PyTree, fixed: PyTree, places: Array, progress: Array | None
+) -> tuple[Array, Array]:
+    """The objective of each row, and which tensors of its gradient are not finite."""
+    static, parameters, key = eqx.combine(arrays, fixed)
+
+    def value(parameters: PyTree, place: Array, key: PRNGKeyArray) -> Array:
+        beta = jnp.ones(()) if plan.warm_up else None
+        keys = jax.random.split(key, 2)
+        model = eqx.combine(parameters, static)
+        if plan.anneal is not None and progress is not None:
+            model = plan.anneal(model, progress)
+        return batch_objective(plan, model, data.rows, place[None], keys, beta)[0]
+
+    def one(argument: tuple[Array, PRNGKeyArray]) -> tuple[Array, Array]:
+        found, gradient = jax.value_and_grad(value)(parameters, *argument)
+        return found, jnp.stack([~jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)])
+
+    return jax.lax.map(one, (places, jax.random.split(key, len(places))))
+
+
+def _largest_of(rows: PyTree, places: np.ndarray) -> tuple[str, tuple, float]:
+    """Where in these rows the largest number is: the path of its array, its place, and the number."""
+    found = ("x", (int(places[0]),), 0.0)
+    for path, leaf in _inexact(dict(zip("xc", rows, strict=True))):
+        size = np.abs(np.asarray(leaf)[places])
+        if size.size and not (largest := np.max(size)) <= abs(found[2]):
+            where = np.unravel_index(int(np.argmax(size)), size.shape)
+            place = (int(places[where[0]]), *map(int, where[1:]))
+            name = jax.tree_util.keystr(path[:1], simple=True) + jax.tree_util.keystr(path[1:])
+            found = (name, place, float(largest))
+    return found
+
+
+def _named(entry: tuple[str, tuple, float]) -> str:
+    return f"{entry[0]}[{', '.join(map(str, entry[1]))}]"

@@ -1,0 +1,400 @@
+"""The loop: arguments and their checks, rounds, early stopping, checkpoints, what was mended.
+
+What a round is, and how its batches are drawn, is in `condvae.rounds`.
+"""
+
+import inspect
+import time as clock
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import PRNGKeyArray, PyTree
+
+from condvae.mixture import Mixture
+from condvae.model import CVAE
+from condvae.objectives import elbo
+from condvae.optimisers import Schedule, adam
+from condvae.progress import Progress
+from condvae.rounds import (
+    PIECE,
+    SIDE_BY_SIDE,
+    Anneal,
+    Data,
+    Lowering,
+    Objective,
+    Plan,
+    Rates,
+    Run,
+    State,
+    beta_at,
+    first_state,
+    pad_rows,
+    round_steps,
+    run_steps,
+)
+from condvae.rows import num_rows, require_finite, to_device
+from condvae.storage import StorageError
+from condvae.training.checkpoints import Checkpoints, Interrupted, Keeper, catch_signals, fingerprint
+from condvae.training.faults import MAX_RESTARTS, require_finite_parameters, unjudgeable, untrainable
+from condvae.training.history import History
+from condvae.training.members import for_each, own_rows, stack
+
+CALL_SECONDS = 0.5
+"""About how long a call of the compiled round takes: signals, checkpoints and the bar wait for its end."""
+
+Callback = Callable[[Mapping[str, Any], int], None]
+
+
+class Fit(NamedTuple):
+    """A trained model and how it came about: `model, history = fit(...)`."""
+
+    model: Any
+    history: History
+
+
+def fit(
+    model: CVAE | Mixture | Callable[[PRNGKeyArray], CVAE],
+    x: PyTree,
+    c: PyTree = None,
+    *,
+    key: PRNGKeyArray,
+    objective: Objective = elbo,
+    num_samples: int = 1,
+    num_members: int | None = None,
+    num_steps: int = 3000,
+    batch_size: int = 128,
+    learning_rate: float | np.ndarray | Schedule = 1e-3,
+    weight_decay: float | np.ndarray = 0.0,
+    clip: float | None = 5.0,
+    optimiser: optax.GradientTransformation | None = None,
+    sample_weight: np.ndarray | None = None,
+    validation: float | np.ndarray = 0.1,
+    groups: np.ndarray | None = None,
+    time: np.ndarray | None = None,
+    patience: int | None = None,
+    kl_warmup: int = 0,
+    averaging: float = 0.0,
+    anneal: Anneal | None = None,
+    batch_transform: Callable[[PRNGKeyArray, tuple[PyTree, PyTree]], tuple[PyTree, PyTree]] | None = None,
+    callbacks: Sequence[Callback] = (),
+    checkpoint: str | Path | Checkpoints | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> Fit:
+    """Maximise E[objective] over (θ, φ): by default the expected conditional ELBO.
+
+    Args:
+        model: a `CVAE`; its floating-point arrays are trained, in their own precision. Or a `Mixture`,
+            of which every member is trained; or, with `num_members`, a function that builds a `CVAE`
+            from a key.
+        x: n rows on the leading axis, an array or a pytree; missing cells as `Observed`.
+        c: their conditions, or None for a plain VAE.
+        key: decides batches, noise and validation rows. The same key gives the same model to the bit on
+            the same machine.
+        objective: a function of `Draws` to maximise, such as `elbo`, `iwae`, or the user's own.
+        num_samples: draws of z for each row in each step.
+        num_members: K models trained at once in one compiled program, each with its own initial
+            weights, batches, validation rows and early stopping; they make a `Mixture`.
+        num_steps: optimiser steps at most; an epoch is n / batch_size of them.
+        batch_size: rows in a step.
+        learning_rate: the peak of a cosine decay with a short linear warm-up, or one for each member;
+            or a schedule, a function of the step, instead.
+        weight_decay: decoupled decay (AdamW) of matrices, or one for each member; biases and scales are
+            left alone.
+        clip: largest global norm of a gradient; None for none.
+        optimiser: an optax optimiser to use instead: it then decides rate, decay and clipping.
+        sample_weight: non-negative weight of each row, shape (n,), in training and validation.
+        validation: the fraction of rows held out; or a boolean mask of them, shape (n,), or (K, n) for
+            one for each member; 0 for none.
+        groups: the group of each row, shape (n,): whole groups are held out.
+        time: the time of each row, shape (n,): the latest rows are held out.
+        patience: stop after so many steps without a better value on the held-out rows; None never
+            stops early. The best parameters are kept either way.
+        kl_warmup: steps over which the weight β of the KL term rises from 0 to 1; needs an objective
+            that takes `beta`.
+        averaging: the decay of a moving average of the parameters, such as 0.99: over the last hundred
+            steps, that is. It is the average that is judged on the held-out rows, and kept: it is
+            better than the parameters of any one step while the learning rate is still large.
+        anneal: `f(model, progress) -> model`, the model whose objective is maximised at a part of the
+            way, 0 to 1: to ease in what is hard to learn from the start. Held-out rows are judged by the
+            model itself.
+        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise,
+            or to hide cells at random. Held-out rows get it too, with the same key in every round.
+        callbacks: each is called after a round with a dictionary of metrics and the step.
+        checkpoint: a folder in which the run is kept, every minute and when it is interrupted by Ctrl-C
+            or SIGTERM; or `Checkpoints`, which says how often.
+        resume: whether to go on from what is in that folder, if there is something. The model is then,
+            on the same machine, that of an uninterrupted run to the bit.
+        progress: whether to show a progress bar.
+
+    Returns:
+        `Fit(model, history)`: the model, or the `Mixture`, with the best parameters on the held-out rows
+        (the last ones, where none are held out).
+
+    Raises:
+        ValueError: for rows that do not match, NaN or infinities, shapes that do not fit the model, an
+            objective that cannot be used with its latent. Before any training.
+        TrainingError: if training gives numbers that are not finite over and over. A few bad steps are
+            left out; where most are bad, a member goes back to its best parameters with a tenth of the
+            rate, three times at most. `history.events` says when. The message names the row, and the
+            tensor of the gradient or the largest of the row's numbers.
+        StorageError: if checkpoints cannot be written, or resumed from: they are of other data or
+            settings, or another run is using them.
+        Interrupted: a `KeyboardInterrupt`, by Ctrl-C or SIGTERM where there is a `checkpoint`.
+
+    Example:
+        >>> import jax
+        >>> from condvae import fit, sample
+        >>> from condvae.architectures import mlp_cvae
+        >>> key = jax.random.key(0)
+        >>> c = jax.random.normal(key, (200, 1))
+        >>> x = c + 0.1 * jax.random.normal(jax.random.key(1), (200, 1))
+        >>> def build(key):
+        ...     return mlp_cvae(x, c, latent_size=1, width=16, depth=1, key=key)
+        >>> model, history = fit(build(key), x, c, key=key, num_steps=200, progress=False)
+        >>> bool(history["validation"][-1] > history["validation"][0])
+        True
+        >>> mixture, _ = fit(build, x, c, key=key, num_members=3, num_steps=200, progress=False)
+        >>> sample(mixture, c, key=key, num_samples=6).shape
+        (200, 6, 1)
+    """
+    n = num_rows(x=x, c=c)
+    require_finite(x=x, c=c)
+    counts = {"num_steps": num_steps, "batch_size": batch_size, "num_samples": num_samples}
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}, expected at least 1")
+    if not 0 <= averaging < 1:
+        raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
+    if kl_warmup > 0 and not _takes_beta(objective):
+        raise ValueError("kl_warmup needs an objective that takes beta: use elbo, or kl_warmup=0")
+    stacked, keys, single = stack(model, num_members, key)
+    size = len(keys)
+    own = own_rows(n, keys, validation, groups, time, sample_weight)
+    schedule = learning_rate if callable(learning_rate) else None
+    own = own._replace(
+        peak=for_each("learning_rate", 0.0 if schedule is not None else learning_rate, size),
+        decay=for_each("weight_decay", weight_decay, size),
+    )
+    weights = np.ones(n) if sample_weight is None else np.asarray(sample_weight, float)
+    rows, weights = pad_rows(((x, c), weights), n)
+    data = Data(rows=to_device(rows), weights=jnp.asarray(weights, jnp.result_type(float)))
+    parameters, static = eqx.partition(stacked, eqx.is_inexact_array)
+    require_finite_parameters(parameters)
+    # With its type given, an array is no longer "weakly typed", as what comes out of a round is not: the
+    # second round would be compiled anew.
+    parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), parameters)
+    plan = Plan(
+        objective=objective,
+        num_samples=num_samples,
+        batch_size=batch_size,
+        round_steps=round_steps(max(map(len, own.train)), batch_size, num_steps, size),
+        optimiser=adam(clip) if optimiser is None else optimiser,
+        schedule=schedule,
+        own_rate=optimiser is not None,
+        warm_up=kl_warmup > 0,
+        anneal=anneal,
+        averaged=averaging > 0,
+        batch_transform=batch_transform,
+        lowering=_lowering(parameters, size),
+    )
+    rates = Rates(
+        num_steps=jnp.asarray(num_steps),
+        kl_warmup=jnp.asarray(max(kl_warmup, 1)),
+        averaging=jnp.asarray(averaging, jnp.result_type(float)),
+    )
+    run = Run(plan, static, data, own, rates)
+    state = first_state(plan, parameters, size)
+    history = History()
+    end = beta_at(num_steps - 1, max(kl_warmup, 1))
+    if outlasts := end != 1:
+        history.warn(
+            f"kl_warmup={kl_warmup} outlasts num_steps={num_steps}: the run ends with β = {float(end):.3g} "
+            "and optimises E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train longer or warm up faster"
+        )
+    keeper = None
+    if checkpoint is not None:
+        checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
+        keeper = Keeper(checkpoints, _identity(run, state, clip, patience), resume=resume)
+    elif resume:
+        raise ValueError("resume=True needs checkpoint=, the folder to resume from")
+    try:
+        loop = _Loop(run, state, history, keeper, single, patience, callbacks, progress)
+        state, history = loop.to_the_end()
+    finally:
+        if keeper is not None:
+            keeper.close()
+    best_steps, best_values = np.asarray(state.best_step).tolist(), np.asarray(state.best_value).tolist()
+    history.best_step = best_steps[0] if single else best_steps
+    history.best_value = best_values[0] if single else best_values
+    first = min(best_steps)
+    if kl_warmup > 0 and not outlasts and (end := beta_at(first - 1, kl_warmup)) != 1:
+        history.warn(
+            f"the parameters kept are those of step {first}, where β was {float(end):.3g}: "
+            "they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; warm up faster"
+        )
+    trained = Mixture(eqx.combine(state.best_parameters, static))
+    return Fit(trained.member(0) if single else trained, history)
+
+
+def _lowering(parameters: PyTree, size: int) -> Lowering:
+    """Small matrices leave a CPU idle, and share each operation; large ones do not, and go in turn."""
+    each = sum(leaf.size for leaf in jax.tree.leaves(parameters)) // size
+    return "map" if jax.default_backend() == "cpu" and each > SIDE_BY_SIDE else "vmap"
+
+
+def _identity(run: Run, state: State, clip: float | None, patience: int | None) -> dict[str, str]:
+    """What a run is given, apart from functions' code: what must be the same for it to be resumed."""
+    plan, own, rates = run.plan, run.own, run.rates
+    x, c = run.data.rows
+    return {
+        "x": fingerprint(x),
+        "c": fingerprint(c),
+        "sample_weight": fingerprint((run.data.weights, own.weight_scale)),
+        "validation": fingerprint((own.train, own.validation)),
+        "model": fingerprint((state.parameters, run.static)),
+        "key": fingerprint(own.key),
+        "objective": getattr(plan.objective, "__qualname__", type(plan.objective).__name__),
+        "learning_rate": fingerprint(own.peak),
+        "weight_decay": fingerprint(own.decay),
+        "kl_warmup": str(rates.kl_warmup),
+        "averaging": str(rates.averaging),
+        "optimiser": fingerprint(state.optimiser),
+        "clip": str(clip),
+        "patience": str(patience),
+        **{name: str(getattr(plan, name)) for name in ("num_samples", "batch_size", "round_steps")},
+        "num_steps": str(rates.num_steps),
+    }
+
+
+class _Loop:
+    """Rounds until the steps, or the patience of every member, run out."""
+
+    def __init__(
+        self,
+        run: Run,
+        state: State,
+        history: History,
+        keeper: Keeper | None,
+        single: bool,
+        patience: int | None,
+        callbacks: Sequence[Callback],
+        progress: bool,
+    ):
+        self.run, self.state, self.history, self.keeper = run, state, history, keeper
+        self.single, self.patience, self.callbacks, self.progress = single, patience, callbacks, progress
+        self.done, self.total = 0, int(run.rates.num_steps)
+
+    def to_the_end(self) -> tuple[State, History]:
+        """The state after the last step."""
+        if self.keeper is not None:
+            self.state, self.history, self.done = self.keeper.start(self.state, self.history)
+        before = self.history.records[-1]["seconds"] if self.history.records else 0.0
+        self._started = clock.perf_counter() - before
+        first, pace = True, None
+        with (
+            catch_signals(self.keeper is not None) as caught,
+            Progress("training", self.total, enabled=self.progress) as bar,
+        ):
+            bar.advance(self.done)
+            while self.done < self.total and np.asarray(self.state.active).any():
+                steps = PIECE if pace is None else max(int(CALL_SECONDS / pace) // PIECE, 1) * PIECE
+                last = min(self.done + steps, self._end_of_round(), self.total)
+                begun = clock.perf_counter()
+                note = self._call(last, first)
+                if not first:  # that one was mostly compiling
+                    pace = (clock.perf_counter() - begun) / (last - self.done)
+                bar.advance(last - self.done, note=note)
+                self.done, first = last, False
+                self._stop_and_keep(caught.signal)
+            if self.keeper is not None:
+                self.keeper.save(self.state, self.history, self.done)
+        self._last_look()
+        return self.state, self.history
+
+    def _last_look(self) -> None:
+        """No member comes out of it that was never judged, and no step was left out without a word."""
+        if self.run.own.validation.shape[1] > 0:
+            for member in np.flatnonzero(np.isneginf(np.asarray(self.state.best_value))):
+                raise unjudgeable(self.run, self.state, int(member))
+        left_out = sum(event["count"] for event in self.history.events if event["event"] == "skipped")
+        if left_out:
+            members = "" if self.single else " in all members"
+            self.history.warn(
+                f"{left_out:,} steps gave numbers that are not finite and were left out{members}: look for "
+                "extreme values in the data, or lower the learning rate"
+            )
+
+    def _end_of_round(self) -> int:
+        size = self.run.plan.round_steps
+        return (self.done // size + 1) * size
+
+    def _call(self, last: int, first: bool) -> str:
+        """Steps up to `last`; at the end of a round its record, and which members stop."""
+        old, active = self.state, np.asarray(self.state.active)
+        self.state, metrics = run_steps(self.run, old, self.done, last, in_turn=first)
+        numbers = {name: np.asarray(value) for name, value in metrics.items()}
+        self._note_faults(old, last, numbers["skipped"])
+        if last in (self._end_of_round(), self.total):
+            self._record(last, numbers, active)
+            if self.patience is not None and self.run.own.validation.shape[1] > 0:
+                waited = last - np.asarray(self.state.best_step)
+                self.state = self.state._replace(active=jnp.asarray(active & (waited < self.patience)))
+        shown = "validation" if np.isfinite(numbers.get("validation", np.nan)).any() else "train"
+        return f"{shown} {numbers[shown][active].mean():.3f} nats a row"
+
+    def _note_faults(self, old: State, last: int, skipped: np.ndarray) -> None:
+        """What was left out and who went back, in the history; the error where that does not help."""
+        # At the start of a round the count begins anew.
+        before = np.asarray(old.skipped)
+        for member in np.flatnonzero(skipped > before):
+            count = int(skipped[member] - before[member])
+            self._event("skipped", last, member, count=count)
+        restarts = np.asarray(self.state.restarts)
+        for member in np.flatnonzero(restarts > np.asarray(old.restarts)):
+            self._event("restart", last, member, count=int(restarts[member]))
+            if restarts[member] > MAX_RESTARTS:
+                raise untrainable(self.run, self.state, int(member), last)
+
+    def _event(self, event: str, step: int, member: Any, **more: Any) -> None:
+        of = {} if self.single else {"member": int(member)}
+        self.history.events.append({"step": step, "event": event, **of, **more})
+
+    def _record(self, last: int, numbers: dict[str, np.ndarray], active: np.ndarray) -> None:
+        means = {name: np.where(active, numbers[name], np.nan) for name in numbers if name != "skipped"}
+        record: dict[str, Any] = {"step": last, "seconds": clock.perf_counter() - self._started}
+        record |= {n: v.item() if self.single else v.tolist() for n, v in (numbers | means).items()}
+        self.history.records.append(record)
+        for callback in self.callbacks:
+            callback(record, last)
+
+    def _stop_and_keep(self, signal: int | None) -> None:
+        if self.keeper is None:
+            return
+        if signal is not None:
+            where = f"stopped at step {self.done:,} of {self.total:,}"
+            folder = str(self.keeper.folder)
+            try:
+                self.keeper.save(self.state, self.history, self.done)
+            except StorageError as error:
+                raise Interrupted(
+                    f"{where}, which could not be kept ({error}); go on from step "
+                    f"{self.keeper.saved:,} in {folder!r} with resume=True",
+                    signal,
+                ) from error
+            raise Interrupted(f"{where}, and kept in {folder!r}: go on from there with resume=True", signal)
+        if self.keeper.due():
+            try:
+                self.keeper.save(self.state, self.history, self.done)
+            except StorageError as error:  # training need not end for that
+                self.history.warn(f"no checkpoint at step {self.done:,}: {error}")
+
+
+def _takes_beta(objective: Objective) -> bool:
+    return "beta" in inspect.signature(objective).parameters

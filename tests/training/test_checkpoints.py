@@ -1,0 +1,300 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from condvae import elbo, fit
+from condvae.storage import StorageError
+from condvae.training import Checkpoints, Interrupted, checkpoints, loop
+from helpers import diagonal
+
+KEY = jax.random.key(0)
+N = 100
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(N, 3)).astype(np.float32), rng.normal(size=(N, 2)).astype(np.float32)
+
+
+def run(x, c, **options):
+    settings = {"num_steps": 400, "batch_size": 16, "learning_rate": 1e-2, "progress": False} | options
+    return fit(diagonal, x, c, key=KEY, **settings)
+
+
+def weights(model):
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(model) if hasattr(leaf, "shape")]
+
+
+def assert_same(model, other):
+    for one, two in zip(weights(model), weights(other), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def steps(folder):
+    return sorted(int(path.name[5:]) for path in Path(folder).glob("step-*"))
+
+
+class Stopped(Exception):
+    """A crash in the middle of a run."""
+
+
+def crash_at(step):
+    def callback(record, now):
+        if now >= step:
+            raise Stopped
+
+    return callback
+
+
+OPTIONS = {
+    "plain": {},
+    "members": {"num_members": 3, "patience": 150, "averaging": 0.9, "weight_decay": 0.1},
+    "own optimiser": {"optimiser": optax.adam(1e-2), "kl_warmup": 200},
+    "noisy optimiser": {
+        "optimiser": optax.chain(optax.add_noise(0.1, 0.5, jax.random.key(1)), optax.sgd(0.01))
+    },
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(rows, tmp_path, name):
+    options = OPTIONS[name]
+    whole, history = run(*rows, **options)
+    with pytest.raises(Stopped):
+        run(
+            *rows, checkpoint=Checkpoints(tmp_path / "run", seconds=0), callbacks=[crash_at(128)], **options
+        )
+    resumed, again = run(*rows, checkpoint=tmp_path / "run", resume=True, **options)
+    assert_same(resumed, whole)
+    for metric in ("step", "train", "validation", "skipped"):
+        np.testing.assert_array_equal(again[metric], history[metric])
+    assert again.best_step == history.best_step
+    assert [event["event"] for event in again.events] == ["resumed"]
+
+
+def test_it_does_not_matter_where_calls_end(rows, tmp_path, monkeypatch):
+    whole, _ = run(*rows)
+    monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
+    other, _ = run(*rows)
+    assert_same(other, whole)
+
+
+def test_a_finished_run_is_resumed_in_no_time(rows, tmp_path):
+    whole, _ = run(*rows, checkpoint=tmp_path / "run")
+    again, history = run(*rows, checkpoint=tmp_path / "run", resume=True)
+    assert_same(again, whole)
+    assert history.events == [{"step": 400, "event": "resumed"}]
+
+
+def test_resuming_where_there_is_nothing_yet_begins(rows, tmp_path):
+    whole, _ = run(*rows, checkpoint=tmp_path / "run", resume=True)
+    assert_same(whole, run(*rows)[0])
+    with pytest.raises(ValueError, match="resume=True needs checkpoint="):
+        run(*rows, resume=True)
+
+
+def test_the_last_few_are_kept_and_one_before_is_read_if_need_be(rows, tmp_path):
+    folder = tmp_path / "run"
+    whole, _ = run(*rows, checkpoint=Checkpoints(folder, seconds=0, keep=3))
+    kept = steps(folder)
+    assert len(kept) == 3
+    assert kept[-1] == 400
+    with (folder / "step-000000400" / "weights.safetensors").open("r+b") as file:
+        file.truncate(100)
+    (folder / ".step-000000400.abc.new").mkdir()  # left by a run that was killed
+    again, history = run(*rows, checkpoint=folder, resume=True)
+    assert_same(again, whole)
+    assert history.events[0]["step"] == kept[-2]
+    assert not list(folder.glob(".step-*"))
+    for step in steps(folder):
+        (folder / f"step-{step:09d}" / "manifest.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"no checkpoint in .* can be read"):
+        run(*rows, checkpoint=folder, resume=True)
+
+
+def test_checkpoints_are_not_begun_over_nor_mixed_up(rows, tmp_path):
+    x, c = rows
+    folder = tmp_path / "run"
+    run(x, c, checkpoint=folder)
+    with pytest.raises(StorageError, match=r"a run \(up to step 400\): go on with resume=True"):
+        run(x, c, checkpoint=folder)
+    with pytest.raises(StorageError, match="of a run with another x: resume with the same data"):
+        run(x + 1, c, checkpoint=folder, resume=True)
+    with pytest.raises(StorageError, match="another learning_rate and another num_steps"):
+        run(x, c, checkpoint=folder, resume=True, learning_rate=0.1, num_steps=410)
+    with pytest.raises(StorageError, match="another objective"):
+        run(x, c, checkpoint=folder, resume=True, objective=lambda draws: elbo(draws))
+    assert steps(folder)[-1] == 400
+
+
+def test_other_versions_are_told(rows, tmp_path, monkeypatch):
+    run(*rows, checkpoint=tmp_path / "run")
+    monkeypatch.setattr(checkpoints, "_made_with", lambda: "JAX 99.0 on 1 cpu")
+    with pytest.warns(UserWarning, match="begun with JAX .* resumed at step 400 with JAX 99.0 on 1 cpu"):
+        run(*rows, checkpoint=tmp_path / "run", resume=True)
+    monkeypatch.setattr(checkpoints, "FORMAT", 99)
+    with pytest.raises(StorageError, match="of another version of condvae"):
+        run(*rows, checkpoint=tmp_path / "run", resume=True)
+
+
+def test_a_folder_is_of_one_run_at_a_time(rows, tmp_path):
+    seen = []
+
+    def second(record, now):
+        with pytest.raises(StorageError, match="another run keeps its checkpoints"):
+            run(*rows, checkpoint=tmp_path / "run", resume=True)
+        seen.append(now)
+
+    run(*rows, checkpoint=tmp_path / "run", callbacks=[second])
+    assert seen
+
+
+def test_folders_that_cannot_be_used_are_refused_before_training(rows, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match=r"holds other things than checkpoints \('notes.txt'\)"):
+        run(*rows, checkpoint=tmp_path)
+    with pytest.raises(StorageError, match="cannot be written: No such file or directory; choose a folder"):
+        run(*rows, checkpoint=tmp_path / "no" / "folder")
+    with pytest.raises(StorageError, match="is a file, and checkpoints need a folder"):
+        run(*rows, checkpoint=tmp_path / "notes.txt")
+    with pytest.raises(ValueError, match="keep of at least 1"):
+        Checkpoints(tmp_path, keep=0)
+
+
+def test_a_disk_that_fills_up_is_told_and_ends_nothing(rows, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    write, calls = checkpoints.write_folder, []
+
+    def full(path, *rest):
+        calls.append(path)
+        if 1 < len(calls) < 4:
+            raise StorageError(f"{str(path)!r} cannot be written: No space left on device")
+        write(path, *rest)
+
+    monkeypatch.setattr(checkpoints, "write_folder", full)
+    with pytest.warns(UserWarning, match="no checkpoint at step .* No space left on device"):
+        model, history = run(*rows, checkpoint=Checkpoints(folder, seconds=0))
+    assert len(history.notes) == 2
+    assert steps(folder)[-1] == 400
+    assert_same(model, run(*rows)[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_keeps_the_run_and_says_how_it_goes_on(rows, tmp_path, number):
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=r"at step \d+ of 400, and kept in .*: go on from") as caught:
+        run(
+            *rows, checkpoint=tmp_path / "run", callbacks=[lambda record, now: os.kill(os.getpid(), number)]
+        )
+    assert caught.value.signal == number
+    assert signal.getsignal(number) == before
+    resumed, _ = run(*rows, checkpoint=tmp_path / "run", resume=True)
+    assert_same(resumed, run(*rows)[0])
+
+
+def test_a_signal_where_nothing_can_be_kept_says_from_where_it_goes_on(rows, tmp_path, monkeypatch):
+    def spoil(record, now):
+        def full(path, *rest):
+            raise StorageError("No space left on device")
+
+        monkeypatch.setattr(checkpoints, "write_folder", full)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"could not be kept \(No space .*\); go on from step 0 in"):
+        run(*rows, checkpoint=tmp_path / "run", callbacks=[spoil])
+
+
+def test_without_checkpoints_and_in_other_threads_signals_are_left_alone(rows, tmp_path):
+    seen = []
+
+    def look(record, now):
+        seen.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    run(*rows, callbacks=[look])
+    thread = threading.Thread(
+        target=run, args=rows, kwargs={"callbacks": [look], "checkpoint": tmp_path / "run"}
+    )
+    thread.start()
+    thread.join()
+    assert seen
+    assert all(handler == before for handler in seen)
+    assert steps(tmp_path / "run")[-1] == 400
+
+
+SCRIPT = """
+import hashlib, sys
+import jax, numpy as np
+from condvae import fit
+from condvae.architectures import mlp_cvae
+from condvae.training import Checkpoints
+x = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+model, history = fit(
+    lambda key: mlp_cvae(x, latent_size=2, width=64, depth=1, key=key), x, key=jax.random.key(0),
+    num_steps=4000, batch_size=64, progress=False,
+    checkpoint=Checkpoints(sys.argv[1], seconds=0), resume=True,
+)
+leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(model) if hasattr(leaf, "shape")]
+print(hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest())
+"""
+
+
+def killed_at_random(tmp_path, kills):
+    """Kill the script at random moments, until it has been killed so often; then let it end."""
+    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+    def start(folder):
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SCRIPT, str(tmp_path / folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+
+    def end(process):
+        out, error = process.communicate(timeout=300)
+        assert process.returncode == 0, error
+        return out
+
+    expected = end(start("whole"))
+    moments = random.Random(0)
+    resumed_from = []
+    for _ in range(kills):
+        process = start("run")
+        newest = steps(tmp_path / "run")[-1:]
+        while process.poll() is None and steps(tmp_path / "run")[-1:] == newest:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        _, error = process.communicate()
+        assert process.returncode in (-signal.SIGKILL, 0), error
+        resumed_from += newest
+        if steps(tmp_path / "run")[-1] == 4000:
+            break
+    assert end(start("run")) == expected
+    assert len(set(resumed_from)) > 1
+    return expected
+
+
+def test_a_run_that_is_killed_goes_on(tmp_path):
+    killed_at_random(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_fifty_times_goes_on(tmp_path):
+    for i in range(10):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        killed_at_random(folder, 5)
