@@ -1,10 +1,13 @@
 """How the tests and the examples in docstrings are run: quickly compiled, and each file for itself."""
 
+import os
 import tempfile
 
 import jax
 import pytest
 
+# Programs started by tests leave nothing in the user's own cache.
+os.environ["CONDVAE_NO_CACHE"] = "1"
 # Models in tests are tiny: what takes time is compiling, which is not what is tested.
 jax.config.update("jax_disable_most_optimizations", True)
 

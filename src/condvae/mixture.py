@@ -6,6 +6,7 @@ Members are trained side by side in one compiled program (`fit(..., num_members=
 structure, and their arrays are stacked on a leading axis.
 """
 
+import operator
 from collections.abc import Iterator, Sequence
 from types import FunctionType
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from condvae.model import CVAE
 
@@ -55,8 +57,7 @@ class Mixture(eqx.Module):
                     "the members of a mixture differ in structure: build each with the same arguments, and "
                     "only another key"
                 )
-        arrays = jax.tree.map(lambda *leaves: jnp.stack(leaves), first[0], *[arrays for arrays, _ in rest])
-        return cls(eqx.combine(arrays, first[1]))
+        return cls(eqx.combine(_stacked([arrays for arrays, _ in (first, *rest)]), first[1]))
 
     @property
     def num_members(self) -> int:
@@ -65,10 +66,21 @@ class Mixture(eqx.Module):
 
     def member(self, k: int) -> CVAE:
         """The k-th member."""
-        return jax.tree.map(lambda leaf: leaf[k] if eqx.is_array(leaf) else leaf, self.stacked)
+        arrays, static = eqx.partition(self.stacked, eqx.is_array)
+        return eqx.combine(_taken(arrays, operator.index(k)), static)
 
     def __iter__(self) -> Iterator[CVAE]:
         return (self.member(k) for k in range(self.num_members))
+
+
+@jax.jit
+def _stacked(trees: Sequence[PyTree]) -> PyTree:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@jax.jit
+def _taken(stacked: PyTree, k: int) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[k], stacked)
 
 
 def _alike(one: Any, other: Any) -> bool:

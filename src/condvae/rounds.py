@@ -156,6 +156,7 @@ class Run(NamedTuple):
     rates: Rates
 
 
+@eqx.filter_jit
 def first_state(plan: Plan, parameters: PyTree, size: int) -> State:
     """Before the first step, for `size` members."""
     real = jnp.result_type(float)
@@ -165,11 +166,11 @@ def first_state(plan: Plan, parameters: PyTree, size: int) -> State:
         optimiser=jax.vmap(plan.optimiser.init)(parameters),
         best_parameters=parameters,
         best_value=jnp.full(size, -jnp.inf, real),
-        best_step=jnp.asarray(np.zeros(size, np.int32)),
+        best_step=jnp.zeros(size, jnp.int32),
         active=jnp.ones(size, bool),
         total=jnp.zeros(size, real),
-        skipped=jnp.asarray(np.zeros(size, np.int32)),
-        restarts=jnp.asarray(np.zeros(size, np.int32)),
+        skipped=jnp.zeros(size, jnp.int32),
+        restarts=jnp.zeros(size, jnp.int32),
     )
 
 
@@ -211,7 +212,7 @@ def run_steps(run: Run, state: State, first: int, last: int, *, in_turn: bool) -
     """
     plan, own = run.plan, run.own
     start = first - first % plan.round_steps
-    keys = jax.vmap(lambda key: jax.random.split(key, 3))(own.key)
+    keys = _keys(own.key)
     # By Python's integers: step · batch_size outgrows 32 bits in a long run.
     place, length = start * plan.batch_size, plan.round_steps * plan.batch_size
     order = np.stack(
@@ -231,6 +232,12 @@ def run_steps(run: Run, state: State, first: int, last: int, *, in_turn: bool) -
         return _join([steps(group) for group in groups])
     with ThreadPoolExecutor(count) as pool:
         return _join(list(pool.map(steps, groups)))
+
+
+@eqx.filter_jit
+def _keys(keys: PRNGKeyArray) -> PRNGKeyArray:
+    """Of each member: for the order of its rows, for the noise of its steps, and of its held-out rows."""
+    return jax.vmap(lambda key: jax.random.split(key, 3))(keys)
 
 
 def _sound_steps(run: Run, state: State, start: int, first: int, last: int) -> tuple[State, PyTree]:

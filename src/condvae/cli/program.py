@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from condvae.cli import demo, evaluate, fit, impute, inspect, predict, sample, score
+from condvae.cli import demo, evaluate, fit, impute, inspect, predict, programs, sample, score
 from condvae.cli.words import in_options
 
 app = typer.Typer(
@@ -53,8 +53,17 @@ def _program(
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit."),
     ] = False,
+    no_cache: Annotated[
+        bool,
+        typer.Option(
+            "--no-cache",
+            envvar="CONDVAE_NO_CACHE",
+            help="Compile anew what is otherwise kept from one run to the next, in your cache folder.",
+        ),
+    ] = False,
 ) -> None:
-    pass
+    if not no_cache:
+        programs.keep_programs()
 
 
 # What typer raises for the command line itself: an option that is missing, or no number.
@@ -68,8 +77,9 @@ def main() -> None:
             reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is no reason to stop
     status = None
     try:
-        status = app(prog_name="condvae", standalone_mode=False)
-        sys.stdout.flush()
+        with programs.mended():
+            status = app(prog_name="condvae", standalone_mode=False)
+            sys.stdout.flush()
     except USAGE as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
             sys.exit(2)

@@ -1,6 +1,5 @@
 """The members of a run: their models stacked, the rows that each holds out, its own numbers."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -35,15 +34,18 @@ def stack(model: Any, num_members: int | None, key: PRNGKeyArray) -> tuple[CVAE,
     count = 1 if num_members is None else num_members
     if count < 1:
         raise ValueError(f"num_members is {count}, expected at least 1")
-    keys = jax.random.split(key, count)
-    pairs = [jax.random.split(member) for member in keys]
-    built: list[Any] = [model(build) for build, _ in pairs]
+    pairs = pairs_of(jax.random.split(key, count))
+    built: list[Any] = [model(build) for build in pairs[:, 0]]
     if not isinstance(built[0], CVAE):
         raise ValueError(
             f"the function that builds a model returned {type(built[0]).__name__}, expected a CVAE"
         )
-    fit_keys = jnp.stack([train for _, train in pairs])
-    return Mixture.of(built).stacked, fit_keys, num_members is None
+    return Mixture.of(built).stacked, pairs[:, 1], num_members is None
+
+
+def pairs_of(keys: PRNGKeyArray) -> PRNGKeyArray:
+    """Two keys from each, shape (K, 2)."""
+    return jax.vmap(jax.random.split)(keys)
 
 
 def own_rows(
@@ -55,8 +57,8 @@ def own_rows(
     sample_weight: np.ndarray | None,
 ) -> Own:
     """Which rows each member holds out, and what the weights are divided by."""
-    pairs = [jax.random.split(key) for key in keys]
-    masks = _validation_masks(n, validation, [split for split, _ in pairs], groups, time)
+    pairs = pairs_of(keys)
+    masks = _validation_masks(n, validation, pairs[:, 0], groups, time)
     weights = _weights(n, sample_weight)
     held = [np.flatnonzero(mask) for mask in masks]
     longest = max(map(len, held))
@@ -69,9 +71,9 @@ def own_rows(
         validation=jnp.asarray(padded),
         num_validation=jnp.asarray(np.array([len(places) for places in held], np.int32)),
         weight_scale=jnp.asarray(np.array(scales), jnp.result_type(float)),
-        peak=jnp.zeros(0),
-        decay=jnp.zeros(0),
-        key=jnp.stack([run for _, run in pairs]),
+        peak=jnp.asarray(np.zeros(0)),
+        decay=jnp.asarray(np.zeros(0)),
+        key=pairs[:, 1],
     )
 
 
@@ -91,7 +93,7 @@ def for_each(name: str, value: Any, size: int) -> jax.Array:
 def _validation_masks(
     n: int,
     validation: float | np.ndarray,
-    keys: Sequence[PRNGKeyArray],
+    keys: PRNGKeyArray,
     groups: np.ndarray | None,
     time: np.ndarray | None,
 ) -> np.ndarray:
