@@ -193,11 +193,16 @@ def test_a_disk_that_fills_up_is_told_and_ends_nothing(rows, tmp_path, monkeypat
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_keeps_the_run_and_says_how_it_goes_on(rows, tmp_path, number):
     before = signal.getsignal(number)
+    at_once = []
+
+    def send(record, now):
+        os.kill(os.getpid(), number)
+        at_once.append(signal.getsignal(number))  # a second one is not caught
+
     with pytest.raises(Interrupted, match=r"at step \d+ of 400, and kept in .*: go on from") as caught:
-        run(
-            *rows, checkpoint=tmp_path / "run", callbacks=[lambda record, now: os.kill(os.getpid(), number)]
-        )
+        run(*rows, checkpoint=tmp_path / "run", callbacks=[send])
     assert caught.value.signal == number
+    assert at_once == [before]
     assert signal.getsignal(number) == before
     resumed, _ = run(*rows, checkpoint=tmp_path / "run", resume=True)
     assert_same(resumed, run(*rows)[0])
