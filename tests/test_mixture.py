@@ -50,6 +50,7 @@ def test_members_of_other_structures_are_refused():
         [diagonal(KEYS[0]), wide],
         [wide, random_linear_gaussian(KEYS[1], x_size=3, z_size=1, c_size=2)],
         [wide, random_linear_gaussian(KEYS[1], x_size=3, z_size=2)],
+        [wide, jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), wide)],
         [mlp_cvae(x, latent_size=1, width=4, activation=name, key=KEYS[0]) for name in ("relu", "tanh")],
     ):
         with pytest.raises(ValueError, match="differ in structure: build each with the same arguments"):

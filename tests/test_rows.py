@@ -115,6 +115,11 @@ def test_the_two_zeros_are_one_content():
     np.testing.assert_array_equal(*(rows.content_seeds(np.array([[zero]])) for zero in (0.0, -0.0)))
 
 
+def test_there_is_a_seed_for_each_row():
+    with pytest.raises(ValueError, match=r"seeds has shape \(2,\), expected \(3,\): give one for each row"):
+        rows.map_rows(lambda model, row, key: row, None, np.zeros(3), jax.random.key(0), seeds=np.zeros(2))
+
+
 def test_seeds_take_the_place_of_rows_in_the_key():
     x, key = np.zeros((5, 1)), jax.random.key(0)
     _, noise = map_rows(double, jnp.asarray(2.0), x, key)

@@ -45,12 +45,14 @@ class Mixture(eqx.Module):
         """The mixture of some models.
 
         Raises:
-            ValueError: if there is none, or they are not of one structure.
+            ValueError: if there is none, or they are not of one structure and precision.
         """
         if not models:
             raise ValueError("a mixture needs at least one member: give some models")
         first, *rest = [eqx.partition(model, eqx.is_array) for model in models]
-        shapes = [jax.tree.map(jnp.shape, arrays) for arrays, _ in (first, *rest)]
+        shapes = [
+            jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), arrays) for arrays, _ in (first, *rest)
+        ]
         for (_, static), shape in zip(rest, shapes[1:], strict=True):
             if shape != shapes[0] or not _alike(static, first[1]):
                 raise ValueError(

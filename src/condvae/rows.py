@@ -188,9 +188,14 @@ def map_rows(
 
     Returns:
         The results as NumPy arrays, stacked on a leading axis of length n.
+
+    Raises:
+        ValueError: if there is not a seed for each row.
     """
     n = num_rows(rows=rows)
-    seeds = np.arange(n, dtype=np.uint32) if seeds is None else seeds.astype(np.uint32)
+    seeds = np.arange(n, dtype=np.uint32) if seeds is None else np.asarray(seeds).astype(np.uint32)
+    if seeds.shape != (n,):
+        raise ValueError(f"seeds has shape {seeds.shape}, expected ({n},): give one for each row")
     size = chunk_size(max(n, 1), draws, rows)
     static = tuple(sorted(options.items()))
     results: list[PyTree] = []

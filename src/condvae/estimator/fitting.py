@@ -31,6 +31,9 @@ OTHER_SHARE = 0.05
 SCORED_ROWS = 2000
 """Held-out rows of a member that are scored at the end of fitting, at most."""
 
+FEW_CALIBRATED = 100
+"""Rows to adjust intervals by, below which these are rough."""
+
 MAX_HASHES = 1_000_000
 """Training rows that are remembered, to be known again."""
 
@@ -167,6 +170,12 @@ def fit_table(
         model.support = Support.fit(model.features(c_rest))
     if len(calibration) and model.numeric:
         model.calibration = _calibrate(model, _take((x, c), calibration), score_key)
+        if len(calibration) < FEW_CALIBRATED:
+            history.notes.append(
+                f"{len(calibration)} rows are few to adjust intervals by: how many rows those of 90% cover "
+                f"varies by some {100 * np.sqrt(0.9 * 0.1 / len(calibration)):.0f} points from one draw of "
+                "them to the next"
+            )
     if len(test):
         validation = _measure_test(model, _take((x, c), test), score_key)
     else:
