@@ -55,8 +55,11 @@ def held_out(
     size = int(members.max()) + 1
     count = _count(size, fraction, "rows" if groups is None else "groups")
     chosen = np.zeros(size, bool)
-    chosen[np.asarray(jax.random.permutation(key, size))[:count]] = True
+    chosen[np.asarray(_permutation(key, size))[:count]] = True
     return chosen[members]
+
+
+_permutation = jax.jit(jax.random.permutation, static_argnums=1)
 
 
 def _count(n: int, fraction: float, what: str) -> int:

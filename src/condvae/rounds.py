@@ -212,13 +212,13 @@ def run_steps(run: Run, state: State, first: int, last: int, *, in_turn: bool) -
     """
     plan, own = run.plan, run.own
     start = first - first % plan.round_steps
-    keys = _keys(own.key)
+    order_keys, keys = _keys(own.key)
     # By Python's integers: step · batch_size outgrows 32 bits in a long run.
     place, length = start * plan.batch_size, plan.round_steps * plan.batch_size
     order = np.stack(
-        [draw_order(train, key[0], place, length) for train, key in zip(own.train, keys, strict=True)]
+        [draw_order(train, key, place, length) for train, key in zip(own.train, order_keys, strict=True)]
     )
-    drawn = run._replace(own=own._replace(train=order, key=keys[:, 1:]))
+    drawn = run._replace(own=own._replace(train=order, key=keys))
     count = _groups(plan, len(order))
     if count == 1:
         return _sound_steps(drawn, state, start, first, last)
@@ -235,25 +235,26 @@ def run_steps(run: Run, state: State, first: int, last: int, *, in_turn: bool) -
 
 
 @eqx.filter_jit
-def _keys(keys: PRNGKeyArray) -> PRNGKeyArray:
-    """Of each member: for the order of its rows, for the noise of its steps, and of its held-out rows."""
-    return jax.vmap(lambda key: jax.random.split(key, 3))(keys)
+def _keys(keys: PRNGKeyArray) -> tuple[list[PRNGKeyArray], PRNGKeyArray]:
+    """For each member a key for the order of its rows; and two, for noise in steps and on held-out rows."""
+    split = jax.vmap(lambda key: jax.random.split(key, 3))(keys)
+    return list(split[:, 0]), split[:, 1:]
 
 
 def _sound_steps(run: Run, state: State, start: int, first: int, last: int) -> tuple[State, PyTree]:
     """The steps, in pieces where some gave numbers that are not finite."""
 
     def call(state: State, first: int, last: int, watched: bool) -> tuple[State, PyTree, Array]:
-        places = [jnp.asarray(place) for place in (start, first, last)]
+        places = jax.device_put([np.array(place) for place in (start, first, last)])
         return jax.block_until_ready(_round(run, state, *places, watched=watched))
 
     new, metrics, sound = call(state, first, last, watched=False)
-    if np.all(sound):
+    if np.asarray(sound).all():
         return new, metrics
     for begin in range(first, last, PIECE):
         end = min(begin + PIECE, last)
         new, metrics, sound = call(state, begin, end, watched=False)
-        if not np.all(sound):
+        if not np.asarray(sound).all():
             # Before the held-out rows are scored, as the member may have to go back.
             new, metrics, sound = call(state, begin, end, watched=True)
         state = new

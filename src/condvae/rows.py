@@ -83,7 +83,7 @@ def require_finite(**named: PyTree) -> None:
 
 def to_device(tree: PyTree) -> PyTree:
     """The tree with every array on the device, float64 kept where JAX has it enabled."""
-    return jax.tree.map(jnp.asarray, tree)
+    return jax.tree.map(jax.device_put, tree)
 
 
 def _power_of_two(n: int) -> int:

@@ -32,7 +32,6 @@ from condvae.rounds import (
     Rates,
     Run,
     State,
-    beta_at,
     first_state,
     pad_rows,
     round_steps,
@@ -184,7 +183,7 @@ def fit(
     )
     weights = np.ones(n) if sample_weight is None else np.asarray(sample_weight, float)
     rows, weights = pad_rows(((x, c), weights), n)
-    data = Data(rows=to_device(rows), weights=jnp.asarray(weights, jnp.result_type(float)))
+    data = Data(rows=to_device(rows), weights=jax.device_put(weights))
     parameters, static = eqx.partition(stacked, eqx.is_inexact_array)
     require_finite_parameters(parameters)
     # With its type given, an array is no longer "weakly typed", as what comes out of a round is not: the
@@ -205,18 +204,18 @@ def fit(
         lowering=_lowering(parameters, size),
     )
     rates = Rates(
-        num_steps=jnp.asarray(num_steps),
-        kl_warmup=jnp.asarray(max(kl_warmup, 1)),
-        averaging=jnp.asarray(averaging, jnp.result_type(float)),
+        num_steps=jax.device_put(np.array(num_steps)),
+        kl_warmup=jax.device_put(np.array(max(kl_warmup, 1))),
+        averaging=jax.device_put(np.array(averaging, float)),
     )
     run = Run(plan, static, data, own, rates)
     state = first_state(plan, parameters, size)
     history = History()
-    end = beta_at(num_steps - 1, max(kl_warmup, 1))
-    if outlasts := end != 1:
+    if kl_warmup > num_steps:
         history.warn(
-            f"kl_warmup={kl_warmup} outlasts num_steps={num_steps}: the run ends with β = {float(end):.3g} "
-            "and optimises E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train longer or warm up faster"
+            f"kl_warmup={kl_warmup} outlasts num_steps={num_steps}: the run ends with β = "
+            f"{num_steps / kl_warmup:.3g} and optimises E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train "
+            "longer or warm up faster"
         )
     keeper = None
     if checkpoint is not None:
@@ -234,10 +233,11 @@ def fit(
     history.best_step = best_steps[0] if single else best_steps
     history.best_value = best_values[0] if single else best_values
     first = min(best_steps)
-    if kl_warmup > 0 and not outlasts and (end := beta_at(first - 1, kl_warmup)) != 1:
+    if first < kl_warmup <= num_steps:
         history.warn(
-            f"the parameters kept are those of step {first}, where β was {float(end):.3g}: "
-            "they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; warm up faster"
+            f"the parameters kept are those of step {first}, where β was "
+            f"{first / kl_warmup:.3g}: they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; "
+            "warm up faster"
         )
     trained = Mixture(eqx.combine(state.best_parameters, static))
     return Fit(trained.member(0) if single else trained, history)
@@ -345,7 +345,7 @@ class _Loop:
             self._record(last, numbers, active)
             if self.patience is not None and self.run.own.validation.shape[1] > 0:
                 waited = last - np.asarray(self.state.best_step)
-                self.state = self.state._replace(active=jnp.asarray(active & (waited < self.patience)))
+                self.state = self.state._replace(active=jax.device_put(active & (waited < self.patience)))
         shown = "validation" if np.isfinite(numbers.get("validation", np.nan)).any() else "train"
         return f"{shown} {numbers[shown][active].mean():.3f} nats a row"
 

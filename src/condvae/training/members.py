@@ -1,9 +1,10 @@
 """The members of a run: their models stacked, the rows that each holds out, its own numbers."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -24,8 +25,8 @@ def stack(model: Any, num_members: int | None, key: PRNGKeyArray) -> tuple[CVAE,
                 "builds a model from a key, and as many members are built"
             )
         if isinstance(model, Mixture):
-            return model.stacked, jax.random.split(key, found), False
-        return Mixture.of([model]).stacked, key[None], True
+            return model.stacked, _split(key, found), False
+        return Mixture.of([model]).stacked, _only(key), True
     if not callable(model):
         raise ValueError(
             f"model is {type(model).__name__}, expected a CVAE, a Mixture, or a function that builds a "
@@ -34,18 +35,35 @@ def stack(model: Any, num_members: int | None, key: PRNGKeyArray) -> tuple[CVAE,
     count = 1 if num_members is None else num_members
     if count < 1:
         raise ValueError(f"num_members is {count}, expected at least 1")
-    pairs = pairs_of(jax.random.split(key, count))
-    built: list[Any] = [model(build) for build in pairs[:, 0]]
+    build_keys, fit_keys = _build_keys(key, count)
+    built: list[Any] = [model(build) for build in build_keys]
     if not isinstance(built[0], CVAE):
         raise ValueError(
             f"the function that builds a model returned {type(built[0]).__name__}, expected a CVAE"
         )
-    return Mixture.of(built).stacked, pairs[:, 1], num_members is None
+    return Mixture.of(built).stacked, fit_keys, num_members is None
 
 
-def pairs_of(keys: PRNGKeyArray) -> PRNGKeyArray:
-    """Two keys from each, shape (K, 2)."""
-    return jax.vmap(jax.random.split)(keys)
+_split = jax.jit(jax.random.split, static_argnums=1)
+
+
+@jax.jit
+def _only(key: PRNGKeyArray) -> PRNGKeyArray:
+    return key[None]
+
+
+@partial(jax.jit, static_argnums=1)
+def _build_keys(key: PRNGKeyArray, count: int) -> tuple[list[PRNGKeyArray], PRNGKeyArray]:
+    """For each member a key to build it with, and one to train it with."""
+    pairs = jax.vmap(jax.random.split)(jax.random.split(key, count))
+    return list(pairs[:, 0]), pairs[:, 1]
+
+
+@jax.jit
+def _own_keys(keys: PRNGKeyArray) -> tuple[list[PRNGKeyArray], PRNGKeyArray]:
+    """For each member a key to hold rows out by, and one to run with."""
+    pairs = jax.vmap(jax.random.split)(keys)
+    return list(pairs[:, 0]), pairs[:, 1]
 
 
 def own_rows(
@@ -57,8 +75,8 @@ def own_rows(
     sample_weight: np.ndarray | None,
 ) -> Own:
     """Which rows each member holds out, and what the weights are divided by."""
-    pairs = pairs_of(keys)
-    masks = _validation_masks(n, validation, pairs[:, 0], groups, time)
+    split_keys, run_keys = _own_keys(keys)
+    masks = _validation_masks(n, validation, split_keys, groups, time)
     weights = _weights(n, sample_weight)
     held = [np.flatnonzero(mask) for mask in masks]
     longest = max(map(len, held))
@@ -68,12 +86,12 @@ def own_rows(
     scales = [_mean_weights(weights, mask) for mask in masks]
     return Own(
         train=[np.flatnonzero(~mask) for mask in masks],
-        validation=jnp.asarray(padded),
-        num_validation=jnp.asarray(np.array([len(places) for places in held], np.int32)),
-        weight_scale=jnp.asarray(np.array(scales), jnp.result_type(float)),
-        peak=jnp.asarray(np.zeros(0)),
-        decay=jnp.asarray(np.zeros(0)),
-        key=pairs[:, 1],
+        validation=jax.device_put(padded),
+        num_validation=jax.device_put(np.array([len(places) for places in held], np.int32)),
+        weight_scale=jax.device_put(np.array(scales)),
+        peak=jax.device_put(np.zeros(0)),
+        decay=jax.device_put(np.zeros(0)),
+        key=run_keys,
     )
 
 
@@ -87,13 +105,13 @@ def for_each(name: str, value: Any, size: int) -> jax.Array:
     if array.shape not in ((), (size,)) or not np.isfinite(array).all() or (array < 0).any():
         one_each = "" if size == 1 else f", or {size} of them, one for each member"
         raise ValueError(f"{name} is {value}, expected a number not below 0{one_each}")
-    return jnp.asarray(np.broadcast_to(array, (size,)), jnp.result_type(float))
+    return jax.device_put(np.broadcast_to(array, (size,)))
 
 
 def _validation_masks(
     n: int,
     validation: float | np.ndarray,
-    keys: PRNGKeyArray,
+    keys: Sequence[PRNGKeyArray],
     groups: np.ndarray | None,
     time: np.ndarray | None,
 ) -> np.ndarray:
