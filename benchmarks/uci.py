@@ -230,6 +230,23 @@ def show_regression(found: dict[str, list[dict]], table: str, data: Path) -> Non
     print(line + ".")
 
 
+def show_summary(found: dict[str, dict[str, list[dict]]], methods: list[str]) -> None:
+    """The NLL of each method on each table, with its marks."""
+    print("\nNLL")
+    lines = [["", *(cell for table in found for cell in (table, ""))]]
+    nll = {table: {m: column(c, "nll") for m, c in cells.items()} for table, cells in found.items()}
+    marked = {table: marks(values) for table, values in nll.items() if values}
+    for method in methods:
+        if not any(method in values for values in nll.values()):
+            continue
+        line = [method]
+        for table, values in nll.items():
+            done = method in values
+            line += [show_pair(values[method], 3), marked[table][method]] if done else ["", ""]
+        lines.append(line)
+    print_table(lines)
+
+
 def show_joint(found: dict[str, list[dict]], table: str, data: Path) -> None:
     given, target = load_joint(table, data)
     print(f"\n{table}: {target.num_rows} rows, {', '.join(target.column_names)}")
@@ -315,6 +332,9 @@ def show(arguments: argparse.Namespace, results: Results) -> None:
         )
     for table in arguments.sets:
         show_regression(results.of(arguments, "regression", table), table, arguments.data)
+    if len(arguments.sets) > 1 and len(arguments.methods) > 1:
+        found = {table: results.of(arguments, "regression", table) for table in arguments.sets}
+        show_summary(found, arguments.methods)
     if arguments.joint:
         print("\nSeveral targets of mixed kinds")
         for table in JOINT:
