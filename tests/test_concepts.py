@@ -169,7 +169,15 @@ def test_rows_encode_and_reconstruct(case):
     assert again.shape == (ROWS, 2, *value.shape[1:])
 
 
-@every_case
+# Two of the five take their time.
+LONG = {"hierarchical", "flow"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow if case.name in LONG else ()) for case in CASES],
+    ids=lambda case: case.name,
+)
 def test_training_reaches_the_truth(case):
     truth = case.build(jax.random.key(0))
     x, c = data(case, truth, n=2000)

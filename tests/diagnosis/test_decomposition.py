@@ -92,6 +92,7 @@ def test_a_wrong_term_would_be_found():
     assert terms.data_term - right.data_term > 0.3
 
 
+@pytest.mark.slow
 def test_without_c_it_is_the_identity_of_the_plain_vae():
     case = next(case for case in CASES if case.name == "flow")
     terms = decompose(case.build(KEY), Bent(with_c=False), key=KEY, num_rows=50)

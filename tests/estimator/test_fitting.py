@@ -216,7 +216,7 @@ def test_hard_tables_are_fitted_all_the_same():
         {"outlier": x[:, 0], "tied": x[:, 0], "near": x[:, 0] + 1e-7 * x[:, 1], "tiny": 1e-25 * x[:, 1]}
     )
     y.loc[3, "outlier"] = 1e30
-    model = ConditionalVAE(num_members=2, num_steps=300, width=16, latent_size=1).fit(x, y)
+    model = ConditionalVAE(num_members=1, num_steps=200, width=16, latent_size=1).fit(x, y)
     assert np.isfinite(model.log_prob(x, y).value).all()
     assert np.isfinite(model.sample(x[:3], 8)).all()
 
@@ -224,7 +224,13 @@ def test_hard_tables_are_fitted_all_the_same():
 # --- conformal intervals
 
 
-@pytest.mark.parametrize("offset", [0.9, 1.5], ids=["near", "beyond all draws"])
+@pytest.mark.parametrize(
+    "offset",
+    [
+        pytest.param(0.9, id="near", marks=pytest.mark.slow),
+        pytest.param(1.5, id="beyond all draws"),
+    ],
+)
 def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offset):
     """The members are as they are; rows come from elsewhere, skewed, and off on average.
 

@@ -53,6 +53,7 @@ def test_a_second_fit_of_the_same_shapes_compiles_nothing(rows):
     assert np.diff(counts).tolist() == [0, 0]
 
 
+@pytest.mark.slow  # the note's example, in tests/examples, is held to it by default
 def test_training_reaches_maximum_likelihood(rows):
     x, c = rows
     best = maximum_likelihood(x, c, latent_size=2)
