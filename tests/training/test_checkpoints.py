@@ -18,13 +18,6 @@ from condvae.training import Checkpoints, Interrupted, checkpoints, loop
 from helpers import diagonal
 
 KEY = jax.random.key(0)
-N = 100
-
-
-@pytest.fixture(scope="module")
-def rows():
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(N, 3)).astype(np.float32), rng.normal(size=(N, 2)).astype(np.float32)
 
 
 def run(x, c, **options):
@@ -133,6 +126,8 @@ def test_checkpoints_are_not_begun_over_nor_mixed_up(rows, tmp_path):
         run(x + 1, c, checkpoint=folder, resume=True)
     with pytest.raises(StorageError, match="another learning_rate and another num_steps"):
         run(x, c, checkpoint=folder, resume=True, learning_rate=0.1, num_steps=410)
+    with pytest.raises(StorageError, match="another batch_transform"):
+        run(x, c, checkpoint=folder, resume=True, batch_transform=lambda key, batch: batch)
     with pytest.raises(StorageError, match="another objective"):
         run(x, c, checkpoint=folder, resume=True, objective=lambda draws: elbo(draws))
     assert steps(folder)[-1] == 400
@@ -206,6 +201,19 @@ def test_a_signal_keeps_the_run_and_says_how_it_goes_on(rows, tmp_path, number):
     assert signal.getsignal(number) == before
     resumed, _ = run(*rows, checkpoint=tmp_path / "run", resume=True)
     assert_same(resumed, run(*rows)[0])
+
+
+def test_a_signal_that_comes_while_the_end_is_written_is_not_lost(rows, tmp_path, monkeypatch):
+    write = checkpoints.write_folder
+
+    def slow(path, *rest):
+        if path.name.endswith("400"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        write(path, *rest)
+
+    monkeypatch.setattr(checkpoints, "write_folder", slow)
+    with pytest.raises(Interrupted, match="stopped at step 400 of 400"):
+        run(*rows, checkpoint=tmp_path / "run")
 
 
 def test_a_signal_where_nothing_can_be_kept_says_from_where_it_goes_on(rows, tmp_path, monkeypatch):

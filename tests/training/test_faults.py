@@ -12,15 +12,10 @@ from condvae import CVAE, Observed, elbo, fit
 from condvae.architectures import mlp_cvae
 from condvae.training import TrainingError
 from helpers import diagonal
+from training.conftest import ROWS
 
 KEY = jax.random.key(0)
-N = 128
-
-
-@pytest.fixture(scope="module")
-def rows():
-    rng = np.random.default_rng(0)
-    return rng.normal(size=(N, 3)).astype(np.float32), rng.normal(size=(N, 2)).astype(np.float32)
+N = ROWS
 
 
 def run(x, c, model=diagonal, **options):

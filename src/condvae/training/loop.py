@@ -253,6 +253,7 @@ def _identity(run: Run, state: State, clip: float | None, patience: int | None) 
     """What a run is given, apart from functions' code: what must be the same for it to be resumed."""
     plan, own, rates = run.plan, run.own, run.rates
     x, c = run.data.rows
+    functions = ("objective", "schedule", "anneal", "batch_transform")
     return {
         "x": fingerprint(x),
         "c": fingerprint(c),
@@ -260,7 +261,7 @@ def _identity(run: Run, state: State, clip: float | None, patience: int | None) 
         "validation": fingerprint((own.train, own.validation)),
         "model": fingerprint((state.parameters, run.static)),
         "key": fingerprint(own.key),
-        "objective": getattr(plan.objective, "__qualname__", type(plan.objective).__name__),
+        **{name: _name_of(getattr(plan, name)) for name in functions},
         "learning_rate": fingerprint(own.peak),
         "weight_decay": fingerprint(own.decay),
         "kl_warmup": str(rates.kl_warmup),
@@ -271,6 +272,10 @@ def _identity(run: Run, state: State, clip: float | None, patience: int | None) 
         **{name: str(getattr(plan, name)) for name in ("num_samples", "batch_size", "round_steps")},
         "num_steps": str(rates.num_steps),
     }
+
+
+def _name_of(function: Any) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 class _Loop:
@@ -315,6 +320,7 @@ class _Loop:
                 self._stop_and_keep(caught.signal)
             if self.keeper is not None:
                 self.keeper.save(self.state, self.history, self.done)
+                self._stop_and_keep(caught.signal)  # one that came while this was written
         self._last_look()
         return self.state, self.history
 
