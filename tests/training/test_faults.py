@@ -115,7 +115,7 @@ def test_rows_that_cannot_be_trained_on_are_named_with_their_largest_number(rows
     assert "and its gradient in" in str(caught.value)
     assert "the largest of its numbers is 77 in c[4, 0]; mend or drop the row" in str(caught.value)
     assert caught.value.row == 4
-    assert caught.value.entry == ("c", (4, 0))
+    assert caught.value.entry == (("c",), (4, 0), 77.0, "c[4, 0]")
 
 
 def test_a_batch_transform_that_spoils_some_rows(rows):

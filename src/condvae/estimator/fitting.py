@@ -1,6 +1,5 @@
 """From a table to a fitted model: which rows are for what, training, and what is measured at the end."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -131,24 +130,27 @@ def fit_table(
             key=key,
         )
 
-    arguments: dict[str, Any] = {
-        "num_members": settings.num_members,
-        "num_steps": settings.num_steps,
-        "batch_size": settings.batch_size,
-        "learning_rate": settings.learning_rate,
-        "weight_decay": options.weight_decay,
-        "sample_weight": weight,
-        "validation": masks,
-        "patience": settings.patience,
-        "averaging": AVERAGING,
-        "anneal": ease_scales if start is None else None,
-        "batch_transform": _transform(schema),
-        "checkpoint": checkpoint,
-        "resume": resume,
-        "progress": options.progress,
-    }
     try:
-        mixture, history = fit(build if start is None else start, x_rest, c_rest, key=fit_key, **arguments)
+        mixture, history = fit(
+            build if start is None else start,
+            x_rest,
+            c_rest,
+            key=fit_key,
+            num_members=settings.num_members,
+            num_steps=settings.num_steps,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=options.weight_decay,
+            sample_weight=weight,
+            validation=masks,
+            patience=settings.patience,
+            averaging=AVERAGING,
+            anneal=ease_scales if start is None else None,
+            batch_transform=_transform(schema),
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=options.progress,
+        )
     except TrainingError as error:
         raise _in_the_table(error, table, rest) from error
     best = int(np.argmax(history.best_value)) if masks.any() else 0
@@ -187,16 +189,11 @@ def _in_the_table(error: TrainingError, table: TrainingTable, rows: np.ndarray) 
     """The same error, with the row and the column called what they are in the table."""
     if error.entry is None:
         return error
-    path, (row, *place) = error.entry
-    number = int(table.source[rows[row]]) + 1
-    side, block = ("target" if path.startswith("x") else "given"), re.search(r"\['(\w+)'\]", path)
-    columns = [
-        column
-        for column in getattr(table.schema, side)
-        if block is not None and column.block == block[1]
-        for _ in range(column.width)
-    ]
-    name = f", column {str(columns[place[0]].name)!r}" if place and place[0] < len(columns) else ""
+    (side, *block), (row, *column) = error.entry.path, error.entry.place
+    number, name = int(table.source[rows[row]]) + 1, ""
+    if block:  # a table without numbers has none that could be the largest
+        columns = {"x": table.schema.target, "c": table.schema.given}[side]
+        name = f", column {str(tables.column_at(columns, block[0], column[0]).name)!r}"
     return TrainingError(
         f"{error.problem}; look at row {number} of the table{name} first: mend or drop it, or lower "
         "learning_rate",

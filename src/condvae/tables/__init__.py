@@ -1,7 +1,7 @@
 """Data frames in, arrays with masks out, and back; tables on disk. Nothing here knows of JAX."""
 
 from condvae.tables.cells import take
-from condvae.tables.encoding import Backend, Unseen, decode, encode, levels, log_scale
+from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, levels, log_scale
 from condvae.tables.errors import TableError
 from condvae.tables.frames import read_table, require_writable, write_table
 from condvae.tables.names import match_names
@@ -17,6 +17,7 @@ __all__ = [
     "TableError",
     "Unknown",
     "Unseen",
+    "column_at",
     "decode",
     "encode",
     "levels",

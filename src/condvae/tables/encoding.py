@@ -126,6 +126,19 @@ def decode(
     return frame.to_native()
 
 
+def column_at(columns: Sequence[Column], block: str, place: int) -> Column:
+    """Whose number stands at a place of a block, as `encode` lays them out.
+
+    Example:
+        >>> columns = [Column("a", "given", "numeric", "double"), Column("b", "given", "numeric", "double")]
+        >>> column_at(columns, "numeric", 1).name
+        'b'
+    """
+    chosen = [column for column in columns if column.block == block]
+    ends = np.cumsum([column.width for column in chosen])
+    return chosen[int(np.searchsorted(ends, place, side="right"))]
+
+
 def levels(columns: Sequence[Column]) -> tuple[int, ...]:
     """How many levels each column of the categorical block has, in its order: one for others included.
 

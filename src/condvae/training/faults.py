@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from condvae.rounds import Data, Plan, Run, State, batch_objective, draw_order
-from condvae.training.history import TrainingError
+from condvae.training.history import Entry, TrainingError
 
 MAX_RESTARTS = 3
 """How often a member goes back to its best parameters before the run is given up."""
@@ -32,8 +32,8 @@ def require_finite_parameters(parameters: PyTree) -> None:
 
 
 def _not_finite(tree: PyTree) -> str | None:
-    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        if eqx.is_inexact_array(leaf) and not np.isfinite(np.asarray(leaf)).all():
+    for path, leaf in _inexact(tree):
+        if not np.isfinite(np.asarray(leaf)).all():
             return jax.tree_util.keystr(path)
     return None
 
@@ -89,10 +89,10 @@ def _diagnose(
         entry = _largest_of(run.data.rows, places)
         return TrainingError(
             f"{problem}; no row alone is at fault: lower learning_rate, or look for extreme values, of "
-            f"which the largest is {entry[2]:.3g} in {_named(entry)}",
+            f"which the largest is {entry.value:.3g} in {entry.shown}",
             problem=problem,
-            row=int(entry[1][0]),
-            entry=entry[:2],
+            row=entry.place[0],
+            entry=entry,
         )
     first = suspects[0]
     row = int(places[first])
@@ -104,10 +104,10 @@ def _diagnose(
     shown = f"row {row}" if len(suspects) == 1 else f"{len(suspects):,} rows, first in row {row}"
     return TrainingError(
         f"{problem}; of {len(places):,} rows looked at it is so in {shown}: {what}, and the largest of its "
-        f"numbers is {entry[2]:.3g} in {_named(entry)}; mend or drop the row, or lower learning_rate",
+        f"numbers is {entry.value:.3g} in {entry.shown}; mend or drop the row, or lower learning_rate",
         problem=problem,
         row=row,
-        entry=entry[:2],
+        entry=entry,
     )
 
 
@@ -137,18 +137,15 @@ def _examine(
     return jax.lax.map(one, (places, jax.random.split(key, len(places))))
 
 
-def _largest_of(rows: PyTree, places: np.ndarray) -> tuple[str, tuple, float]:
-    """Where in these rows the largest number is: the path of its array, its place, and the number."""
-    found = ("x", (int(places[0]),), 0.0)
+def _largest_of(rows: PyTree, places: np.ndarray) -> Entry:
+    """The largest number of these rows."""
+    found = Entry(("x",), (int(places[0]),), 0.0, f"x[{places[0]}]")
     for path, leaf in _inexact(dict(zip("xc", rows, strict=True))):
         size = np.abs(np.asarray(leaf)[places])
-        if size.size and not (largest := np.max(size)) <= abs(found[2]):
-            where = np.unravel_index(int(np.argmax(size)), size.shape)
-            place = (int(places[where[0]]), *map(int, where[1:]))
-            name = jax.tree_util.keystr(path[:1], simple=True) + jax.tree_util.keystr(path[1:])
-            found = (name, place, float(largest))
+        if size.size and not (largest := np.max(size)) <= found.value:
+            first, *rest = map(int, np.unravel_index(int(np.argmax(size)), size.shape))
+            place = (int(places[first]), *rest)
+            names = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+            shown = f"{names[0]}{jax.tree_util.keystr(path[1:])}[{', '.join(map(str, place))}]"
+            found = Entry(names, place, float(largest), shown)
     return found
-
-
-def _named(entry: tuple[str, tuple, float]) -> str:
-    return f"{entry[0]}[{', '.join(map(str, entry[1]))}]"

@@ -2,11 +2,27 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from condvae.storage import spelled, unspelled
+
+
+class Entry(NamedTuple):
+    """One number of the rows that are trained on, and where it stands.
+
+    Attributes:
+        path: of its array: "x" or "c", then names within, such as `("x", "numeric", "value")`.
+        place: in that array; the row comes first.
+        value: the number's size.
+        shown: array and place, as they are written in Python.
+    """
+
+    path: tuple[str, ...]
+    place: tuple[int, ...]
+    value: float
+    shown: str
 
 
 class TrainingError(ValueError):
@@ -15,7 +31,7 @@ class TrainingError(ValueError):
     Attributes:
         problem: what happened, without where.
         row: the row that gives numbers that are not finite, where one was found.
-        entry: the largest of that row's numbers: the path of its array, and its place therein.
+        entry: the largest of that row's numbers.
     """
 
     def __init__(
@@ -24,7 +40,7 @@ class TrainingError(ValueError):
         *,
         problem: str = "",
         row: int | None = None,
-        entry: tuple[str, tuple] | None = None,
+        entry: Entry | None = None,
     ):
         super().__init__(message)
         self.problem, self.row, self.entry = problem, row, entry
