@@ -15,6 +15,8 @@ LAYERS = [
     ["diagnosis"],
     ["training"],
     ["rounds", "holdout"],
+    ["batches"],
+    ["streams"],
     ["optimisers"],
     ["scoring"],
     ["predictive", "sampling"],

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from condvae import elbo, fit, rounds
-from condvae.rounds import MAX_ROUND, MIN_ROUND, beta_at, draw_order, round_steps
+from condvae import batches, elbo, fit, rounds
+from condvae.rounds import beta_at
+from condvae.rows import bucket
 from condvae.training import loop
 from helpers import diagonal
 
@@ -17,40 +18,6 @@ KEY = jax.random.key(0)
 
 def normal(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def test_every_row_is_used_equally_often_wherever_rounds_are_cut():
-    train = np.arange(5, 30)
-    whole = draw_order(train, KEY, 0, 525)  # 75 batches of 7: 21 times all 25 rows
-    pieces = [draw_order(train, KEY, start, min(91, 525 - start)) for start in range(0, 525, 91)]
-    np.testing.assert_array_equal(np.concatenate(pieces), whole)
-    rows, counts = np.unique(whole, return_counts=True)
-    np.testing.assert_array_equal(rows, train)
-    assert (counts == 21).all()
-    epochs = whole.reshape(21, 25)
-    assert (np.sort(epochs, axis=1) == train).all()
-    assert len(np.unique(epochs, axis=0)) == 21
-    other = draw_order(train, jax.random.key(1), 0, 525)
-    assert (other != whole).any()
-
-
-def test_a_round_is_an_epoch_or_more_where_that_is_neither_few_nor_many():
-    assert round_steps(rows=1000, batch_size=100, num_steps=10**6) == 128
-    assert round_steps(rows=50_000, batch_size=100, num_steps=10**6) == 512
-    assert round_steps(rows=10**8, batch_size=100, num_steps=10**6) == MAX_ROUND
-    assert round_steps(rows=1000, batch_size=100, num_steps=30) == 32
-    for rows in range(10, 5000, 77):
-        steps = round_steps(rows, batch_size=16, num_steps=10**6)
-        assert steps >= max(MIN_ROUND, rows / 16)
-        assert steps & (steps - 1) == 0
-
-
-def test_what_is_drawn_for_a_round_is_bounded():
-    for batch_size in (64, 1500, 10**5, 10**7):
-        for members in (1, 3, 16):
-            steps = round_steps(10**8, batch_size, 10**6, members)
-            assert steps >= 1
-            assert steps == 1 or steps * batch_size * members <= rounds.MAX_DRAWN
 
 
 def test_the_model_does_not_depend_on_where_rounds_are_cut(monkeypatch):
@@ -64,7 +31,7 @@ def test_the_model_does_not_depend_on_where_rounds_are_cut(monkeypatch):
         return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(model) if hasattr(leaf, "shape")])
 
     whole = run()
-    monkeypatch.setattr(loop, "round_steps", lambda *_: 7)
+    monkeypatch.setattr(batches, "round_steps", lambda *_: 7)
     np.testing.assert_allclose(run(), whole, rtol=1e-5, atol=1e-6)
 
 
@@ -148,7 +115,7 @@ def test_beside_the_round_few_and_small_programs_are_compiled(compilations, memb
 
     jax.clear_caches()
     own = {"_build_keys", "_split", "_join"} if members else {"_only", "_taken"}
-    expected = {"_stacked", "_own_keys", "permutation", "first_state", "_keys", "_round"} | own
+    expected = {"_stacked", "_own_keys", "permutation", "first_state", "split_keys", "_round"} | own
     compiled = compilations(run)
     assert len(compiled) == len(set(compiled))
     assert set(compiled) <= expected
@@ -188,13 +155,13 @@ def test_padding_influences_nothing(monkeypatch, at_most):
 
     def poison(tree, rows):
         def pad(leaf):
-            tail = np.full((rounds.bucket(rows) - rows, *np.shape(leaf)[1:]), np.nan, leaf.dtype)
+            tail = np.full((bucket(rows) - rows, *np.shape(leaf)[1:]), np.nan, leaf.dtype)
             poisoned.append(len(tail))
             return np.concatenate([leaf, tail])
 
         return jax.tree.map(pad, tree)
 
-    monkeypatch.setattr(loop, "pad_rows", poison)
+    monkeypatch.setattr(batches, "_pad_rows", poison)
     rng = np.random.default_rng(3)
     for a, b in zip(plain, run(), strict=True):
         np.testing.assert_array_equal(a, b)

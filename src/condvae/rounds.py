@@ -3,9 +3,8 @@
 Data stay on the device, and Python runs once a round, or a few times in a long one.
 
 Where a run stands is (key, step). The rows of step t are positions tB ... (t+1)B − 1 of an endless
-sequence: one random permutation of the training rows after another, drawn block by block from the key.
-Every row is used equally often, every batch has B rows (no smaller last batch, hence no second
-compilation), and the batch and the noise of any step follow from nothing but (key, t).
+sequence (`condvae.batches`). Every row is used equally often, every batch has B rows (no smaller last one,
+hence no second compilation), and the batch and the noise of any step follow from nothing but (key, t).
 
 Everything that is a member's own has a leading axis: its parameters, its key, its rows held out.
 
@@ -28,9 +27,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from condvae.batches import Batches, Data
 from condvae.model import CVAE, Draws
 from condvae.optimisers import Schedule, cosine, descend
-from condvae.rows import bucket
 
 Objective = Callable[..., Float[Array, ""]]
 """A function of `Draws`, to be maximised."""
@@ -40,15 +39,6 @@ Anneal = Callable[[CVAE, Array], CVAE]
 
 Lowering = Literal["vmap", "map"]
 """Members side by side in each operation (on a CPU, a group of them on each core), or in turn."""
-
-MIN_ROUND, MAX_ROUND = 100, 4096
-"""Steps in a round: on small tables several epochs make one, on very large ones a part of one does."""
-
-MAX_DRAWN = 2**22
-"""Rows drawn for a round at most, over all steps and members: their places and keys are held at once."""
-
-ORDER_BLOCK = 4096
-"""Rows of which the order is drawn at once, at least."""
 
 VALIDATION_ROWS = 1024
 """Held-out rows scored at once."""
@@ -77,6 +67,7 @@ class Plan(NamedTuple):
     anneal: Anneal | None
     averaged: bool
     batch_transform: Callable | None
+    streamed: bool
     lowering: Lowering
 
 
@@ -88,18 +79,11 @@ class Rates(NamedTuple):
     averaging: Array
 
 
-class Data(NamedTuple):
-    """All rows and their weights, which members share; past the last row there may be padding."""
-
-    rows: PyTree
-    weights: Array
-
-
 class Own(NamedTuple):
     """What is a member's own and does not change: which rows it trains on, and how fast.
 
     Attributes:
-        train: the places of its training rows; in the compiled round, those of its batches.
+        order: in a round, where the rows of its batches are, (steps, batch); else None.
         validation: the places of its held-out rows, padded.
         num_validation: how many there are.
         weight_scale: by what the weights of training and of held-out rows are divided, so that their
@@ -109,7 +93,7 @@ class Own(NamedTuple):
         key: of its batches and its noise.
     """
 
-    train: Any
+    order: Any
     validation: Array
     num_validation: Array
     weight_scale: Array
@@ -147,13 +131,16 @@ class State(NamedTuple):
 
 
 class Run(NamedTuple):
-    """All of a run that does not change: plan, parts that are not trained, rows, numbers."""
+    """All of a run that does not change: plan, parts that are not trained, what is a member's own, numbers.
+
+    In a round, also its rows.
+    """
 
     plan: Plan
     static: PyTree
-    data: Data
     own: Own
     rates: Rates
+    data: Data | None = None
 
 
 @eqx.filter_jit
@@ -174,32 +161,19 @@ def first_state(plan: Plan, parameters: PyTree, size: int) -> State:
     )
 
 
-def round_steps(rows: int, batch_size: int, num_steps: int, num_members: int = 1) -> int:
-    """How many steps a round has: an epoch or more, where that is neither too few nor too many.
-
-    A power of two, so that tables of about one length share a compiled round.
-
-    Example:
-        >>> from condvae.rounds import round_steps
-        >>> round_steps(455, 64, 3000), round_steps(10**6, 64, 3000), round_steps(455, 64, 10)
-        (128, 4096, 16)
-    """
-    epoch = -(-rows // batch_size)
-    wanted = min(max(epoch, MIN_ROUND), MAX_ROUND, num_steps)
-    drawn = max(MAX_DRAWN // (batch_size * num_members), 1)
-    return min(1 << (wanted - 1).bit_length(), 1 << (drawn.bit_length() - 1))
-
-
 def beta_at(step: Any, kl_warmup: Any) -> Any:
     """The weight of the KL term at a step: rising from 1 / kl_warmup, and 1 from step kl_warmup − 1 on."""
     return jnp.minimum(1.0, (step + 1) / kl_warmup)
 
 
-def run_steps(run: Run, state: State, first: int, last: int, *, in_turn: bool) -> tuple[State, PyTree]:
+def run_steps(
+    run: Run, batches: Batches, state: State, first: int, last: int, *, in_turn: bool
+) -> tuple[State, PyTree]:
     """Steps `first` to `last` − 1, which lie in one round; at its end the held-out rows are scored.
 
     Args:
         run: what does not change.
+        batches: where rows come from.
         state: before step `first`.
         first: a multiple of `PIECE` from the start of its round.
         last: likewise, or the end of the round or of the run.
@@ -212,13 +186,9 @@ def run_steps(run: Run, state: State, first: int, last: int, *, in_turn: bool) -
     """
     plan, own = run.plan, run.own
     start = first - first % plan.round_steps
-    order_keys, keys = _keys(own.key)
-    # By Python's integers: step · batch_size outgrows 32 bits in a long run.
-    place, length = start * plan.batch_size, plan.round_steps * plan.batch_size
-    order = np.stack(
-        [draw_order(train, key, place, length) for train, key in zip(own.train, order_keys, strict=True)]
-    )
-    drawn = run._replace(own=own._replace(train=order, key=keys))
+    order_keys, keys = split_keys(own.key)
+    data, order = batches.round(start, order_keys)
+    drawn = run._replace(own=own._replace(order=order, key=keys), data=data)
     count = _groups(plan, len(order))
     if count == 1:
         return _sound_steps(drawn, state, start, first, last)
@@ -235,7 +205,7 @@ def run_steps(run: Run, state: State, first: int, last: int, *, in_turn: bool) -
 
 
 @eqx.filter_jit
-def _keys(keys: PRNGKeyArray) -> tuple[list[PRNGKeyArray], PRNGKeyArray]:
+def split_keys(keys: PRNGKeyArray) -> tuple[list[PRNGKeyArray], PRNGKeyArray]:
     """For each member a key for the order of its rows; and two, for noise in steps and on held-out rows."""
     split = jax.vmap(lambda key: jax.random.split(key, 3))(keys)
     return list(split[:, 0]), split[:, 1:]
@@ -288,25 +258,10 @@ def _join(parts: list[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
 
 
-def draw_order(train: np.ndarray, key: PRNGKeyArray, position: int, length: int) -> np.ndarray:
-    """A piece of the endless sequence of permutations of the training rows.
-
-    By NumPy, which is a hundred times faster than sorting random numbers on the device; block b, one
-    permutation or as many small ones as fill it, is drawn from (key, b).
-    """
-    words = np.asarray(jax.random.key_data(key)).tolist()
-    copies = np.tile(train, (max(1, ORDER_BLOCK // len(train)), 1))
-    first, offset = divmod(position, copies.size)
-    blocks = range(first, first + -(-(offset + length) // copies.size))
-    pieces = [np.random.default_rng([*words, block]).permuted(copies, axis=1) for block in blocks]
-    return np.concatenate(pieces, axis=None)[offset : offset + length].astype(np.int32)
-
-
 def batch_objective(
-    plan: Plan, model: CVAE, rows: PyTree, index: Array, keys: PRNGKeyArray, beta: Array | None
+    plan: Plan, model: CVAE, batch: PyTree, keys: PRNGKeyArray, beta: Array | None
 ) -> Array:
-    """The objective of each of the rows at `index`; there is a key for each, and one to transform them."""
-    batch = jax.tree.map(lambda leaf: leaf[index], rows)
+    """The objective of each row of a batch; there is a key for each, and one to transform them."""
     if plan.batch_transform is not None:
         batch = plan.batch_transform(keys[-1], batch)
 
@@ -322,6 +277,15 @@ def batch_objective(
         return value
 
     return jax.vmap(one)(batch, keys[:-1])
+
+
+def _take(tree: PyTree, index: Array) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def _take_columns(tree: PyTree, index: Array) -> PyTree:
+    """Of each column of a block its own row."""
+    return jax.tree.map(lambda leaf: jax.vmap(lambda rows, i: rows[i], (1, 0))(leaf, index), tree)
 
 
 @eqx.filter_jit
@@ -357,9 +321,10 @@ def _if_active(member: Callable, arrays: PyTree, state: State) -> Any:
 def _member_round(
     run: Run, state: State, start: Array, first: Array, last: Array, watched: bool
 ) -> tuple[State, dict[str, Array], Array]:
-    plan, own, rates, weights = run.plan, run.own, run.rates, run.data.weights
+    plan, own, rates, data = run.plan, run.own, run.rates, run.data
+    assert data is not None
     noise_key, validation_key = own.key
-    order = jnp.asarray(own.train).reshape(plan.round_steps, plan.batch_size)
+    order, take = jnp.asarray(own.order), _take_columns if plan.streamed else _take
     # All keys of the round at once: drawing them step by step would be several small kernels in each.
     every_step = start + jnp.arange(plan.round_steps)
     step_keys = jax.vmap(lambda step: jax.random.fold_in(noise_key, step))(every_step)
@@ -371,8 +336,9 @@ def _member_round(
         model = eqx.combine(parameters, run.static)
         if plan.anneal is not None:
             model = plan.anneal(model, step / rates.num_steps)
-        values = batch_objective(plan, model, run.data.rows, order[i], row_keys[i], beta)
-        return -jnp.mean(values * weights[order[i]]) / own.weight_scale[0]
+        batch, weights = take(data.train, order[i])
+        values = batch_objective(plan, model, batch, row_keys[i], beta)
+        return -jnp.mean(values * weights) / own.weight_scale[0]
 
     def update(gradient: PyTree, optimiser: PyTree, parameters: PyTree, step: Array) -> tuple:
         updates, optimiser = plan.optimiser.update(gradient, optimiser, parameters)
@@ -431,7 +397,7 @@ def _member_round(
         model = eqx.combine(average, run.static)
         value = jax.lax.cond(
             last == end,
-            lambda: _validate(plan, model, run.data, own, validation_key).astype(value.dtype),
+            lambda: _validate(plan, model, data.held, own, validation_key).astype(value.dtype),
             lambda: jnp.full((), jnp.nan, value.dtype),
         )
         metrics["validation"] = value
@@ -460,7 +426,7 @@ def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _validate(plan: Plan, model: CVAE, data: Data, own: Own, key: PRNGKeyArray) -> Array:
+def _validate(plan: Plan, model: CVAE, held: tuple, own: Own, key: PRNGKeyArray) -> Array:
     """The weighted mean objective over the held-out rows, with β = 1, some rows at a time."""
     padded = own.validation.shape[0]
     size = min(padded, VALIDATION_ROWS)
@@ -470,22 +436,9 @@ def _validate(plan: Plan, model: CVAE, data: Data, own: Own, key: PRNGKeyArray) 
         place, key = place_and_key
         index = own.validation[jnp.minimum(place, own.num_validation - 1)]
         keys = jax.random.split(key, size + 1)
-        values = batch_objective(plan, model, data.rows, index, keys, None)
-        return jnp.sum(jnp.where(place < own.num_validation, values * data.weights[index], 0.0))
+        rows, weights = _take(held, index)
+        values = batch_objective(plan, model, rows, keys, None)
+        return jnp.sum(jnp.where(place < own.num_validation, values * weights, 0.0))
 
     totals = jax.lax.map(total, (places, jax.random.split(key, len(places))))
     return jnp.sum(totals) / own.num_validation / own.weight_scale[1]
-
-
-def pad_rows(tree: PyTree, rows: int) -> PyTree:
-    """The tree with every array's rows padded by repeats of the first, up to a bucketed length.
-
-    No batch ever takes them: they are there so that tables of about one length share a compiled round.
-    """
-    extra = bucket(rows) - rows
-
-    def pad(leaf: Any) -> np.ndarray:
-        leaf = np.asarray(leaf)
-        return np.concatenate([leaf, np.broadcast_to(leaf[:1], (extra, *leaf.shape[1:]))])
-
-    return jax.tree.map(pad, tree) if extra else tree

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from condvae import CVAE, Mixture, elbo, fit, iwae, log_prob, sample
+from condvae import CVAE, Mixture, batches, elbo, fit, iwae, log_prob, sample
 from condvae.architectures import mlp_cvae
 from condvae.linear_gaussian import maximum_likelihood
 from condvae.training import TrainingError, loop
@@ -370,7 +370,7 @@ def test_a_part_of_the_way_is_trained_as_anneal_says_and_judged_by_the_model_its
 
 
 def test_the_average_of_the_parameters_is_kept(rows, monkeypatch):
-    monkeypatch.setattr(loop, "round_steps", lambda *_: 8)
+    monkeypatch.setattr(batches, "round_steps", lambda *_: 8)
     options = {"learning_rate": steady, "validation": 0}
     path = [weights(diagonal(KEY))]
     path += [weights(run(*rows, **options, num_steps=steps).model) for steps in range(1, 15)]

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from condvae.rounds import Data, Plan, Run, State, batch_objective, draw_order
+from condvae.batches import Batches
+from condvae.rounds import Plan, Run, State, batch_objective, split_keys
+from condvae.rows import num_rows
 from condvae.training.history import Entry, TrainingError
 
 MAX_RESTARTS = 3
@@ -38,30 +40,32 @@ def _not_finite(tree: PyTree) -> str | None:
     return None
 
 
-def untrainable(run: Run, state: State, member: int, step: int) -> TrainingError:
+def untrainable(run: Run, batches: Batches, state: State, member: int, step: int) -> TrainingError:
     """The error to raise where a member has gone back in vain, with the rows of the steps before `step`."""
-    plan, own = run.plan, run.own
-    count = max(min(ROWS // plan.batch_size, step), 1)
-    first = max(step - count, 0)
-    key = jax.random.split(own.key[member], 3)[0]
-    order = draw_order(own.train[member], key, first * plan.batch_size, count * plan.batch_size)
+    count = max(min(ROWS // run.plan.batch_size, step), 1)
+    key = split_keys(run.own.key)[0][member]
+    found = batches.rows_of(max(step - count, 0), step, key, member)
     progress = jnp.asarray(step) / run.rates.num_steps
     return _diagnose(
         run,
         state.best_parameters,
         member,
-        order,
+        found,
         f"training gave numbers that are not finite around step {step:,}, over and over, though the "
         f"learning rate was lowered {MAX_RESTARTS} times",
         progress,
     )
 
 
-def unjudgeable(run: Run, state: State, member: int) -> TrainingError:
+def unjudgeable(run: Run, batches: Batches, state: State, member: int) -> TrainingError:
     """The error to raise where the objective of a member's held-out rows was never finite."""
     held = np.asarray(run.own.validation[member])[: int(run.own.num_validation[member])]
     return _diagnose(
-        run, state.parameters, member, held, "the objective of the held-out rows was never finite"
+        run,
+        state.parameters,
+        member,
+        batches.held_rows(held),
+        "the objective of the held-out rows was never finite",
     )
 
 
@@ -69,7 +73,7 @@ def _diagnose(
     run: Run,
     parameters: PyTree,
     member: int,
-    rows: np.ndarray,
+    rows_and_numbers: tuple[PyTree, np.ndarray],
     problem: str,
     progress: Array | None = None,
 ) -> TrainingError:
@@ -80,13 +84,14 @@ def _diagnose(
     arrays = (run.static, parameters, run.own.key)
     arrays, fixed = eqx.partition(arrays, eqx.is_array)
     arrays = jax.tree.map(lambda leaf: leaf[member], arrays)
-    places = np.unique(rows[:ROWS])
-    found = _examine(run.plan, run.data, arrays, fixed, jnp.asarray(places), progress)
-    values, bad = map(np.asarray, found)
-    problem = f"member {member}: {problem}" if len(run.own.train) > 1 else problem
+    rows, numbers = rows_and_numbers
+    numbers, first = np.unique(numbers[:ROWS], return_index=True)
+    rows = jax.tree.map(lambda leaf: leaf[first], rows)
+    values, bad = map(np.asarray, _examine(run.plan, rows, arrays, fixed, progress))
+    problem = f"member {member}: {problem}" if len(run.own.key) > 1 else problem
     suspects = np.flatnonzero(~np.isfinite(values) | bad.any(axis=1))
     if not len(suspects):
-        entry = _largest_of(run.data.rows, places)
+        entry = _largest_of(rows, numbers)
         return TrainingError(
             f"{problem}; no row alone is at fault: lower learning_rate, or look for extreme values, of "
             f"which the largest is {entry.value:.3g} in {entry.shown}",
@@ -95,16 +100,16 @@ def _diagnose(
             entry=entry,
         )
     first = suspects[0]
-    row = int(places[first])
-    entry = _largest_of(run.data.rows, np.array([row]))
+    row = int(numbers[first])
+    entry = _largest_of(jax.tree.map(lambda leaf: leaf[[first]], rows), np.array([row]))
     what = f"the objective is {values[first]:g}"
     if bad[first].any():
         names = [jax.tree_util.keystr(path) for path, _ in _inexact(parameters)]
         what += f" and its gradient in {names[int(np.argmax(bad[first]))]} not finite"
     shown = f"row {row}" if len(suspects) == 1 else f"{len(suspects):,} rows, first in row {row}"
     return TrainingError(
-        f"{problem}; of {len(places):,} rows looked at it is so in {shown}: {what}, and the largest of its "
-        f"numbers is {entry.value:.3g} in {entry.shown}; mend or drop the row, or lower learning_rate",
+        f"{problem}; of {len(numbers):,} rows looked at it is so in {shown}: {what}, and the largest of "
+        f"its numbers is {entry.value:.3g} in {entry.shown}; mend or drop the row, or lower learning_rate",
         problem=problem,
         row=row,
         entry=entry,
@@ -117,34 +122,35 @@ def _inexact(tree: PyTree) -> list[tuple[Any, Any]]:
 
 @eqx.filter_jit
 def _examine(
-    plan: Plan, data: Data, arrays: PyTree, fixed: PyTree, places: Array, progress: Array | None
+    plan: Plan, rows: PyTree, arrays: PyTree, fixed: PyTree, progress: Array | None
 ) -> tuple[Array, Array]:
     """The objective of each row, and which tensors of its gradient are not finite."""
     static, parameters, key = eqx.combine(arrays, fixed)
 
-    def value(parameters: PyTree, place: Array, key: PRNGKeyArray) -> Array:
+    def value(parameters: PyTree, row: PyTree, key: PRNGKeyArray) -> Array:
         beta = jnp.ones(()) if plan.warm_up else None
         keys = jax.random.split(key, 2)
         model = eqx.combine(parameters, static)
         if plan.anneal is not None and progress is not None:
             model = plan.anneal(model, progress)
-        return batch_objective(plan, model, data.rows, place[None], keys, beta)[0]
+        batch = jax.tree.map(lambda leaf: leaf[None], row)
+        return batch_objective(plan, model, batch, keys, beta)[0]
 
-    def one(argument: tuple[Array, PRNGKeyArray]) -> tuple[Array, Array]:
+    def one(argument: tuple[PyTree, PRNGKeyArray]) -> tuple[Array, Array]:
         found, gradient = jax.value_and_grad(value)(parameters, *argument)
         return found, jnp.stack([~jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)])
 
-    return jax.lax.map(one, (places, jax.random.split(key, len(places))))
+    return jax.lax.map(one, (rows, jax.random.split(key, num_rows(rows=rows))))
 
 
-def _largest_of(rows: PyTree, places: np.ndarray) -> Entry:
+def _largest_of(rows: PyTree, numbers: np.ndarray) -> Entry:
     """The largest number of these rows."""
-    found = Entry(("x",), (int(places[0]),), 0.0, f"x[{places[0]}]")
+    found = Entry(("x",), (int(numbers[0]),), 0.0, f"x[{numbers[0]}]")
     for path, leaf in _inexact(dict(zip("xc", rows, strict=True))):
-        size = np.abs(np.asarray(leaf)[places])
+        size = np.abs(leaf)
         if size.size and not (largest := np.max(size)) <= found.value:
             first, *rest = map(int, np.unravel_index(int(np.argmax(size)), size.shape))
-            place = (int(places[first]), *rest)
+            place = (int(numbers[first]), *rest)
             names = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
             shown = f"{names[0]}{jax.tree_util.keystr(path[1:])}[{', '.join(map(str, place))}]"
             found = Entry(names, place, float(largest), shown)

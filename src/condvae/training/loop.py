@@ -16,6 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray, PyTree
 
+from condvae.batches import Batches
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
@@ -25,7 +26,6 @@ from condvae.rounds import (
     PIECE,
     SIDE_BY_SIDE,
     Anneal,
-    Data,
     Lowering,
     Objective,
     Plan,
@@ -33,16 +33,15 @@ from condvae.rounds import (
     Run,
     State,
     first_state,
-    pad_rows,
-    round_steps,
     run_steps,
 )
-from condvae.rows import num_rows, require_finite, to_device
 from condvae.storage import StorageError
+from condvae.streams import Stream
 from condvae.training.checkpoints import Checkpoints, Interrupted, Keeper, catch_signals, fingerprint
 from condvae.training.faults import MAX_RESTARTS, require_finite_parameters, unjudgeable, untrainable
 from condvae.training.history import History
-from condvae.training.members import for_each, own_rows, stack
+from condvae.training.members import for_each, stack
+from condvae.training.sources import from_arrays, from_stream
 
 CALL_SECONDS = 0.5
 """About how long a call of the compiled round takes: signals, checkpoints and the bar wait for its end."""
@@ -92,8 +91,10 @@ def fit(
         model: a `CVAE`; its floating-point arrays are trained, in their own precision. Or a `Mixture`,
             of which every member is trained; or, with `num_members`, a function that builds a `CVAE`
             from a key.
-        x: n rows on the leading axis, an array or a pytree; missing cells as `Observed`.
-        c: their conditions, or None for a plain VAE.
+        x: n rows on the leading axis, an array or a pytree; missing cells as `Observed`. Or a `Stream`
+            of rows (x, c) that are too many for memory: read ahead on other threads, used in an order
+            drawn from the key.
+        c: their conditions, or None for a plain VAE, and where x is a stream.
         key: decides batches, noise and validation rows. The same key gives the same model to the bit on
             the same machine.
         objective: a function of `Draws` to maximise, such as `elbo`, `iwae`, or the user's own.
@@ -110,7 +111,8 @@ def fit(
         optimiser: an optax optimiser to use instead: it then decides rate, decay and clipping.
         sample_weight: non-negative weight of each row, shape (n,), in training and validation.
         validation: the fraction of rows held out; or a boolean mask of them, shape (n,), or (K, n) for
-            one for each member; 0 for none.
+            one for each member; 0 for none. Of a stream, 8,192 rows at most, the same for all members;
+            or rows (x, c) in memory that are none of the stream's.
         groups: the group of each row, shape (n,): whole groups are held out.
         time: the time of each row, shape (n,): the latest rows are held out.
         patience: stop after so many steps without a better value on the held-out rows; None never
@@ -163,8 +165,6 @@ def fit(
         >>> sample(mixture, c, key=key, num_samples=6).shape
         (200, 6, 1)
     """
-    n = num_rows(x=x, c=c)
-    require_finite(x=x, c=c)
     counts = {"num_steps": num_steps, "batch_size": batch_size, "num_samples": num_samples}
     for name, value in counts.items():
         if value < 1:
@@ -175,15 +175,17 @@ def fit(
         raise ValueError("kl_warmup needs an objective that takes beta: use elbo, or kl_warmup=0")
     stacked, keys, single = stack(model, num_members, key)
     size = len(keys)
-    own = own_rows(n, keys, validation, groups, time, sample_weight)
+    along: dict[str, Any] = {"groups": groups, "time": time, "sample_weight": sample_weight}
+    chosen: dict[str, Any] = {"validation": validation, "batch_size": batch_size, "num_steps": num_steps}
+    if isinstance(x, Stream):
+        batches, own = from_stream(x, keys, refused={"c": c} | along, **chosen)
+    else:
+        batches, own = from_arrays(x, c, keys, **along, **chosen)
     schedule = learning_rate if callable(learning_rate) else None
     own = own._replace(
         peak=for_each("learning_rate", 0.0 if schedule is not None else learning_rate, size),
         decay=for_each("weight_decay", weight_decay, size),
     )
-    weights = np.ones(n) if sample_weight is None else np.asarray(sample_weight, float)
-    rows, weights = pad_rows(((x, c), weights), n)
-    data = Data(rows=to_device(rows), weights=jax.device_put(weights))
     parameters, static = eqx.partition(stacked, eqx.is_inexact_array)
     require_finite_parameters(parameters)
     # With its type given, an array is no longer "weakly typed", as what comes out of a round is not: the
@@ -193,7 +195,7 @@ def fit(
         objective=objective,
         num_samples=num_samples,
         batch_size=batch_size,
-        round_steps=round_steps(max(map(len, own.train)), batch_size, num_steps, size),
+        round_steps=batches.round_steps,
         optimiser=adam(clip) if optimiser is None else optimiser,
         schedule=schedule,
         own_rate=optimiser is not None,
@@ -201,6 +203,7 @@ def fit(
         anneal=anneal,
         averaged=averaging > 0,
         batch_transform=batch_transform,
+        streamed=batches.streamed,
         lowering=_lowering(parameters, size),
     )
     rates = Rates(
@@ -208,7 +211,7 @@ def fit(
         kl_warmup=jax.device_put(np.array(max(kl_warmup, 1))),
         averaging=jax.device_put(np.array(averaging, float)),
     )
-    run = Run(plan, static, data, own, rates)
+    run = Run(plan, static, own, rates)
     state = first_state(plan, parameters, size)
     history = History()
     if kl_warmup > num_steps:
@@ -220,13 +223,14 @@ def fit(
     keeper = None
     if checkpoint is not None:
         checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
-        keeper = Keeper(checkpoints, _identity(run, state, clip, patience), resume=resume)
+        keeper = Keeper(checkpoints, _identity(run, batches, state, clip, patience), resume=resume)
     elif resume:
         raise ValueError("resume=True needs checkpoint=, the folder to resume from")
     try:
-        loop = _Loop(run, state, history, keeper, single, patience, callbacks, progress)
+        loop = _Loop(run, batches, state, history, keeper, single, patience, callbacks, progress)
         state, history = loop.to_the_end()
     finally:
+        batches.close()
         if keeper is not None:
             keeper.close()
     best_steps, best_values = np.asarray(state.best_step).tolist(), np.asarray(state.best_value).tolist()
@@ -249,16 +253,14 @@ def _lowering(parameters: PyTree, size: int) -> Lowering:
     return "map" if jax.default_backend() == "cpu" and each > SIDE_BY_SIDE else "vmap"
 
 
-def _identity(run: Run, state: State, clip: float | None, patience: int | None) -> dict[str, str]:
+def _identity(
+    run: Run, batches: Batches, state: State, clip: float | None, patience: int | None
+) -> dict[str, str]:
     """What a run is given, apart from functions' code: what must be the same for it to be resumed."""
     plan, own, rates = run.plan, run.own, run.rates
-    x, c = run.data.rows
     functions = ("objective", "schedule", "anneal", "batch_transform")
     return {
-        "x": fingerprint(x),
-        "c": fingerprint(c),
-        "sample_weight": fingerprint((run.data.weights, own.weight_scale)),
-        "validation": fingerprint((own.train, own.validation)),
+        **{name: fingerprint(tree) for name, tree in batches.identity().items()},
         "model": fingerprint((state.parameters, run.static)),
         "key": fingerprint(own.key),
         **{name: _name_of(getattr(plan, name)) for name in functions},
@@ -284,6 +286,7 @@ class _Loop:
     def __init__(
         self,
         run: Run,
+        batches: Batches,
         state: State,
         history: History,
         keeper: Keeper | None,
@@ -292,7 +295,8 @@ class _Loop:
         callbacks: Sequence[Callback],
         progress: bool,
     ):
-        self.run, self.state, self.history, self.keeper = run, state, history, keeper
+        self.run, self.batches, self.state, self.history = run, batches, state, history
+        self.keeper = keeper
         self.single, self.patience, self.callbacks, self.progress = single, patience, callbacks, progress
         self.done, self.total = 0, int(run.rates.num_steps)
 
@@ -328,7 +332,7 @@ class _Loop:
         """No member comes out of it that was never judged, and no step was left out without a word."""
         if self.run.own.validation.shape[1] > 0:
             for member in np.flatnonzero(np.isneginf(np.asarray(self.state.best_value))):
-                raise unjudgeable(self.run, self.state, int(member))
+                raise unjudgeable(self.run, self.batches, self.state, int(member))
         left_out = sum(event["count"] for event in self.history.events if event["event"] == "skipped")
         if left_out:
             members = "" if self.single else " in all members"
@@ -344,7 +348,7 @@ class _Loop:
     def _call(self, last: int, first: bool) -> str:
         """Steps up to `last`; at the end of a round its record, and which members stop."""
         old, active = self.state, np.asarray(self.state.active)
-        self.state, metrics = run_steps(self.run, old, self.done, last, in_turn=first)
+        self.state, metrics = run_steps(self.run, self.batches, old, self.done, last, in_turn=first)
         numbers = {name: np.asarray(value) for name, value in metrics.items()}
         self._note_faults(old, last, numbers["skipped"])
         if last in (self._end_of_round(), self.total):
@@ -366,7 +370,7 @@ class _Loop:
         for member in np.flatnonzero(restarts > np.asarray(old.restarts)):
             self._event("restart", last, member, count=int(restarts[member]))
             if restarts[member] > MAX_RESTARTS:
-                raise untrainable(self.run, self.state, int(member), last)
+                raise untrainable(self.run, self.batches, self.state, int(member), last)
 
     def _event(self, event: str, step: int, member: Any, **more: Any) -> None:
         of = {} if self.single else {"member": int(member)}

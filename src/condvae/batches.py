@@ -1,0 +1,245 @@
+"""Batches: which rows each step of a round takes, from arrays or from a stream.
+
+Arrays are on the device as a whole, and each member has an order of its own. Of a stream a *block* is, the
+rows of one round, while the next is being read; members take the rows of the same block, each in an order
+of its own.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from condvae.rows import bucket, to_device
+from condvae.streams import Blocks, Stream
+
+MIN_ROUND, MAX_ROUND = 100, 4096
+"""Steps in a round: on small tables several epochs make one, on very large ones a part of one does."""
+
+MAX_DRAWN = 2**22
+"""Rows drawn for a round at most, over all steps and members: their places and keys are held at once."""
+
+ORDER_BLOCK = 4096
+"""Rows of which the order is drawn at once, at least."""
+
+BLOCK_ROWS, BLOCK_BYTES = 2**18, 2**27
+"""Of a block of a stream, at most: three are in memory at once."""
+
+
+class Data(NamedTuple):
+    """What a round's rows are taken from; each is rows with their weights.
+
+    Attributes:
+        train: for training; past the last row there may be padding. Of a stream, a block: the leading axes
+            are then (steps, batch).
+        held: for judging.
+    """
+
+    train: tuple[PyTree, Array]
+    held: tuple[PyTree, Array]
+
+
+class Batches(Protocol):
+    """Where the rows of a run come from.
+
+    Attributes:
+        round_steps: how many steps a round has.
+        streamed: whether the order that `round` gives is one of each column of a block.
+    """
+
+    round_steps: int
+    streamed: bool
+
+    def round(self, start: int, keys: Sequence[PRNGKeyArray]) -> tuple[Data, np.ndarray]:
+        """The rows of the round from step `start`, and the order in which each member takes them."""
+        ...
+
+    def rows_of(self, first: int, last: int, key: PRNGKeyArray, member: int) -> tuple[PyTree, np.ndarray]:
+        """The rows of some steps of a member, one after the other, and what they are called in errors."""
+        ...
+
+    def held_rows(self, places: np.ndarray) -> tuple[PyTree, np.ndarray]:
+        """Rows that are held out, and what they are called in errors."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Trees of arrays by which the rows of a run are known again."""
+        ...
+
+    def close(self) -> None:
+        """Stop reading."""
+        ...
+
+
+class ArrayBatches:
+    """Rows of arrays, all of them on the device.
+
+    Args:
+        rows: (x, c).
+        weights: of the rows.
+        train: the places of each member's training rows.
+        held: the same of the rows that it holds out, for `identity`.
+        batch_size: rows of a step.
+        num_steps: of the run.
+    """
+
+    streamed = False
+
+    def __init__(
+        self,
+        rows: PyTree,
+        weights: np.ndarray,
+        train: list[np.ndarray],
+        held: Array,
+        *,
+        batch_size: int,
+        num_steps: int,
+    ):
+        padded = _pad_rows((rows, weights), len(weights))
+        both = to_device(padded[0]), jax.device_put(padded[1])
+        self._data, self._train, self._held, self._batch_size = Data(both, both), train, held, batch_size
+        self.round_steps = round_steps(max(map(len, train)), batch_size, num_steps, len(train))
+
+    def round(self, start: int, keys: Sequence[PRNGKeyArray]) -> tuple[Data, np.ndarray]:
+        # By Python's integers: step · batch_size outgrows 32 bits in a long run.
+        places = start * self._batch_size, self.round_steps * self._batch_size
+        order = [draw_order(train, key, *places) for train, key in zip(self._train, keys, strict=True)]
+        return self._data, np.stack(order).reshape(len(keys), self.round_steps, -1)
+
+    def rows_of(self, first: int, last: int, key: PRNGKeyArray, member: int) -> tuple[PyTree, np.ndarray]:
+        size = self._batch_size
+        return self.held_rows(draw_order(self._train[member], key, first * size, (last - first) * size))
+
+    def held_rows(self, places: np.ndarray) -> tuple[PyTree, np.ndarray]:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[places], self._data.held[0]), places
+
+    def identity(self) -> dict[str, Any]:
+        (x, c), weights = self._data.train
+        return {"x": x, "c": c, "sample_weight": weights, "validation": (self._train, self._held)}
+
+    def close(self) -> None:
+        pass
+
+
+class StreamBatches:
+    """Rows of a stream, a block at a time.
+
+    Args:
+        stream: the rows to train on.
+        held: those to judge by, in memory: (x, c); None for none.
+        held_numbers: what these are called in errors.
+        batch_size: rows of a step.
+        num_steps: of the run.
+        num_members: how many members take them.
+        seed: words that decide the order.
+    """
+
+    streamed = True
+
+    def __init__(
+        self,
+        stream: Stream,
+        held: PyTree,
+        held_numbers: np.ndarray,
+        *,
+        batch_size: int,
+        num_steps: int,
+        num_members: int,
+        seed: Sequence[int],
+    ):
+        steps = round_steps(stream.num_rows, batch_size, num_steps, num_members)
+        affordable = max(min(BLOCK_ROWS, int(BLOCK_BYTES / stream.row_bytes)) // batch_size, 1)
+        self.round_steps = min(steps, 1 << (affordable.bit_length() - 1))
+        self._blocks = Blocks(stream, batch_size, self.round_steps, seed)
+        self._held, self._held_numbers = held, held_numbers
+        self._judged = None
+        if len(held_numbers):
+            rows, weights = _pad_rows((held, np.ones(len(held_numbers))), len(held_numbers))
+            self._judged = to_device(rows), jax.device_put(weights)
+        self._weights = jax.device_put(np.ones((self.round_steps, batch_size)))
+        self._num_steps, self._batch_size = num_steps, batch_size
+        self._start, self._rows = -1, None
+
+    def round(self, start: int, keys: Sequence[PRNGKeyArray]) -> tuple[Data, np.ndarray]:
+        if start != self._start:  # a round may be run in parts
+            more = start + self.round_steps < self._num_steps
+            self._rows = None  # before the next is there, to make room for it
+            self._rows, self._start = to_device(self._blocks.block(start, more)), start
+        block = (self._rows, self._weights)
+        return Data(block, self._judged or block), np.stack(
+            [self._own_order(start, key, len(keys)) for key in keys]
+        )
+
+    def _own_order(self, start: int, key: PRNGKeyArray, members: int) -> np.ndarray:
+        """For each step and column of the block, of which of the block's batches the row is taken."""
+        shape = (self.round_steps, self._batch_size)
+        order = np.broadcast_to(np.arange(self.round_steps, dtype=np.int32)[:, None], shape)
+        if members == 1:  # shuffled it is
+            return order
+        words = np.asarray(jax.random.key_data(key)).tolist()
+        return np.random.default_rng([*words, start]).permuted(order, axis=0)
+
+    def rows_of(self, first: int, last: int, key: PRNGKeyArray, member: int) -> tuple[PyTree, np.ndarray]:
+        start = (last - 1) // self.round_steps * self.round_steps
+        first = max(first, start)
+        order = self._own_order(start, key, member)[first - start : last - start]
+        rows, numbers = self._blocks.block(start), self._blocks.numbers(start, self.round_steps)
+        columns = np.arange(self._batch_size)
+        taken = jax.tree.map(lambda leaf: leaf[order, columns].reshape(-1, *leaf.shape[2:]), rows)
+        return taken, numbers[order, columns].ravel()
+
+    def held_rows(self, places: np.ndarray) -> tuple[PyTree, np.ndarray]:
+        return jax.tree.map(lambda leaf: leaf[places], self._held), self._held_numbers[places]
+
+    def identity(self) -> dict[str, Any]:
+        stream = self._blocks.stream
+        return {"x": (stream.sizes, stream.read(0)), "validation": self._held}
+
+    def close(self) -> None:
+        self._blocks.close()
+
+
+def round_steps(rows: int, batch_size: int, num_steps: int, num_members: int = 1) -> int:
+    """How many steps a round has: an epoch or more, where that is neither too few nor too many.
+
+    A power of two, so that tables of about one length share a compiled round.
+
+    Example:
+        >>> from condvae.batches import round_steps
+        >>> round_steps(455, 64, 3000), round_steps(10**6, 64, 3000), round_steps(455, 64, 10)
+        (128, 4096, 16)
+    """
+    epoch = -(-rows // batch_size)
+    wanted = min(max(epoch, MIN_ROUND), MAX_ROUND, num_steps)
+    drawn = max(MAX_DRAWN // (batch_size * num_members), 1)
+    return min(1 << (wanted - 1).bit_length(), 1 << (drawn.bit_length() - 1))
+
+
+def draw_order(train: np.ndarray, key: PRNGKeyArray, position: int, length: int) -> np.ndarray:
+    """A piece of the endless sequence of permutations of the training rows.
+
+    By NumPy, which is a hundred times faster than sorting random numbers on the device; block b, one
+    permutation or as many small ones as fill it, is drawn from (key, b).
+    """
+    words = np.asarray(jax.random.key_data(key)).tolist()
+    copies = np.tile(train, (max(1, ORDER_BLOCK // len(train)), 1))
+    first, offset = divmod(position, copies.size)
+    blocks = range(first, first + -(-(offset + length) // copies.size))
+    pieces = [np.random.default_rng([*words, block]).permuted(copies, axis=1) for block in blocks]
+    return np.concatenate(pieces, axis=None)[offset : offset + length].astype(np.int32)
+
+
+def _pad_rows(tree: PyTree, rows: int) -> PyTree:
+    """The tree with every array's rows padded by repeats of the first, up to a bucketed length.
+
+    No batch ever takes them: they are there so that tables of about one length share a compiled round.
+    """
+    extra = bucket(rows) - rows
+
+    def pad(leaf: Any) -> np.ndarray:
+        leaf = np.asarray(leaf)
+        return np.concatenate([leaf, np.broadcast_to(leaf[:1], (extra, *leaf.shape[1:]))])
+
+    return jax.tree.map(pad, tree) if extra else tree

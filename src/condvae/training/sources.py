@@ -1,0 +1,180 @@
+"""Where the rows of a run come from: which are trained on, and which each member holds out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
+
+from condvae.batches import ArrayBatches, Batches, StreamBatches
+from condvae.holdout import held_out
+from condvae.rounds import Own
+from condvae.rows import bucket, num_rows, require_finite
+from condvae.streams import Stream, Without, rows_at
+
+MAX_HELD = 8192
+"""Rows of a stream that are held out at most: they are judged once a round, and enough to choose by."""
+
+
+def from_arrays(
+    x: PyTree,
+    c: PyTree,
+    keys: PRNGKeyArray,
+    *,
+    validation: Any,
+    groups: np.ndarray | None,
+    time: np.ndarray | None,
+    sample_weight: np.ndarray | None,
+    batch_size: int,
+    num_steps: int,
+) -> tuple[Batches, Own]:
+    """Rows that are in memory, of which each member holds out some of its own.
+
+    Raises:
+        ValueError: naming the argument that does not fit the rows, or the rows that are not finite.
+    """
+    n = num_rows(x=x, c=c)
+    require_finite(x=x, c=c)
+    split_keys, run_keys = _own_keys(keys)
+    masks = _validation_masks(n, validation, split_keys, groups, time)
+    weights = _weights(n, sample_weight)
+    held = [np.flatnonzero(mask) for mask in masks]
+    longest = max(map(len, held))
+    padded = np.zeros((len(masks), bucket(longest) if longest else 0), np.int32)
+    for row, places in zip(padded, held, strict=True):
+        row[: len(places)] = places
+    train = [np.flatnonzero(~mask) for mask in masks]
+    own = _own(padded, list(map(len, held)), [_mean_weights(weights, mask) for mask in masks], run_keys)
+    batches = ArrayBatches(
+        (x, c), weights, train, own.validation, batch_size=batch_size, num_steps=num_steps
+    )
+    return batches, own
+
+
+def from_stream(
+    stream: Stream,
+    keys: PRNGKeyArray,
+    *,
+    validation: Any,
+    refused: dict[str, Any],
+    batch_size: int,
+    num_steps: int,
+) -> tuple[Batches, Own]:
+    """Rows that are read as they are needed; those held out are in memory, the same for all members.
+
+    Args:
+        stream: the rows.
+        keys: for each member.
+        validation: the fraction of the rows to hold out; or rows (x, c) to judge by, none of the stream's.
+        refused: arguments, by name, that go with rows in memory only.
+        batch_size: rows of a step.
+        num_steps: of the run.
+
+    Raises:
+        ValueError: naming the argument that does not fit a stream.
+    """
+    for name, value in refused.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} is for rows in memory, and x is a stream: leave it out, or pass arrays"
+            )
+    split_keys, run_keys = _own_keys(keys)
+    size, n = len(keys), stream.num_rows
+    if isinstance(validation, tuple):
+        held, count = validation, num_rows(validation=validation)
+        require_finite(validation=validation)
+        numbers = np.arange(count)
+    elif np.ndim(validation) == 0:
+        wanted = int(held_out(min(n, 10**6), float(validation), key=split_keys[0]).mean() * n)
+        count = min(wanted, MAX_HELD)
+        words = np.asarray(jax.random.key_data(split_keys[0])).tolist()
+        numbers = np.sort(np.random.default_rng(words).choice(n, count, replace=False))
+        held = None
+        if count:
+            held, stream = rows_at(stream, numbers), Without(stream, numbers)
+    else:
+        raise ValueError(
+            "validation is a mask of rows, and x is a stream: give a fraction, or rows to judge by, (x, c)"
+        )
+    padded = np.zeros((size, bucket(count) if count else 0), np.int32)
+    padded[:, :count] = np.arange(count)
+    own = _own(padded, [count] * size, [[1.0, 1.0]] * size, run_keys)
+    batches = StreamBatches(
+        stream,
+        held,
+        numbers,
+        batch_size=batch_size,
+        num_steps=num_steps,
+        num_members=size,
+        seed=np.asarray(jax.random.key_data(run_keys[0])).tolist(),
+    )
+    return batches, own
+
+
+def _own(held: np.ndarray, counts: list[int], scales: list[list[float]], keys: PRNGKeyArray) -> Own:
+    return Own(
+        order=None,
+        validation=jax.device_put(held),
+        num_validation=jax.device_put(np.array(counts, np.int32)),
+        weight_scale=jax.device_put(np.array(scales)),
+        peak=jax.device_put(np.zeros(0)),
+        decay=jax.device_put(np.zeros(0)),
+        key=keys,
+    )
+
+
+@jax.jit
+def _own_keys(keys: PRNGKeyArray) -> tuple[list[PRNGKeyArray], PRNGKeyArray]:
+    """For each member a key to hold rows out by, and one to run with."""
+    pairs = jax.vmap(jax.random.split)(keys)
+    return list(pairs[:, 0]), pairs[:, 1]
+
+
+def _validation_masks(
+    n: int,
+    validation: float | np.ndarray,
+    keys: Sequence[PRNGKeyArray],
+    groups: np.ndarray | None,
+    time: np.ndarray | None,
+) -> np.ndarray:
+    """Which rows each member holds out, shape (K, n)."""
+    if np.ndim(validation) == 0:
+        fraction = float(validation)
+        return np.stack([held_out(n, fraction, key=key, groups=groups, time=time) for key in keys])
+    mask = np.asarray(validation)
+    if mask.shape not in ((n,), (len(keys), n)) or mask.dtype != bool:
+        each = "" if len(keys) == 1 else f", or ({len(keys)}, {n}), one for each member"
+        raise ValueError(
+            f"validation has shape {mask.shape} and type {mask.dtype}, expected a fraction or a boolean "
+            f"mask of shape ({n},){each}"
+        )
+    if mask.all(axis=-1).any():
+        raise ValueError("validation holds out every row: leave some to train on")
+    if mask.any() and not mask.any(axis=-1).all():
+        member = int(np.argmin(mask.any(axis=-1)))
+        raise ValueError(
+            f"validation holds out no row of member {member}, but some of others: hold out rows of each, "
+            "or of none"
+        )
+    return np.broadcast_to(mask, (len(keys), n))
+
+
+def _weights(n: int, sample_weight: np.ndarray | None) -> np.ndarray:
+    if sample_weight is None:
+        return np.ones(n)
+    weights = np.asarray(sample_weight, float)
+    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}, expected ({n},): one finite, non-negative number "
+            "for each row"
+        )
+    return weights
+
+
+def _mean_weights(weights: np.ndarray, held: np.ndarray) -> list[float]:
+    """The mean weight of the training rows, and of the validation rows."""
+    means = [float(weights[part].mean()) if part.any() else 1.0 for part in (~held, held)]
+    if min(means) == 0:
+        raise ValueError("sample_weight is 0 on all training or all validation rows: weigh some")
+    return means
