@@ -10,16 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
-import numpy as np
-import pyarrow as pa
 from narwhals.typing import IntoDataFrame
 
-from condvae.tables.cells import Cells, cells, first_duplicate, numbers, open_frame
+from condvae.tables.cells import cells, first_duplicate, open_frame
 from condvae.tables.errors import TableError
-from condvae.tables.times import seconds, varying_parts, zone
+from condvae.tables.summaries import Kind, Summary
 
 Role = Literal["given", "target"]
-Kind = Literal["numeric", "categorical", "datetime"]
 Unknown = Literal["error", "other"]
 
 MANY_LEVELS = 50  # a category with more levels than this, most of them seen once, is an identifier
@@ -99,6 +96,7 @@ class Schema:
         target: the targets' columns, likewise; at least one.
 
     Example:
+        >>> import pyarrow as pa
         >>> frame = pa.table({"height": [1.5, 1.7, 1.9], "sex": ["f", "m", "m"]})
         >>> schema = Schema.infer(frame, given=["sex"], target=["height"])
         >>> schema.given[0].levels, round(schema.target[0].mean, 3)
@@ -155,14 +153,13 @@ class Schema:
         Raises:
             TableError: when the names or the cells cannot serve, or the numbers of rows differ.
         """
-        if unknown not in get_args(Unknown):
-            raise TableError(f"unknown={unknown!r}, expected 'error' or 'other'; pass one of them")
+        require_unknown(unknown)
         targets = open_frame(target_frame)
         conditions = None if given_frame is None else open_frame(given_frame)
         if given is None:
             given = [] if conditions is None else conditions.columns
         target = targets.columns if target is None else target
-        _check_names(given, target)
+        check_names(given, target)
         found = {
             "given": [] if conditions is None else [cells(conditions, name) for name in given],
             "target": [cells(targets, name) for name in target],
@@ -175,13 +172,20 @@ class Schema:
                 f"the conditions have {len(conditions)} rows and the targets {len(targets)}; give one row "
                 "of each for every example"
             )
-        conditions = [_infer(column, "given") for column in found["given"]]
+        summaries = {role: [Summary.of(column) for column in columns] for role, columns in found.items()}
+        return cls.of(summaries["given"], summaries["target"], unknown)
+
+    @classmethod
+    def of(cls, given: Sequence[Summary], target: Sequence[Summary], unknown: Unknown) -> Self:
+        """The schema of columns that have been summarised.
+
+        Raises:
+            TableError: for cells that cannot be modelled.
+        """
+        conditions = [describe(found, "given") for found in given]
         if unknown == "other":
             conditions = [replace(c, other=c.kind == "categorical") for c in conditions]
-        return cls(
-            given=tuple(conditions),
-            target=tuple(_infer(column, "target") for column in found["target"]),
-        )
+        return cls(tuple(conditions), tuple(describe(found, "target") for found in target))
 
     def to_json(self) -> dict[str, Any]:
         """The schema as a dict of JSON types; floats come back exactly."""
@@ -208,7 +212,18 @@ def _column(fields: dict[str, Any]) -> Column:
     return Column(**{**fields, **tuples})
 
 
-def _check_names(given: Sequence[str], target: Sequence[str]) -> None:
+def require_unknown(unknown: str) -> None:
+    """Refuse what is no `Unknown`."""
+    if unknown not in get_args(Unknown):
+        raise TableError(f"unknown={unknown!r}, expected 'error' or 'other'; pass one of them")
+
+
+def check_names(given: Sequence[str], target: Sequence[str]) -> None:
+    """Refuse names of columns that cannot be what they shall be.
+
+    Raises:
+        TableError: naming the column.
+    """
     if not target:
         raise TableError("no target column was named; name at least one column to model")
     for role, names in (("given", given), ("target", target)):
@@ -220,99 +235,65 @@ def _check_names(given: Sequence[str], target: Sequence[str]) -> None:
         raise TableError(f"column {both[0]!r} is both given and a target; leave it out of one")
 
 
-def _infer(column: Cells, role: Role) -> Column:
-    if column.empty:
+def describe(found: Summary, role: Role) -> Column:
+    """The column of a schema, from what its cells are.
+
+    Raises:
+        TableError: for cells that cannot be modelled.
+    """
+    if found.empty:
         where = "a target needs some observed cells; " if role == "target" else ""
-        raise TableError(f"column {column.name!r} has no observed cell; {where}drop the column")
-    if column.datetime:
-        return _datetime(column, role)
-    return _numeric(column, role) if column.numeric else _categorical(column, role)
-
-
-def _numeric(column: Cells, role: Role) -> Column:
-    values, mask = numbers(column)
-    found = _measured(column, role, "numeric", values[mask])
-    if role == "target" and found.minimum == found.maximum:
-        raise TableError(_constant(column.name, f"{found.mean:g}"))
-    return found
-
-
-def _datetime(column: Cells, role: Role) -> Column:
-    if role == "target":
+        raise TableError(f"column {found.name!r} has no observed cell; {where}drop the column")
+    if found.kind == "datetime" and role == "target":
         raise TableError(
-            f"target column {column.name!r} holds dates or times, which can be conditions only; turn it "
+            f"target column {found.name!r} holds dates or times, which can be conditions only; turn it "
             "into a number, such as days since a start"
         )
-    values, mask = seconds(column)
-    found = _measured(column, role, "datetime", values[mask])
-    return replace(found, parts=varying_parts(column), zone=zone(column))
-
-
-def _measured(column: Cells, role: Role, kind: Kind, observed: np.ndarray) -> Column:
-    mean, sd = _moments(observed)
+    if role == "target" and found.constant is not None:
+        raise TableError(
+            f"target column {found.name!r} is constant (always {found.constant}); drop it, there is "
+            "nothing to learn"
+        )
+    levels = tuple(sorted(found.levels))
+    if len(levels) > MANY_LEVELS and 2 * len(levels) > found.rows:
+        raise TableError(_identifier(found, levels))
+    numbers = found.kind != "categorical"
     return Column(
-        column.name,
+        found.name,
         role,
-        kind,
-        str(column.array.type),
-        missing=column.array.null_count,
-        mean=mean,
-        sd=sd or 1.0,  # of a constant
-        minimum=float(observed.min()),
-        maximum=float(observed.max()),
+        found.kind,
+        found.dtype,
+        missing=found.missing,
+        mean=found.mean,
+        sd=found.sd or 1.0,  # of a constant
+        minimum=found.minimum if numbers else None,
+        maximum=found.maximum if numbers else None,
+        levels=(False, True) if found.dtype == "bool" else levels,
+        declared=found.declared,
+        parts=found.parts,
+        zone=found.zone,
     )
 
 
-def _moments(values: np.ndarray) -> tuple[float, float]:
-    # Sorted, so that the last bits of the sums do not depend on the order of the rows.
-    values = np.sort(values)
-    if values[0] == values[-1]:
-        return float(values[0]), 0.0
-    mean = float(values.mean())
-    deviation = values - mean
-    # Scaled before squaring, so that the squares of tiny deviations do not underflow to 0.
-    largest = float(np.abs(deviation).max())
-    return mean, largest * float(np.sqrt(np.mean((deviation / largest) ** 2)))
-
-
-def _categorical(column: Cells, role: Role) -> Column:
-    boolean = pa.types.is_boolean(column.array.type)
-    levels = tuple(sorted(column.array.drop_null().unique().to_pylist()))
-    if role == "target" and len(levels) == 1:
-        raise TableError(_constant(column.name, repr(levels[0])))
-    if len(levels) > MANY_LEVELS and 2 * len(levels) > len(column.array):
-        raise TableError(_identifier(column, levels))
-    plain = "bool" if boolean else "string"
-    return Column(
-        column.name,
-        role,
-        "categorical",
-        "category" if column.category else plain,
-        missing=column.array.null_count,
-        levels=(False, True) if boolean else levels,
-        declared=column.declared,
-    )
-
-
-def _constant(name: str, value: str) -> str:
-    return f"target column {name!r} is constant (always {value}); drop it, there is nothing to learn"
-
-
-def _identifier(column: Cells, levels: tuple[Any, ...]) -> str:
+def _identifier(found: Summary, levels: tuple[Any, ...]) -> str:
     """The sentence for a column of nearly as many levels as rows: a name, or a spoilt number."""
     stray = [level for level in levels if not _NUMBER.fullmatch(str(level))]
     if 0 < 10 * len(stray) < len(levels):
-        row = min(column.array.index(level).as_py() for level in stray)
+        where = repr(stray[0])
+        if found.cells is not None:
+            cells = found.cells.array
+            row = min(cells.index(level).as_py() for level in stray)
+            where = f"row {row + 1} ({cells[row].as_py()!r})"
         return (
-            f"column {column.name!r} would be numeric but for row {row + 1} "
-            f"({column.array[row].as_py()!r}); make that cell a number or leave it empty"
+            f"column {found.name!r} would be numeric but for {where}; make that cell a number or leave it "
+            "empty"
         )
-    if not column.category and all(_DATE.fullmatch(str(level)) for level in levels):
+    if not found.category and all(_DATE.fullmatch(str(level)) for level in levels):
         return (
-            f"column {column.name!r} holds dates as text ({levels[0]!r}, ...); parse it into a column of "
+            f"column {found.name!r} holds dates as text ({levels[0]!r}, ...); parse it into a column of "
             "dates or timestamps (such as by pandas.to_datetime)"
         )
     return (
-        f"column {column.name!r} looks like an identifier ({len(levels)} different values in "
-        f"{len(column.array)} rows); drop it, or group its values"
+        f"column {found.name!r} looks like an identifier ({len(levels)} different values in {found.rows} "
+        "rows); drop it, or group its values"
     )

@@ -63,26 +63,39 @@ def calendar(column: Cells, parts: Sequence[str]) -> np.ndarray:
     return pairs.reshape(len(wall), -1) * np.asarray(column.array.is_valid())[:, None]
 
 
-def varying_parts(column: Cells) -> tuple[Part, ...]:
+def reach(column: Cells) -> np.ndarray:
+    """The least and the greatest sine and cosine of each part among the cells: float64 [2, 6].
+
+    Example:
+        >>> import datetime
+        >>> days = [datetime.date(2024, 1, 1) + datetime.timedelta(i) for i in range(30)]
+        >>> reach(Cells("a", pa.array(days).cast(pa.timestamp("us")))).round(1).tolist()
+        [[0.0, 0.9, -1.0, -0.9, 0.0, 1.0], [0.5, 1.0, 1.0, 1.0, 0.0, 1.0]]
+    """
+    turns = calendar(Cells(column.name, column.array.drop_null()), get_args(Part))
+    return np.stack([turns.min(axis=0), turns.max(axis=0)])
+
+
+def varying_parts(span: float, reached: np.ndarray) -> tuple[Part, ...]:
     """The calendar parts that can tell rows apart which the trend does not.
 
     A part counts when the observed cells span at least half of its cycle (half a year, half a week,
     half a day: below that it is a bent copy of the trend), and its sine or cosine moves by more than
     0.05 among them (dates have no part of the day, Mondays none of the week).
 
+    Args:
+        span: seconds from the first to the last cell.
+        reached: as `reach` gives it.
+
     Example:
         >>> import datetime
         >>> days = [datetime.date(2024, 1, 1) + datetime.timedelta(i) for i in range(30)]
-        >>> varying_parts(Cells("a", pa.array(days).cast(pa.timestamp("us"))))
+        >>> varying_parts(29 * 86400, reach(Cells("a", pa.array(days).cast(pa.timestamp("us")))))
         ('week',)
     """
-    observed = Cells(column.name, column.array.drop_null())
-    values, _ = seconds(observed)
-    if len(values) == 0:
-        return ()
-    wide = [part for part in get_args(Part) if 2 * np.ptp(values) >= _CYCLES[part]]
-    moved = np.ptp(calendar(observed, wide), axis=0).reshape(-1, 2).max(axis=1)
-    return tuple(part for part, move in zip(wide, moved, strict=True) if move > _STILL)
+    moved = np.ptp(reached, axis=0).reshape(-1, 2).max(axis=1)
+    parts = zip(get_args(Part), moved, strict=True)
+    return tuple(part for part, move in parts if 2 * span >= _CYCLES[part] and move > _STILL)
 
 
 def zone(column: Cells) -> str | None:
