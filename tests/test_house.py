@@ -29,9 +29,9 @@ LAYERS = [
     ["networks"],
     ["distributions"],
     ["rows"],
-    ["progress", "plots", "storage", "calibration", "baselines", "support"],
+    ["plots", "storage", "calibration", "baselines", "support"],
     ["tables"],
-    ["observed"],
+    ["progress", "observed"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.

@@ -24,8 +24,8 @@ MAX_DRAWN = 2**22
 ORDER_BLOCK = 4096
 """Rows of which the order is drawn at once, at least."""
 
-BLOCK_ROWS, BLOCK_BYTES = 2**18, 2**27
-"""Of a block of a stream, at most: three are in memory at once."""
+BLOCK_ROWS, BLOCK_BYTES = 2**17, 2**26
+"""Of a block of a stream, at most: up to four are in memory at once."""
 
 
 class Data(NamedTuple):

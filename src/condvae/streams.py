@@ -23,7 +23,7 @@ from jaxtyping import PyTree
 
 from condvae.rows import num_rows
 
-WINDOW_BYTES = 2**28
+WINDOW_BYTES = 2**27
 """Of the rows that are shuffled among themselves, in all lanes; as many are being read ahead."""
 
 MAX_LANES = 8

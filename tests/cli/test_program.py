@@ -38,7 +38,7 @@ FIT = [
     ("a drop of nothing", "P --drop wing", "--drop: the table has no column 'wing'"),
     ("nothing to model", "H/constant.csv --given a,b", "every column is given"),
     ("no such file", "H/absent.csv", "there is no file"),
-    ("a folder for a table", "H/model", "does not end in .csv"),
+    ("a folder for a table", "H/model", "has no Parquet files"),
     ("an ending of no table", "H/model/manifest.json", "does not end in .csv"),
     ("no rows", "H/none.csv", "none.csv has no rows"),
     ("one row", "H/one.csv", "DATA has 1 row, too few"),

@@ -39,7 +39,7 @@ def evaluate(
     from condvae.estimator.evaluation import evaluate as measure
 
     estimator = inputs.load(model, quiet)
-    table = inputs.read_for(estimator, data)
+    table = inputs.read_whole(estimator, data)
     rows = inputs.conditions(estimator, table)
     found = measure(estimator, rows, table, num_samples=num_samples)
     inputs.warn_outside(estimator, rows)

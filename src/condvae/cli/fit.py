@@ -36,7 +36,9 @@ def fit(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="A CSV or Parquet file; - for CSV on standard input.", show_default=False
+            metavar="DATA",
+            help="A CSV or Parquet file, or a folder of Parquet files; - for CSV on standard input.",
+            show_default=False,
         ),
     ],
     out: Annotated[
@@ -151,7 +153,7 @@ def fit(
     """
     from condvae import ConditionalVAE
     from condvae.storage import require_writable
-    from condvae.tables import TableError
+    from condvae.tables import Scan, TableError
     from condvae.training import Interrupted, require_usable
 
     if str(out) == "-":
@@ -169,6 +171,12 @@ def fit(
     roles = columns.choose(
         table.column_names, given=given, target=target, drop=drop, group=group_column, time=time_column
     )
+    if isinstance(table, Scan) and (group_column is not None or time_column is not None):
+        option = "--group-column" if group_column is not None else "--time-column"
+        raise TableError(
+            f"{option} is for tables in memory, and this one has {len(table):,} rows: leave it out, or "
+            "give fewer rows"
+        )
     groups, time = columns.groups_of(table, roles.group), columns.times_of(table, roles.time)
     _require_enough(len(table), groups, roles.group, fractions)
     model = ConditionalVAE(

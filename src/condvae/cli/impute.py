@@ -1,5 +1,7 @@
 """`condvae impute`: a table with its missing targets filled in."""
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -54,27 +56,35 @@ def impute(
     table = inputs.read_for(estimator, data)
     if n is not None:
         inputs.require_apart(table.column_names, ("row", "draw"))
-    rows = inputs.conditions(estimator, table)
     targets = [str(column.name) for column in estimator.schema_.target]
-    drawn = estimator.impute(rows, table, n, random_state=seed)
-    outside = inputs.warn_outside(estimator, rows)
-    filled = _completed(table, drawn, targets, n)
-    tables.write_table(filled, out)
-    holes = _holes(table, targets)
-    cells = sum(table[name].null_count for name in targets)
-    counts = {"rows": len(table), "rows_filled": int(holes.sum()), "cells_filled": cells}
+    outside = inputs.Outside(estimator)
+    seen, counts = preview.Seen(), Counter(rows=0, rows_filled=0, cells_filled=0)
+
+    def filled() -> Iterator[Any]:
+        for number, (first, part) in enumerate(inputs.parts(estimator, table)):
+            rows = inputs.conditions(estimator, part)
+            drawn = estimator.impute(rows, part, n, random_state=seed, part=number)
+            outside.look(rows)
+            found, holes = _completed(part, drawn, targets, n, first), _holes(part, targets)
+            cells = sum(part[name].null_count for name in targets)
+            counts.update(rows=len(part), rows_filled=int(holes.sum()), cells_filled=cells)
+            seen.look(found.filter(holes.repeat(n or 1)))
+            yield found
+
+    tables.write_parts(filled(), out)
+    guesses = outside.warn()
     if as_json:
-        say_json(counts | {"copies": n or 1, "outside": outside, "out": out})
+        say_json({**counts, "copies": n or 1, "outside": guesses, "out": out})
     elif not quiet and out != "-":
-        if holes.any():
-            preview.show(filled.filter(holes.repeat(n or 1)), "filled row")
+        if seen.rows:
+            seen.show("filled row")
         say(
             f"{count(counts['cells_filled'], 'missing cell')} in {count(counts['rows_filled'], 'row')} "
-            f"filled, {count(len(filled), 'row')} written to {out}"
+            f"filled, {count(counts['rows'] * (n or 1), 'row')} written to {out}"
         )
 
 
-def _completed(table: Any, drawn: Any, targets: list[str], n: int | None) -> Any:
+def _completed(table: Any, drawn: Any, targets: list[str], n: int | None, first: int) -> Any:
     """The table's columns in their order, the targets' from what was drawn."""
     import numpy as np
     import pyarrow as pa
@@ -82,7 +92,7 @@ def _completed(table: Any, drawn: Any, targets: list[str], n: int | None) -> Any
     pieces: dict[str, Any] = {}
     if n is not None:
         row = np.repeat(np.arange(len(table)), n)
-        pieces |= {"row": row, "draw": np.tile(np.arange(n), len(table))}
+        pieces |= {"row": row + first, "draw": np.tile(np.arange(n), len(table))}
         table = table.take(row)
     for name in table.column_names:
         pieces[name] = drawn[name] if name in targets else table[name]

@@ -1,6 +1,7 @@
 """Models and tables as the commands need them, and the checks that come before any work."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,18 @@ def load(path: Path, quiet: bool = True) -> "ConditionalVAE":
 
 
 def read_rows(path: str, columns: Any = ()) -> Any:
-    """A table with at least one row, its names all different."""
+    """A table with at least one row, its names all different; a long one as a scan."""
     from condvae import tables
+    from condvae.estimator.streaming import STREAMED_ROWS
     from condvae.tables.cells import open_frame
 
-    table = tables.read_table(path, columns)
-    open_frame(table)
+    if path != "-" and (Path(path).is_dir() or Path(path).suffix.lower() in tables.PARQUET):
+        found = tables.scan(path)
+        table = found if len(found) > STREAMED_ROWS else found.read()
+    else:
+        table = tables.read_table(path, columns)
+    if not isinstance(table, tables.Scan):
+        open_frame(table)
     if len(table) == 0:
         raise tables.TableError(f"{path} has no rows; give at least one")
     return table
@@ -35,6 +42,32 @@ def read_rows(path: str, columns: Any = ()) -> Any:
 def read_for(estimator: "ConditionalVAE", path: str) -> Any:
     """The rows of a file, its cells read as the model's columns were."""
     return read_rows(path, (*estimator.schema_.given, *estimator.schema_.target))
+
+
+def read_whole(estimator: "ConditionalVAE", path: str) -> Any:
+    """The same rows in memory, however many."""
+    from condvae import tables
+
+    table = read_for(estimator, path)
+    return table.read() if isinstance(table, tables.Scan) else table
+
+
+def parts(estimator: "ConditionalVAE", table: Any) -> Iterator[tuple[int, Any]]:
+    """The rows of a table as parts that fit into memory, each with the number of its first row."""
+    from condvae import tables
+    from condvae.progress import Progress
+
+    if not isinstance(table, tables.Scan):
+        yield 0, table
+        return
+    first, shown = 0, estimator.progress
+    estimator.progress = False  # one bar for all parts
+    with Progress("rows", len(table), enabled=shown) as bar:
+        for part in table.parts():
+            yield first, part
+            first += len(part)
+            bar.advance(len(part))
+    estimator.progress = shown
 
 
 def conditions(estimator: "ConditionalVAE", table: Any) -> Any:
@@ -64,26 +97,46 @@ def require_apart(names: Sequence[str], added: Iterable[str]) -> None:
         taken.add(name)
 
 
+class Outside:
+    """How many rows' conditions lie outside of what was trained on, and in which columns."""
+
+    def __init__(self, estimator: "ConditionalVAE"):
+        self.estimator, self.rows, self.seen, self.alone = estimator, 0, 0, 0
+        self.cells: Counter[str] = Counter()
+
+    def look(self, rows: Any) -> None:
+        """Count those of some more rows."""
+        import numpy as np
+
+        from condvae import tables
+
+        given = self.estimator.schema_.given
+        if not given or rows is None:
+            return
+        outside = np.asarray(self.estimator.support(rows)["outside"])
+        cells = tables.outside(given, rows)
+        self.seen += len(outside)
+        self.rows += int(outside.sum())
+        self.cells.update({str(name): int(found.sum()) for name, found in cells.items()})
+        self.alone += int((outside & ~np.any(list(cells.values()), axis=0)).sum())
+
+    def warn(self) -> int:
+        """Say what was found."""
+        if not self.rows:
+            return 0
+        where = [f"in {name!r}: {number:,}" for name, number in self.cells.items() if number]
+        if self.alone:
+            where.append(f"by an unusual combination of columns: {self.alone:,}")
+        verb = "lies" if self.rows == 1 else "lie"
+        warn(
+            f"{self.rows:,} of {count(self.seen, 'row')} {verb} outside of what the model was trained on "
+            f"({'; '.join(where)}); what it says there is a guess"
+        )
+        return self.rows
+
+
 def warn_outside(estimator: "ConditionalVAE", rows: Any) -> int:
-    """Say how many rows' conditions lie outside of what was trained on, and in which columns."""
-    import numpy as np
-
-    from condvae import tables
-
-    given = estimator.schema_.given
-    if not given or rows is None:
-        return 0
-    outside = np.asarray(estimator.support(rows)["outside"])
-    if not outside.any():
-        return 0
-    cells = tables.outside(given, rows)
-    where = [f"in {name!r}: {int(found.sum()):,}" for name, found in cells.items() if found.any()]
-    alone = int((outside & ~np.any(list(cells.values()), axis=0)).sum())
-    if alone:
-        where.append(f"by an unusual combination of columns: {alone:,}")
-    verb = "lies" if outside.sum() == 1 else "lie"
-    warn(
-        f"{outside.sum():,} of {count(len(outside), 'row')} {verb} outside of what the model was trained "
-        f"on ({'; '.join(where)}); what it says there is a guess"
-    )
-    return int(outside.sum())
+    """Say how many rows lie outside of what was trained on."""
+    outside = Outside(estimator)
+    outside.look(rows)
+    return outside.warn()

@@ -81,7 +81,7 @@ def predict(
         [str(column.name) for column in schema.given],
         _added(schema, levels, interval is not None, proba, support),
     )
-    rows = None if data is None else inputs.read_for(estimator, data)
+    rows = None if data is None else inputs.read_whole(estimator, data)
     # The plain means first: they check every cell before anything is sampled.
     made = _tables(estimator, rows, levels, interval, proba, support)
     outside = inputs.warn_outside(estimator, rows)

@@ -8,25 +8,48 @@ MAX_LINES = 20
 """Columns shown at most, where each takes a line."""
 
 
-def show(table: Any, noun: str, rows: int = 6) -> None:
-    """The first rows, one a line; or one column a line, where a line has no room for all the names.
+class Seen:
+    """The first rows of a table that comes in parts, and how many there were."""
 
-    Args:
-        table: an Arrow table.
-        noun: what its rows are.
-        rows: how many to show.
-    """
+    def __init__(self, shown: int = 6):
+        self.shown, self.rows, self.first = shown, 0, None
+
+    def look(self, part: Any) -> None:
+        """Count the rows of one more part."""
+        self.rows += len(part)
+        if self.first is None or len(self.first) < self.shown:
+            import pyarrow as pa
+
+            rows = [part] if self.first is None else [self.first, part]
+            self.first = pa.concat_tables([table.slice(0, self.shown) for table in rows])
+            self.first = self.first.slice(0, self.shown)
+
+    def show(self, noun: str) -> None:
+        """Show them, where there are any: rows are `noun`s."""
+        if self.first is not None:
+            _show(self.first, self.rows, noun)
+
+
+def show(table: Any, noun: str) -> None:
+    """The first rows of a table, of which each is a `noun`."""
+    seen = Seen()
+    seen.look(table)
+    seen.show(noun)
+
+
+def _show(first: Any, rows: int, noun: str) -> None:
+    """The first rows, one a line; or one column a line, where a line has no room for all the names."""
     from rich.table import Table
 
-    screen, first = console(), table.slice(0, rows)
+    screen = console()
     cells = {name: [short(value) for value in first[name].to_pylist()] for name in first.column_names}
     across = Table(box=None, pad_edge=False)
     for name in cells:
         across.add_column(name, justify="right")
     for row in zip(*cells.values(), strict=True):
         across.add_row(*row)
-    if len(table) > len(first):
-        say(f"the first {len(first)} of {count(len(table), noun)}:")
+    if rows > len(first):
+        say(f"the first {len(first)} of {count(rows, noun)}:")
     if _fits(screen, across):
         screen.print(across)
         return

@@ -1,5 +1,6 @@
 """`condvae sample`: draws of the targets for each row of conditions."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,31 +60,45 @@ def sample(
     targets = [str(column.name) for column in schema.target]
     inputs.require_apart([*conditions, *targets], ("row", "draw"))
     real = None if given is None else inputs.read_for(estimator, given)
-    rows = inputs.conditions(estimator, real)
-    samples = estimator.sample(rows, n, random_state=seed)
-    outside = inputs.warn_outside(estimator, rows)
-    samples = _with_conditions(samples, rows, n, conditions, targets)
-    axes = None if plot is None else pictures.draw(estimator, samples, real)
-    tables.write_table(samples, out)
+    outside = inputs.Outside(estimator)
+    seen = preview.Seen()
+    axes = None
+
+    def drawn() -> Iterator[Any]:
+        nonlocal axes
+        for number, (first, part) in enumerate(inputs.parts(estimator, real)):
+            rows = inputs.conditions(estimator, part)
+            samples = estimator.sample(rows, n, random_state=seed, part=number)
+            outside.look(rows)
+            found = _with_conditions(samples, rows, n, conditions, targets, first)
+            seen.look(found)
+            if plot is not None and number == 0:  # of a long table, its first part
+                axes = pictures.draw(estimator, found, part)
+            yield found
+
+    tables.write_parts(drawn(), out)
     if plot is not None:
         from condvae.plots import save_figure
 
         save_figure(axes, plot)  # pyright: ignore[reportArgumentType]
+    guesses = outside.warn()
     if as_json:
-        found = {"out": out, "plot": None if plot is None else str(plot), "draws": len(samples)}
-        say_json(found | {"outside": outside, "columns": samples.column_names})
+        found = {"out": out, "plot": None if plot is None else str(plot), "draws": seen.rows}
+        say_json(found | {"outside": guesses, "columns": ["row", "draw", *conditions, *targets]})
     elif not quiet and out != "-":
-        preview.show(samples, "draw")
+        seen.show("draw")
         picture = "" if plot is None else f", a picture to {plot}"
-        say(f"{count(len(samples), 'draw')} written to {out}{picture}")
+        say(f"{count(seen.rows, 'draw')} written to {out}{picture}")
 
 
-def _with_conditions(samples: Any, rows: Any, n: int, conditions: list[str], targets: list[str]) -> Any:
+def _with_conditions(
+    samples: Any, rows: Any, n: int, conditions: list[str], targets: list[str], first: int
+) -> Any:
     import numpy as np
     import pyarrow as pa
 
     row = np.repeat(np.arange(len(samples) // n), n)
-    pieces: dict[str, Any] = {"row": row, "draw": np.tile(np.arange(n), len(samples) // n)}
+    pieces: dict[str, Any] = {"row": row + first, "draw": np.tile(np.arange(n), len(samples) // n)}
     if rows is not None:
         taken = rows.select(conditions).take(row)
         pieces |= {name: taken[name] for name in conditions}

@@ -1,5 +1,6 @@
 """`condvae score`: the log-density of each row."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -46,25 +47,37 @@ def score(
     inputs.require_outputs(out, as_json)
     estimator = inputs.load(model, quiet)
     table = inputs.read_for(estimator, data)
-    rows = inputs.conditions(estimator, table)
-    found = estimator.log_prob(rows, table, num_samples=num_samples, random_state=seed)
-    outside = inputs.warn_outside(estimator, rows)
+    outside = inputs.Outside(estimator)
+    columns: list[Any] = []
+
+    def scored() -> Iterator[Any]:
+        for _, part in inputs.parts(estimator, table):
+            rows = inputs.conditions(estimator, part)
+            found = estimator.log_prob(rows, part, num_samples=num_samples, random_state=seed)
+            outside.look(rows)
+            columns.append((*found, estimator.observed_rows(part)))
+            yield pa.table({"log_prob": found.value, "log_prob_stderr": found.stderr, "ess": found.ess})
+
     if out is not None:
-        columns = {"log_prob": found.value, "log_prob_stderr": found.stderr, "ess": found.ess}
-        tables.write_table(pa.table(columns), out)
-    summary = _summary(found, estimator.observed_rows(table))
+        tables.write_parts(scored(), out)
+    else:
+        for _ in scored():
+            pass
+    guesses = outside.warn()
+    summary = _summary(*columns)
     if as_json:
-        say_json(summary | {"outside": outside, "out": out})
+        say_json(summary | {"outside": guesses, "out": out})
     elif not quiet and out != "-":
         _show(summary, num_samples)
         if out is not None:
-            say(f"the scores of {count(len(found.value), 'row')} written to {out}")
+            say(f"the scores of {count(summary['rows'], 'row')} written to {out}")
 
 
-def _summary(found: Any, observed: Any) -> dict[str, Any]:
+def _summary(*parts: Any) -> dict[str, Any]:
     import numpy as np
 
-    value, stderr, ess = (np.asarray(array, np.float64)[observed] for array in found)
+    *scores, observed = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    value, stderr, ess = (array[observed].astype(np.float64) for array in scores)
     summary: dict[str, Any] = {"rows": len(observed), "rows_scored": len(value)}
     if not len(value):
         return summary | {"log_prob": None, "log_prob_stderr": None, "log_prob_noise": None, "ess": None}

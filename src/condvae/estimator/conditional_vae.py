@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 from condvae.estimator import persistence, prepare
 from condvae.estimator.fitting import Fitted, Options, fit_table
 from condvae.estimator.queries import Queries
-from condvae.rows import num_rows
 from condvae.training import Checkpoints
 
 
@@ -165,11 +164,20 @@ class ConditionalVAE(Queries, BaseEstimator):
             Interrupted: by Ctrl-C or SIGTERM, where there is a `checkpoint`.
         """
         prepare.check_arguments(self.get_params())
-        table = prepare.training_table(X, y, sample_weight, groups, time, unknown=self.unknown)
+        self.seed_ = prepare.seed(self.random_state)
+        table = prepare.training_table(
+            X,
+            y,
+            sample_weight,
+            groups,
+            time,
+            unknown=self.unknown,
+            seed=self.seed_,
+            progress=self.progress,
+        )
         self.schema_, self.notes_, self.kind_ = table.schema, table.notes, table.kind
         prepare.remember_features(self, X, table.schema)
-        self.settings_ = prepare.settings(self, num_rows(x=table.x), table.schema)
-        self.seed_ = prepare.seed(self.random_state)
+        self.settings_ = prepare.settings(self, table.rows, table.schema)
         self._finish(self._train(table, checkpoint=checkpoint, resume=resume))
         return self
 
@@ -189,7 +197,8 @@ class ConditionalVAE(Queries, BaseEstimator):
             return self.fit(X, y, sample_weight)
         if X is not None:
             prepare.require_features(self, X, prepare.as_frame(X, "c"))
-        table = prepare.training_table(X, y, sample_weight, None, None, schema=self.schema_)
+        more = {"schema": self.schema_, "seed": self.seed_, "progress": self.progress}
+        table = prepare.training_table(X, y, sample_weight, None, None, **more)
         self._finish(self._train(table, start=self.model_))
         return self
 

@@ -16,6 +16,7 @@ from condvae.calibration import mean_stderr, paired_difference
 from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.prepare import TrainingTable
+from condvae.estimator.streaming import MAX_HASHES, share_of
 from condvae.holdout import held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
@@ -32,9 +33,6 @@ SCORED_ROWS = 2000
 
 FEW_CALIBRATED = 100
 """Rows to adjust intervals by, below which these are rough."""
-
-MAX_HASHES = 1_000_000
-"""Training rows that are remembered, to be known again."""
 
 
 class Options(NamedTuple):
@@ -101,20 +99,20 @@ def fit_table(
         checkpoint: the folder in which training is kept.
         resume: whether to go on from what is in it.
     """
-    schema, x, c = table.schema, table.x, table.c
+    schema, x, c, stream = table.schema, table.x, table.c, table.stream
     split_key, fit_key, score_key = jax.random.split(key, 3)
     n = num_rows(x=x, c=c)
+    options = options if stream is None else _of_the_sample(options, table.rows, n)
     test, calibration, rest = _reserve(n, options, table.groups, table.time, split_key)
     x_rest, c_rest = _take((x, c), rest)
     weight, *own = [
         None if array is None else array[rest] for array in (table.sample_weight, table.groups, table.time)
     ]
-    masks = np.stack(
-        [
-            _held_out("validation_fraction", options.validation_fraction, len(rest), own, k)
-            for k in jax.random.split(jax.random.fold_in(split_key, 1), settings.num_members)
-        ]
-    )
+    mask_keys = jax.random.split(jax.random.fold_in(split_key, 1), settings.num_members)
+    if stream is not None:  # which members judge by the same rows
+        mask_keys = mask_keys[np.zeros(settings.num_members, int)]
+    fraction = options.validation_fraction
+    masks = np.stack([_held_out("validation_fraction", fraction, len(rest), own, key) for key in mask_keys])
     x_levels, c_levels = tables.levels(schema.target), tables.levels(schema.given)
 
     def build(key: PRNGKeyArray) -> CVAE:
@@ -130,19 +128,20 @@ def fit_table(
             key=key,
         )
 
+    rows: dict[str, Any] = {"x": x_rest, "c": c_rest, "sample_weight": weight, "validation": masks}
+    if stream is not None:
+        held = _take((x_rest, c_rest), np.flatnonzero(masks[0])) if masks.any() else 0
+        rows = {"x": stream, "validation": held}
     try:
         mixture, history = fit(
             build if start is None else start,
-            x_rest,
-            c_rest,
+            **rows,
             key=fit_key,
             num_members=settings.num_members,
             num_steps=settings.num_steps,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
             weight_decay=options.weight_decay,
-            sample_weight=weight,
-            validation=masks,
             patience=settings.patience,
             averaging=AVERAGING,
             anneal=ease_scales if start is None else None,
@@ -152,7 +151,7 @@ def fit_table(
             progress=options.progress,
         )
     except TrainingError as error:
-        raise _in_the_table(error, table, rest) from error
+        raise _in_the_table(error, table, rest if stream is None else rest[masks[0]]) from error
     best = int(np.argmax(history.best_value)) if masks.any() else 0
 
     def baseline(given: PyTree) -> Baseline:
@@ -165,7 +164,9 @@ def fit_table(
         support=None,
         linear=baseline(c_rest),
         marginal=baseline(None),
-        training_rows=np.sort(content_hashes((x_rest, c_rest)))[:MAX_HASHES],
+        training_rows=(
+            np.sort(content_hashes((x_rest, c_rest)))[:MAX_HASHES] if stream is None else stream.hashes()
+        ),
         progress=options.progress,
     )
     if c is not None:
@@ -182,7 +183,14 @@ def fit_table(
         validation = _measure_test(model, _take((x, c), test), score_key)
     else:
         validation = _measure_members(model, x_rest, c_rest, masks, weight, score_key)
-    return Fitted(model, history, validation, len(rest), test)
+    trained_on = len(rest) if stream is None else stream.num_rows
+    return Fitted(model, history, validation, trained_on, test)
+
+
+def _of_the_sample(options: Options, rows: int, sample: int) -> Options:
+    """Fractions of a long table as fractions of the sample of it that is in memory."""
+    names = ("validation_fraction", "test_fraction", "calibration_fraction")
+    return options._replace(**{name: share_of(getattr(options, name), rows, sample) for name in names})
 
 
 def _in_the_table(error: TrainingError, table: TrainingTable, rows: np.ndarray) -> TrainingError:
@@ -190,7 +198,9 @@ def _in_the_table(error: TrainingError, table: TrainingTable, rows: np.ndarray) 
     if error.entry is None:
         return error
     (side, *block), (row, *column) = error.entry.path, error.entry.place
-    number, name = int(table.source[rows[row]]) + 1, ""
+    # A stream says itself which row of the table it is, of rows to train on.
+    in_memory = table.stream is None or error.held
+    number, name = int(table.source[rows[row]] if in_memory else row) + 1, ""
     if block:  # a table without numbers has none that could be the largest
         columns = {"x": table.schema.target, "c": table.schema.given}[side]
         name = f", column {str(tables.column_at(columns, block[0], column[0]).name)!r}"

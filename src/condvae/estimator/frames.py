@@ -19,7 +19,9 @@ FRAMES = ("pandas", "polars", "pyarrow")
 
 
 def kind(data: Any) -> str:
-    """ "numpy", "pandas", "polars" or "pyarrow"."""
+    """ "numpy", "pandas", "polars" or "pyarrow", which a scan counts as."""
+    if isinstance(data, tables.Scan):
+        return "pyarrow"
     if not _is_native(data):
         return "numpy"
     return str(nw.from_native(data, allow_series=True).implementation.name).lower()
@@ -31,8 +33,8 @@ def as_frame(data: Any, prefix: str) -> Any:
     Raises:
         TableError: for arrays that are no table.
     """
-    if data is None:
-        return None
+    if data is None or isinstance(data, tables.Scan):
+        return data
     if _is_native(data):
         if _is_series(data):
             native = nw.from_native(data, series_only=True)

@@ -13,9 +13,11 @@ from condvae import tables
 from condvae.estimator.defaults import Settings, defaults
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, kind
+from condvae.estimator.streaming import SAMPLE_ROWS, STREAMED_ROWS, TableStream, encoded, one_scan
 from condvae.rows import content_hashes, num_rows
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.readings import checked, measured
+from condvae.tables.scans import survey
 
 MAX_COPIES = 20
 """Whole-number weights are copies of rows up to so many times as many rows; else they weigh the loss."""
@@ -36,6 +38,8 @@ class TrainingTable:
     kind: str
     notes: list[str]
     source: np.ndarray  # the row of the table that each of them is
+    rows: int  # of the table, with an observed target
+    stream: TableStream | None = None  # of a long table, the rows that are not among these
 
 
 def training_table(
@@ -47,12 +51,19 @@ def training_table(
     *,
     unknown: Any = "error",
     schema: tables.Schema | None = None,
+    seed: int = 0,
+    progress: bool = False,
 ) -> TrainingTable:
     """Frames to rows to train on, in an order that depends on what is in them alone.
 
     Raises:
         TableError: for what cannot be trained on, before any training.
     """
+    if (found := one_scan(X, y)) is not None:
+        if len(found) > STREAMED_ROWS:
+            along = {"sample_weight": sample_weight, "groups": groups, "time": time}
+            return _streamed_table(found, X, y, along, unknown, schema, seed, progress)
+        X, y = None if X is None else X.read(), y.read()
     given, target = as_frame(X, "c"), target_frame(y)
     rows = len(nw.from_native(target, eager_only=True))
     weight = row_weights(sample_weight, rows)
@@ -91,8 +102,57 @@ def training_table(
         groups=None if (groups := along["groups"]) is None else groups[keep],
         time=None if (time := along["time"]) is None else time[keep],
         kind=kind(X if X is not None else y),
-        notes=_notes(schema, len(seen), len(keep), c),
+        notes=_notes(schema, len(seen), len(keep), None if c is None else _holes(c)),
         source=source[keep],
+        rows=len(keep),
+    )
+
+
+def _streamed_table(
+    found: tables.Scan,
+    X: Any,
+    y: tables.Scan,
+    along: dict[str, Any],
+    unknown: Any,
+    schema: tables.Schema | None,
+    seed: int,
+    progress: bool,
+) -> TrainingTable:
+    for name, value in along.items():
+        if value is not None:
+            raise tables.TableError(
+                f"{name} is for tables in memory, and this one has {len(found):,} rows: leave it out, or "
+                "give fewer rows"
+            )
+    names = [] if X is None else X.column_names
+    known = survey(
+        found,
+        names,
+        y.column_names,
+        unknown=unknown,
+        seed=seed,
+        sample_rows=SAMPLE_ROWS,
+        progress=progress,
+    )
+    schema = known.schema if schema is None else schema
+    c, x = encoded(schema, known.sample)
+    notes = _notes(schema, len(found), known.rows, known.holes if schema.given else None)
+    notes.append(
+        f"the table is read as it is needed; what is measured is measured on {num_rows(x=x):,} of its "
+        "rows, drawn at random, that are not trained on"
+    )
+    return TrainingTable(
+        schema=schema,
+        x=x,
+        c=c,
+        sample_weight=None,
+        groups=None,
+        time=None,
+        kind="pyarrow",
+        notes=notes,
+        source=known.sample_rows,
+        rows=known.rows,
+        stream=TableStream(schema, found, known.sizes, seed),
     )
 
 
@@ -337,7 +397,13 @@ def _take(tree: Any, index: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-def _notes(schema: tables.Schema, rows: int, kept: int, c: Any) -> list[str]:
+def _holes(c: Any) -> int:
+    """How many rows have a missing condition."""
+    masks = np.concatenate([block.mask for block in c.values()], axis=1)
+    return int((~masks).any(axis=1).sum())
+
+
+def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> list[str]:
     notes = []
     if kept < rows:
         notes.append(f"{rows - kept} of {rows} rows have no observed target and were left out")
@@ -345,10 +411,8 @@ def _notes(schema: tables.Schema, rows: int, kept: int, c: Any) -> list[str]:
         one_number = column.kind != "categorical" and column.minimum == column.maximum
         if one_number or (column.kind == "categorical" and len(column.levels) == 1):
             notes.append(f"condition {column.name!r} is constant and tells the model nothing")
-    if c is not None:
-        masks = np.concatenate([block.mask for block in c.values()], axis=1)
-        if (holes := int((~masks).any(axis=1).sum())) > 0:
-            notes.append(f"{holes} of {rows} rows have missing conditions, which are values of their own")
+    if holes:
+        notes.append(f"{holes} of {rows} rows have missing conditions, which are values of their own")
     if whole := [repr(column.name) for column in schema.target if column.integer]:
         those = "targets" if len(whole) > 1 else "target"
         notes.append(

@@ -14,6 +14,7 @@ from condvae.calibration import conformal_level
 from condvae.estimator import prepare
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
+from condvae.estimator.streaming import one_scan, pairs
 from condvae.rows import num_rows
 from condvae.scoring import LogProb
 
@@ -35,22 +36,28 @@ class Queries(TransformerMixin):
 
     # --- the whole distribution
 
-    def sample(self, X: Any = None, n: int = 1, *, random_state: int | None = None) -> Any:
+    def sample(self, X: Any = None, n: int = 1, *, random_state: int | None = None, part: int = 0) -> Any:
         """Draws of the targets given each row of X.
 
         Args:
             X: conditions; None where the model was fitted without.
             n: draws for each row (in all, without conditions).
             random_state: another seed than the estimator's.
+            part: which part of a longer table X is; each part has other noise.
 
         Returns:
             The targets' columns, n rows for each row of X: a pandas frame with index (row, draw), where
             `row` is X's own index; a polars or pyarrow table with columns `row` and `draw`, counting
-            from 0; or an array of shape (rows, n, targets) for arrays.
+            from 0; or an array of shape (rows, n, targets) for arrays. Of a `Scan`, an iterator of such
+            tables, one for each of its groups.
         """
+        if isinstance(X, tables.Scan):
+            return (
+                self.sample(own, n, random_state=random_state, part=i) for i, own in enumerate(X.parts())
+            )
         model, c = self._given(X)
         _require_draws(n)
-        key = self._key(random_state, 1)
+        key = self._key(random_state, 1, part)
         blocks = sampling.sample(model.mixture, c, key=key, num_samples=n, progress=self.progress)
         return self._drawn(blocks, X, 1 if c is None else num_rows(c=c), n)
 
@@ -71,6 +78,12 @@ class Queries(TransformerMixin):
         Returns:
             `LogProb(value, stderr, ess)`, arrays of shape (n,).
         """
+        if (both := one_scan(X, y)) is not None:
+            found = [
+                self.log_prob(*pair, num_samples=num_samples, random_state=random_state)
+                for pair in pairs(both, X, y)
+            ]
+            return LogProb(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
         model, c, x = self._pair(X, y)
         return model.log_prob(x, c, key=self._key(random_state, 2), num_samples=num_samples)
 
@@ -107,6 +120,8 @@ class Queries(TransformerMixin):
     def observed_rows(self, y: Any) -> np.ndarray:
         """Which rows have at least one observed target, shape (n,); the others' log-density is 0."""
         check_is_fitted(self, "table_")
+        if isinstance(y, tables.Scan):
+            return np.concatenate([self.observed_rows(own) for own in y.parts()])
         return observed_rows(tables.encode(self.schema_.target, prepare.target_frame(y)) or {})
 
     # --- what people ask of it
@@ -325,7 +340,9 @@ class Queries(TransformerMixin):
         )
         return self._drawn(blocks, X, num_rows(c=c), n)
 
-    def impute(self, X: Any, y: Any, n: int | None = None, *, random_state: int | None = None) -> Any:
+    def impute(
+        self, X: Any, y: Any, n: int | None = None, *, random_state: int | None = None, part: int = 0
+    ) -> Any:
         """The targets, their missing cells drawn from p(missing | observed, X).
 
         By importance resampling, so that a draw's cells hang together with each other and with those
@@ -336,17 +353,24 @@ class Queries(TransformerMixin):
             y: targets with missing cells.
             n: draws for each row; None for one, and a table of y's own rows.
             random_state: another seed than the estimator's.
+            part: which part of a longer table these rows are; each part has other noise.
 
         Returns:
-            Without n, y filled in, with its index; else draws, as `sample` gives them.
+            Without n, y filled in, with its index; else draws, as `sample` gives them. Of a `Scan`, an
+            iterator of such tables, one for each of its groups.
         """
+        if (both := one_scan(X, y)) is not None:
+            return (
+                self.impute(*pair, n, random_state=random_state, part=i)
+                for i, pair in enumerate(pairs(both, X, y))
+            )
         model, c, x = self._pair(X, y)
         _require_draws(1 if n is None else n)
         blocks = scoring.impute(
             model.mixture,
             x,
             c,
-            key=self._key(random_state, 8),
+            key=self._key(random_state, 8, part),
             num_samples=n or 1,
             progress=self.progress,
         )
@@ -396,9 +420,10 @@ class Queries(TransformerMixin):
         prepare.require_rows(c, x)
         return model, c, x
 
-    def _key(self, random_state: int | None, purpose: int) -> jax.Array:
+    def _key(self, random_state: int | None, purpose: int, part: int = 0) -> jax.Array:
         seed = self.seed_ if random_state is None else random_state
-        return jax.random.fold_in(jax.random.key(seed), purpose)
+        key = jax.random.fold_in(jax.random.key(seed), purpose)
+        return jax.random.fold_in(key, part) if part else key
 
     def _kind_of(self, data: Any) -> str:
         return self.kind_ if data is None else kind(data)

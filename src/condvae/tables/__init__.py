@@ -3,16 +3,20 @@
 from condvae.tables.cells import take
 from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, levels, log_scale
 from condvae.tables.errors import TableError
-from condvae.tables.frames import read_table, require_writable, write_table
+from condvae.tables.frames import read_table, require_writable, write_parts, write_table
 from condvae.tables.names import match_names
 from condvae.tables.ranges import outside
+from condvae.tables.scans import ENDINGS as PARQUET
+from condvae.tables.scans import Scan, scan
 from condvae.tables.schema import Column, Kind, Role, Schema, Unknown
 
 __all__ = [
+    "PARQUET",
     "Backend",
     "Column",
     "Kind",
     "Role",
+    "Scan",
     "Schema",
     "TableError",
     "Unknown",
@@ -26,6 +30,8 @@ __all__ = [
     "outside",
     "read_table",
     "require_writable",
+    "scan",
     "take",
+    "write_parts",
     "write_table",
 ]

@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,6 +21,7 @@ from narwhals.typing import IntoDataFrame
 
 from condvae.tables.cells import open_frame
 from condvae.tables.errors import TableError
+from condvae.tables.scans import scan
 from condvae.tables.schema import Column
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None")
@@ -30,11 +31,12 @@ _LARGEST_BLOCK = 2**31 - 1  # pyarrow's limit
 
 
 def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
-    """Read a CSV, TSV or Parquet file.
+    """Read a CSV, TSV or Parquet file, or a folder of Parquet files.
 
     Args:
         path: a file ending in `.csv`, `.tsv` (separated by tabs), `.parquet` or `.pq`; after `.csv` or
-            `.tsv` may come `.gz`, `.bz2`, `.zst` or `.lz4`. `"-"` reads CSV from standard input.
+            `.tsv` may come `.gz`, `.bz2`, `.zst` or `.lz4`. `"-"` reads CSV from standard input. Of a
+            folder all Parquet files are read, as `scan` does.
         columns: columns whose types are known from a schema: text stays text even where all the
             cells of this file look like numbers.
 
@@ -51,6 +53,8 @@ def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
     if str(path) == "-":
         return _parse_csv(sys.stdin.buffer.read(), "standard input", columns, ",")
     path = Path(path)
+    if path.is_dir():
+        return scan(path).read()
     ending, compression = _format(path)
     try:
         data = path.read_bytes()
@@ -58,8 +62,6 @@ def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
             data = pa.CompressedInputStream(pa.BufferReader(data), compression).read()
     except FileNotFoundError as error:
         raise TableError(f"there is no file {str(path)!r}; check the path") from error
-    except IsADirectoryError as error:
-        raise TableError(f"{str(path)!r} is a folder; name a CSV or Parquet file") from error
     except OSError as error:
         reason = error.strerror or f"it is no {compression} file, or is cut short"
         raise TableError(f"{str(path)!r} cannot be read: {reason}; check the file") from error
@@ -89,8 +91,30 @@ def write_table(table: IntoDataFrame, path: str | Path) -> None:
         [1, 2]
     """
     arrow = nw.maybe_reset_index(open_frame(table)).to_arrow()  # pandas' index is not a column
+    write_parts([arrow], path)
+
+
+def write_parts(parts: Iterable[pa.Table], path: str | Path) -> None:
+    """Write a table that comes in parts, atomically: all of it is there, or what was there before.
+
+    Args:
+        parts: Arrow tables with the same columns, at least one; each is written before the next is asked
+            for.
+        path: as for `write_table`.
+
+    Raises:
+        TableError: when the file cannot be written, or CSV cannot hold the table.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "rows.csv"
+        >>> write_parts((pa.table({"a": [i]}) for i in range(3)), path)
+        >>> read_table(path)["a"].to_pylist()
+        [0, 1, 2]
+    """
     if str(path) == "-":
-        sys.stdout.buffer.write(_csv_bytes(arrow, ","))
+        for number, part in enumerate(parts):
+            sys.stdout.buffer.write(_csv_bytes(part, ",", header=number == 0))
         sys.stdout.buffer.flush()
         return
     require_writable(path)
@@ -100,9 +124,15 @@ def write_table(table: IntoDataFrame, path: str | Path) -> None:
     try:
         if ending in _SEPARATORS:
             with pa.output_stream(temporary, compression=compression) as stream:
-                stream.write(_csv_bytes(arrow, _SEPARATORS[ending]))
+                for number, part in enumerate(parts):
+                    stream.write(_csv_bytes(part, _SEPARATORS[ending], header=number == 0))
         else:
-            pyarrow.parquet.write_table(arrow, temporary)
+            with contextlib.ExitStack() as stack:
+                writer = None
+                for part in parts:
+                    if writer is None:
+                        writer = stack.enter_context(pyarrow.parquet.ParquetWriter(temporary, part.schema))
+                    writer.write_table(part)
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -154,10 +184,11 @@ def _format(path: Path) -> tuple[str, str | None]:
     )
 
 
-def _csv_bytes(table: pa.Table, separator: str) -> bytes:
+def _csv_bytes(table: pa.Table, separator: str, *, header: bool) -> bytes:
     buffer = BytesIO()
+    options = pyarrow.csv.WriteOptions(include_header=header, delimiter=separator)
     try:
-        pyarrow.csv.write_csv(table, buffer, pyarrow.csv.WriteOptions(delimiter=separator))
+        pyarrow.csv.write_csv(table, buffer, options)
     except pa.ArrowException as error:
         raise TableError(f"CSV cannot hold this table ({_first_line(error)}); write Parquet") from error
     return buffer.getvalue()

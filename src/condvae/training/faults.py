@@ -59,14 +59,11 @@ def untrainable(run: Run, batches: Batches, state: State, member: int, step: int
 
 def unjudgeable(run: Run, batches: Batches, state: State, member: int) -> TrainingError:
     """The error to raise where the objective of a member's held-out rows was never finite."""
-    held = np.asarray(run.own.validation[member])[: int(run.own.num_validation[member])]
-    return _diagnose(
-        run,
-        state.parameters,
-        member,
-        batches.held_rows(held),
-        "the objective of the held-out rows was never finite",
-    )
+    places = np.asarray(run.own.validation[member])[: int(run.own.num_validation[member])]
+    problem = "the objective of the held-out rows was never finite"
+    error = _diagnose(run, state.parameters, member, batches.held_rows(places), problem)
+    error.held = True
+    return error
 
 
 def _diagnose(

@@ -32,6 +32,7 @@ class TrainingError(ValueError):
         problem: what happened, without where.
         row: the row that gives numbers that are not finite, where one was found.
         entry: the largest of that row's numbers.
+        held: whether the row is one of those held out.
     """
 
     def __init__(
@@ -41,9 +42,10 @@ class TrainingError(ValueError):
         problem: str = "",
         row: int | None = None,
         entry: Entry | None = None,
+        held: bool = False,
     ):
         super().__init__(message)
-        self.problem, self.row, self.entry = problem, row, entry
+        self.problem, self.row, self.entry, self.held = problem, row, entry, held
 
 
 class History:

@@ -1,0 +1,112 @@
+"""A table that is too long for memory, as a stream of encoded rows, and a sample of it that is in memory.
+
+What is measured (scales and levels apart, which are of all rows) is measured on the sample: held-out rows,
+intervals, baselines, the support. The rest of the rows is trained on.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from condvae import tables
+from condvae.rows import content_hashes
+from condvae.streams import Stream
+from condvae.tables.scans import Scan, located, sampled
+
+STREAMED_ROWS = 2**20
+"""Longer tables are streamed; a `Scan` of fewer rows is read into memory."""
+
+SAMPLE_ROWS = 2**16
+"""Of a table that is streamed, about so many are in memory."""
+
+LARGEST_SHARE = 0.25
+"""Of the sample, for testing, calibration or validation: the baselines want some of it too."""
+
+MAX_HASHES = 1_000_000
+"""Training rows that are remembered, to be known again."""
+
+
+class TableStream(Stream):
+    """The rows of a scan with an observed target that are not in its sample, encoded.
+
+    Args:
+        schema: by which they are encoded.
+        scan: the rows.
+        sizes: how many of each group those are.
+        seed: of the sample.
+    """
+
+    def __init__(self, schema: tables.Schema, scan: Scan, sizes: np.ndarray, seed: int):
+        self.schema, self.seed = schema, seed
+        self.scan = scan.select([str(column.name) for column in (*schema.given, *schema.target)])
+        self.sizes = sizes
+        self._hashes: dict[int, np.ndarray] = {}
+
+    def read(self, group: int) -> tuple[PyTree, PyTree]:
+        with located(self.scan, group):
+            c, x = encoded(self.schema, self.scan.read_group(group))
+        chosen = self._chosen(group, x)
+        rows = (x, c) if chosen.all() else jax.tree.map(lambda leaf: leaf[chosen], (x, c))
+        if group not in self._hashes:
+            hashes = content_hashes(rows)
+            share = min(MAX_HASHES / max(self.num_rows, 1), 1.0)
+            self._hashes[group] = hashes[hashes / 2.0**64 <= share]
+        return rows
+
+    def number(self, group: int, index: int) -> int:
+        x = tables.encode(self.schema.target, self.scan.read_group(group))
+        return self.scan.groups[group].first + int(np.flatnonzero(self._chosen(group, x))[index])
+
+    def hashes(self) -> np.ndarray:
+        """Of the rows that were read; of many, of the part with the smallest ones. Sorted."""
+        return np.sort(np.concatenate([np.zeros(0, np.uint64), *self._hashes.values()]))[:MAX_HASHES]
+
+    def _chosen(self, group: int, x: Any) -> np.ndarray:
+        seen = np.concatenate([block.mask for block in x.values()], axis=1).any(axis=1)
+        return seen & ~sampled(self.scan, group, self.seed, SAMPLE_ROWS)
+
+
+def encoded(schema: tables.Schema, table: Any) -> tuple[Any, Any]:
+    """A table's rows as blocks, c and x."""
+    return tables.encode(schema.given, table), tables.encode(schema.target, table)
+
+
+def one_scan(X: Any, y: Any) -> Scan | None:
+    """All columns of conditions and targets that are scans; None where neither is.
+
+    Raises:
+        TableError: if one of them is in memory, or they are of different files.
+    """
+    if not isinstance(X, Scan) and not isinstance(y, Scan):
+        return None
+    if not isinstance(y, Scan) or not (X is None or isinstance(X, Scan)):
+        raise tables.TableError(
+            "conditions and targets are a table in files and one in memory: give both from the same scan, "
+            "as scan.select([...])"
+        )
+    if X is not None and not X.same_rows(y):
+        raise tables.TableError(
+            "conditions and targets are of different files: give both from one scan, as scan.select([...])"
+        )
+    if X is None:
+        return y
+    return X.joined(y)
+
+
+def pairs(both: Scan, X: Scan | None, y: Scan) -> Iterator[tuple[Any, Any]]:
+    """Conditions and targets of one group of rows after the other."""
+    for rows in both.parts():
+        yield None if X is None else rows.select(X.column_names), rows.select(y.column_names)
+
+
+def share_of(fraction: float, rows: int, sample: int) -> float:
+    """The share of a sample that a fraction of all rows is, at most a quarter.
+
+    Example:
+        >>> share_of(0.1, rows=10**7, sample=65536), share_of(0.0, rows=10**7, sample=65536)
+        (0.25, 0.0)
+    """
+    return min(fraction * rows / max(sample, 1), LARGEST_SHARE)

@@ -1,0 +1,297 @@
+"""Tables that are too long for memory: Parquet files, read a row group at a time.
+
+A `Scan` stands for the rows of a file or of a folder of files, and is passed where a data frame is. A
+`survey` goes over all of it once, for the schema and a sample.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from condvae.progress import Progress
+from condvae.tables.cells import cells, open_frame, suggestion
+from condvae.tables.errors import TableError
+from condvae.tables.schema import Schema, Unknown, check_names, require_unknown
+from condvae.tables.summaries import Summary
+
+ENDINGS = (".parquet", ".pq")
+THREADS = 2
+"""That read a table in a survey: more of them hold more row groups in memory."""
+
+
+class Group(NamedTuple):
+    """A row group: the file, its place in it, its first row in the whole table, and how many there are."""
+
+    file: Path
+    place: int
+    first: int
+    rows: int
+
+
+class Scan:
+    """The rows of Parquet files, which are read when they are needed.
+
+    Attributes:
+        column_names: the columns.
+        groups: the row groups that have rows, in the order of the files' names.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "rows.parquet"
+        >>> pq.write_table(pa.table({"a": range(10), "b": range(10)}), path, row_group_size=4)
+        >>> table = scan(path).select(["b"])
+        >>> len(table), [part["b"].to_pylist() for part in table.parts()]
+        (10, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]])
+    """
+
+    def __init__(self, path: Path, types: pa.Schema, groups: Sequence[Group], metadata: dict[Path, Any]):
+        self.path, self.types, self.groups, self._metadata = path, types, list(groups), metadata
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of its columns."""
+        return self.types.names
+
+    def __len__(self) -> int:
+        return sum(group.rows for group in self.groups)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.column_names)
+        return f"Scan({str(self.path)!r}: {len(self):,} rows in {len(self.groups):,} groups, of {names})"
+
+    def select(self, names: Sequence[str]) -> "Scan":
+        """The same rows with these columns alone.
+
+        Raises:
+            TableError: for a column that is not there.
+        """
+        for name in names:
+            if name not in self.column_names:
+                hint = suggestion(name, self.column_names)
+                raise TableError(f"the table has no column {name!r}; {hint}")
+        types = pa.schema([self.types.field(name) for name in names])
+        return Scan(self.path, types, self.groups, self._metadata)
+
+    def joined(self, other: "Scan") -> "Scan":
+        """These columns, and those of the other that are not among them, of the same rows."""
+        more = [field for field in other.types if field.name not in self.column_names]
+        return Scan(self.path, pa.schema([*self.types, *more]), self.groups, self._metadata)
+
+    def same_rows(self, other: "Scan") -> bool:
+        """Whether the rows are those of the other, in the same order."""
+        return self.groups == other.groups
+
+    def read_group(self, number: int) -> pa.Table:
+        """The rows of a group.
+
+        Raises:
+            TableError: if its file has gone, or is not as it was.
+        """
+        group = self.groups[number]
+        try:
+            with pq.ParquetFile(group.file, metadata=self._metadata[group.file]) as file:
+                table = file.read_row_group(group.place, columns=self.column_names, use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise TableError(
+                f"{str(group.file)!r} cannot be read any more ({_first_line(error)}); put it back as it was"
+            ) from error
+        return table.select(self.column_names)
+
+    def parts(self) -> Iterator[pa.Table]:
+        """All rows, a group at a time; the next is read meanwhile."""
+        with ThreadPoolExecutor(1) as pool:
+            ahead = [pool.submit(self.read_group, 0)] if self.groups else []
+            for number in range(len(self.groups)):
+                table = ahead.pop().result()
+                if number + 1 < len(self.groups):
+                    ahead.append(pool.submit(self.read_group, number + 1))
+                yield table
+
+    def read(self) -> pa.Table:
+        """All rows at once, in memory."""
+        tables = list(self.parts())
+        return pa.concat_tables(tables) if tables else self.types.empty_table()
+
+
+def scan(path: str | Path) -> Scan:
+    """A Parquet file, or a folder of them, to be read as it is needed.
+
+    Args:
+        path: a file ending in `.parquet` or `.pq`; or a folder, of which all such files are taken, those
+            in folders within it too. Names that begin with `_` or `.` are left out.
+
+    Raises:
+        TableError: if there is no such file, one is not Parquet, or they have not the same columns.
+    """
+    path = Path(path)
+    shown = repr(str(path))
+    if not path.exists():
+        raise TableError(f"there is no file or folder {shown}; check the path")
+    files = [path]
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*")) if _counts(file.relative_to(path))]
+        if not files:
+            raise TableError(f"the folder {shown} has no Parquet files (.parquet); name another one")
+    groups, metadata, types, first = [], {}, None, 0
+    for file in files:
+        try:
+            with pq.ParquetFile(file) as opened:
+                metadata[file], own = opened.metadata, opened.schema_arrow.remove_metadata()
+        except (OSError, pa.ArrowException) as error:
+            raise TableError(
+                f"{str(file)!r} is not a Parquet file, or is cut short; write it again"
+            ) from error
+        if types is None:
+            types = own
+            _require_different(own.names, file)
+        else:
+            _require_alike(types, own, files[0], file)
+        for place in range(metadata[file].num_row_groups):
+            rows = metadata[file].row_group(place).num_rows
+            if rows:
+                groups.append(Group(file, place, first, rows))
+            first += rows
+    assert types is not None
+    return Scan(path, types, groups, metadata)
+
+
+def _counts(inside: Path) -> bool:
+    hidden = any(part.startswith(("_", ".")) for part in inside.parts)
+    return inside.suffix.lower() in ENDINGS and not hidden
+
+
+def _require_different(names: Sequence[str], file: Path) -> None:
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise TableError(f"{str(file)!r} has more than one column named {name!r}; rename all but one")
+
+
+def _require_alike(types: pa.Schema, own: pa.Schema, first: Path, file: Path) -> None:
+    for name in types.names:
+        if name not in own.names:
+            raise TableError(f"{str(file)!r} has no column {name!r}, which {str(first)!r} has; give it one")
+        if own.field(name).type != types.field(name).type:
+            raise TableError(
+                f"column {name!r} is of type {own.field(name).type} in {str(file)!r} and of type "
+                f"{types.field(name).type} in {str(first)!r}; write them alike"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+class Survey(NamedTuple):
+    """What there is to know of a table before it is learned from.
+
+    Attributes:
+        schema: its columns.
+        sample: about so many of its rows as were asked for, drawn at random, in their order.
+        sample_rows: the number of each of them in the table, from 0.
+        sizes: of each group, the rows with an observed target that are not in the sample.
+        rows: with an observed target, the sample's included.
+        holes: rows with a missing condition.
+    """
+
+    schema: Schema
+    sample: pa.Table
+    sample_rows: np.ndarray
+    sizes: np.ndarray
+    rows: int
+    holes: int
+
+
+def survey(
+    table: Scan,
+    given: Sequence[str],
+    target: Sequence[str],
+    *,
+    unknown: Unknown = "error",
+    seed: int,
+    sample_rows: int,
+    progress: bool = False,
+) -> Survey:
+    """Go over a table once: for its schema, a sample, and which rows there are.
+
+    Args:
+        table: the rows.
+        given: the names of the conditions.
+        target: the names of the targets.
+        unknown: as for `Schema.infer`.
+        seed: decides which rows are in the sample.
+        sample_rows: about how many.
+        progress: whether to show a bar.
+
+    Raises:
+        TableError: for columns or cells that cannot serve.
+    """
+    require_unknown(unknown)
+    check_names(given, target)
+    names = [*given, *target]
+    chosen = table.select(names)
+    if len(chosen) < 2:
+        raise TableError(f"the table has {len(chosen)} rows; a model needs at least two, better hundreds")
+
+    def look(number: int) -> tuple[list[Summary], pa.Table, np.ndarray, int, int]:
+        with located(chosen, number):
+            frame = chosen.read_group(number)
+            columns = [cells(open_frame(frame), name) for name in names]
+            found = [Summary.of(column, whole=False) for column in columns]
+        seen = [np.asarray(column.array.is_valid()) for column in columns]
+        usable = np.any(seen[len(given) :], axis=0)
+        holes = int((~np.all(seen[: len(given)], axis=0)).sum()) if given else 0
+        drawn = usable & sampled(chosen, number, seed, sample_rows)
+        rows = np.flatnonzero(drawn)
+        return found, frame.take(rows), rows + chosen.groups[number].first, int(usable.sum()), holes
+
+    summaries: list[Summary] = []
+    parts = []
+    with (
+        ThreadPoolExecutor(THREADS) as pool,
+        Progress("reading the table", len(chosen), enabled=progress) as bar,
+    ):
+        for found, *part in pool.map(look, range(len(chosen.groups))):
+            pairs = zip(summaries, found, strict=True)
+            summaries = [one.merged(two) for one, two in pairs] if summaries else found
+            parts.append(part)
+            bar.advance(chosen.groups[len(parts) - 1].rows)
+    pa.default_memory_pool().release_unused()
+    samples, rows, usable, holes = zip(*parts, strict=True)
+    schema = Schema.of(summaries[: len(given)], summaries[len(given) :], unknown)
+    sizes = np.array(usable) - [len(sample) for sample in samples]
+    return Survey(
+        schema, pa.concat_tables(samples), np.concatenate(rows), sizes, int(sum(usable)), int(sum(holes))
+    )
+
+
+def sampled(table: Scan, number: int, seed: int, sample_rows: int) -> np.ndarray:
+    """Which rows of a group are drawn, where about `sample_rows` of the whole table are: bool [rows].
+
+    By a hash of a row's number and the seed, so that whoever reads a group knows.
+    """
+    group = table.groups[number]
+    words = np.arange(group.first, group.first + group.rows, dtype=np.uint64)
+    # SplitMix64 (Steele, Lea and Flood 2014); unsigned arithmetic wraps, as it should.
+    words = (words + np.uint64(seed + 1)) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
+    share = (words ^ (words >> np.uint64(31))) / 2.0**64
+    return share < sample_rows / max(len(table), 1)
+
+
+@contextmanager
+def located(table: Scan, number: int) -> Iterator[None]:
+    """Within, what is said of a row counted in a group says where the group begins."""
+    try:
+        yield
+    except TableError as error:
+        first = table.groups[number].first
+        if not first or ", row " not in str(error):
+            raise
+        raise TableError(f"{error} (rows counted from row {first + 1:,} of the table)") from error
