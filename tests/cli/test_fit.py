@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from cli.saying import PENGUINS, TARGETS, assert_readable, untrained
+from cli.saying import PENGUINS, TARGETS, assert_readable, assert_refused, untrained
 from condvae import ConditionalVAE
 from condvae.tables import read_table
 from condvae.training import loop
@@ -43,6 +43,20 @@ def test_fit_says_what_was_learned_in_80_columns(condvae_says, tmp_path):
     assert "note: 11 of 344 rows have missing conditions" in notes
     assert "whole numbers" in notes
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_table_too_long_for_memory(long, condvae_says, tmp_path):
+    small = (*SMALL, "--test-fraction", 0.05)
+    status, said, notes = condvae_says("fit", long, *NAMES, *small, "--out", tmp_path / "m")
+    assert status == 0
+    assert_readable(said)
+    assert "of its rows, drawn at random, that are not trained on" in notes
+    assert "note: 2 of 344 rows have no observed target and were left out" in notes
+    assert "note: 11 of 344 rows have missing conditions" in notes
+    found = json.loads((tmp_path / "m" / "manifest.json").read_text())["fitted"]
+    assert 150 < found["num_rows_"] < 300
+    refused = condvae_says("fit", long, *NAMES, *SMALL, "--group-column", "year", "--out", tmp_path / "n")
+    assert_refused(refused, "--group-column is for tables in memory, and this one has 344 rows")
 
 
 def test_options_reach_the_estimator(quickly, condvae_says, tmp_path):
@@ -158,10 +172,10 @@ def test_a_signal_says_how_to_go_on_and_the_model_is_the_same(condvae_says, tmp_
     with monkeypatch.context() as patch:
         steps = loop.run_steps
 
-        def interrupted(run, state, first, last, **options):
+        def interrupted(run, rows, state, first, last, **options):
             if first:
                 os.kill(os.getpid(), number)
-            return steps(run, state, first, last, **options)
+            return steps(run, rows, state, first, last, **options)
 
         patch.setattr(loop, "run_steps", interrupted)
         status, _, err = fit("resumed", *kept)

@@ -54,3 +54,16 @@ def test_levels_and_no_conditions(home, condvae_says):
     status, out, _ = condvae_says("impute", home / "mixed", "-", "--out", "-", stdin=rows)
     assert status == 0
     assert out.splitlines()[1].split(",")[2] in ('"Adelie"', '"Chinstrap"', '"Gentoo"')
+
+
+def test_a_table_too_long_for_memory(home, long, condvae_says, tmp_path):
+    out = tmp_path / "filled.parquet"
+    status, said, _ = condvae_says("impute", home / "model", long, "-n", 2, "--out", out)
+    assert status == 0
+    assert_readable(said)
+    assert "8 missing cells in 2 rows filled, 688 rows written to" in said
+    before, after = read_table(long), read_table(out)
+    assert after["row"].to_pylist() == [row for row in range(344) for _ in range(2)]
+    assert all(after[name].null_count == 0 for name in TARGETS)
+    kept = [cell for cell in before["body_mass_g"].to_pylist() if cell is not None]
+    assert [cell for cell in after["body_mass_g"].to_pylist()[::2] if cell in kept][:50] == kept[:50]

@@ -1,10 +1,12 @@
 """What is checked before any work, and what is warned of."""
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from condvae.cli import inputs
-from condvae.tables import TableError
+from condvae.estimator import streaming
+from condvae.tables import Scan, TableError
 
 
 def test_rows_outside_are_counted_by_column(home, capfd):
@@ -27,3 +29,16 @@ def test_names_must_differ():
         inputs.require_apart(["a", "a_mean"], ["a_mean"])
     with pytest.raises(TableError, match="'b'"):
         inputs.require_apart(["a"], ["b", "b"])
+
+
+def test_a_long_table_is_a_scan_and_a_short_one_is_in_memory(home, tmp_path, monkeypatch):
+    pq.write_table(pa.table({"a": range(10)}), tmp_path / "t.parquet")
+    assert isinstance(inputs.read_rows(str(tmp_path / "t.parquet")), pa.Table)
+    assert isinstance(inputs.read_rows(str(tmp_path)), pa.Table)
+    monkeypatch.setattr(streaming, "STREAMED_ROWS", 5)
+    assert isinstance(inputs.read_rows(str(tmp_path / "t.parquet")), Scan)
+    assert len(inputs.read_rows(str(tmp_path))) == 10
+    estimator = inputs.load(home / "model")
+    whole = inputs.read_whole(estimator, str(tmp_path))
+    assert isinstance(whole, pa.Table)
+    assert [first for first, _ in inputs.parts(estimator, whole)] == [0]

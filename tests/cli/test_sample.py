@@ -54,3 +54,22 @@ def test_a_plain_vae(home, condvae_says):
     assert status == 0
     assert out.splitlines()[0] == '"row","draw",' + ",".join(f'"{name}"' for name in TARGETS)
     assert [line.split(",")[:2] for line in out.splitlines()[1:]] == [["0", "0"], ["0", "1"], ["0", "2"]]
+
+
+def test_a_table_too_long_for_memory(home, long, condvae_says, tmp_path):
+    out, picture = tmp_path / "samples.parquet", tmp_path / "p.png"
+    common = ("sample", home / "model", "--given", long, "-n", 2, "--plot", picture)
+    status, said, _ = condvae_says(*common, "--out", out)
+    assert status == 0
+    assert_readable(said)
+    assert "the first 6 of 688 draws" in said
+    found = read_table(out)
+    assert found["row"].to_pylist() == [row for row in range(344) for _ in range(2)]
+    assert found["species"].to_pylist()[::2] == read_table(long)["species"].to_pylist()
+    # Each part has noise of its own.
+    first = found["bill_depth_mm"].to_numpy()
+    assert len(np.unique(first)) > 680
+    assert picture.exists()
+    status, csv, _ = condvae_says("sample", home / "model", "--given", long, "--out", "-")
+    assert status == 0
+    assert csv.count("\n") == 345

@@ -44,3 +44,19 @@ def test_nothing_to_score(home, condvae_says):
     assert (status, out) == (0, "no row has an observed target to score\n")
     found = json.loads(condvae_says("score", home / "model", home / "blank.csv", "--json")[1])
     assert (found["rows_scored"], found["log_prob"]) == (0, None)
+
+
+def test_a_table_too_long_for_memory(home, long, condvae_says, tmp_path):
+    out = tmp_path / "scores.parquet"
+    arguments = ("score", home / "model", long, "--num-samples", 50)
+    status, said, _ = condvae_says(*arguments, "--out", out)
+    assert status == 0
+    assert_readable(said)
+    assert "over 342 rows" in said
+    scores, rows = read_table(out), read_table(long)
+    assert len(scores) == 344
+    model, part = ConditionalVAE.load(home / "model"), rows.slice(200, 100)
+    own = model.log_prob(part, part, num_samples=50).value
+    np.testing.assert_allclose(scores["log_prob"].to_numpy()[200:300], own, rtol=1e-5)
+    found = json.loads(condvae_says(*arguments, "--json")[1])
+    assert (found["rows"], found["rows_scored"]) == (344, 342)

@@ -24,12 +24,12 @@ def load(path: Path, quiet: bool = True) -> "ConditionalVAE":
 def read_rows(path: str, columns: Any = ()) -> Any:
     """A table with at least one row, its names all different; a long one as a scan."""
     from condvae import tables
-    from condvae.estimator.streaming import STREAMED_ROWS
+    from condvae.estimator.streaming import is_long
     from condvae.tables.cells import open_frame
 
     if path != "-" and (Path(path).is_dir() or Path(path).suffix.lower() in tables.PARQUET):
         found = tables.scan(path)
-        table = found if len(found) > STREAMED_ROWS else found.read()
+        table = found if is_long(found) else found.read()
     else:
         table = tables.read_table(path, columns)
     if not isinstance(table, tables.Scan):

@@ -13,11 +13,10 @@ from condvae import tables
 from condvae.estimator.defaults import Settings, defaults
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, kind
-from condvae.estimator.streaming import SAMPLE_ROWS, STREAMED_ROWS, TableStream, encoded, one_scan
+from condvae.estimator.streaming import TableStream, encoded, is_long, look_over, one_scan
 from condvae.rows import content_hashes, num_rows
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.readings import checked, measured
-from condvae.tables.scans import survey
 
 MAX_COPIES = 20
 """Whole-number weights are copies of rows up to so many times as many rows; else they weigh the loss."""
@@ -60,7 +59,7 @@ def training_table(
         TableError: for what cannot be trained on, before any training.
     """
     if (found := one_scan(X, y)) is not None:
-        if len(found) > STREAMED_ROWS:
+        if is_long(found):
             along = {"sample_weight": sample_weight, "groups": groups, "time": time}
             return _streamed_table(found, X, y, along, unknown, schema, seed, progress)
         X, y = None if X is None else X.read(), y.read()
@@ -124,16 +123,7 @@ def _streamed_table(
                 f"{name} is for tables in memory, and this one has {len(found):,} rows: leave it out, or "
                 "give fewer rows"
             )
-    names = [] if X is None else X.column_names
-    known = survey(
-        found,
-        names,
-        y.column_names,
-        unknown=unknown,
-        seed=seed,
-        sample_rows=SAMPLE_ROWS,
-        progress=progress,
-    )
+    known = look_over(found, X, y, unknown=unknown, seed=seed, progress=progress)
     schema = known.schema if schema is None else schema
     c, x = encoded(schema, known.sample)
     notes = _notes(schema, len(found), known.rows, known.holes if schema.given else None)

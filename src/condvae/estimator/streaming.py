@@ -14,7 +14,7 @@ from jaxtyping import PyTree
 from condvae import tables
 from condvae.rows import content_hashes
 from condvae.streams import Stream
-from condvae.tables.scans import Scan, located, sampled
+from condvae.tables.scans import Scan, Survey, located, sampled, survey
 
 STREAMED_ROWS = 2**20
 """Longer tables are streamed; a `Scan` of fewer rows is read into memory."""
@@ -72,6 +72,20 @@ class TableStream(Stream):
 def encoded(schema: tables.Schema, table: Any) -> tuple[Any, Any]:
     """A table's rows as blocks, c and x."""
     return tables.encode(schema.given, table), tables.encode(schema.target, table)
+
+
+def is_long(table: Any) -> bool:
+    """Whether a table is streamed, and not read into memory."""
+    return isinstance(table, Scan) and len(table) > STREAMED_ROWS
+
+
+def look_over(
+    table: Scan, X: Scan | None, y: Scan, *, unknown: tables.Unknown, seed: int, progress: bool
+) -> Survey:
+    """A long table's schema, its sample, and which of its rows there are."""
+    names = [] if X is None else X.column_names
+    options: dict[str, Any] = {"unknown": unknown, "seed": seed, "progress": progress}
+    return survey(table, names, y.column_names, sample_rows=SAMPLE_ROWS, **options)
 
 
 def one_scan(X: Any, y: Any) -> Scan | None:
