@@ -29,6 +29,7 @@ LAYERS = [
     ["networks"],
     ["distributions"],
     ["rows"],
+    ["devices"],
     ["plots", "storage", "calibration", "baselines", "support"],
     ["tables"],
     ["progress", "observed"],

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from condvae.rows import bucket, to_device
+from condvae.devices import Devices
+from condvae.rows import bucket
 from condvae.streams import Blocks, Stream
 
 MIN_ROUND, MAX_ROUND = 100, 4096
@@ -56,7 +57,9 @@ class Batches(Protocol):
         """The rows of the round from step `start`, and the order in which each member takes them."""
         ...
 
-    def rows_of(self, first: int, last: int, key: PRNGKeyArray, member: int) -> tuple[PyTree, np.ndarray]:
+    def rows_of(
+        self, first: int, last: int, keys: Sequence[PRNGKeyArray], member: int
+    ) -> tuple[PyTree, np.ndarray]:
         """The rows of some steps of a member, one after the other, and what they are called in errors."""
         ...
 
@@ -83,6 +86,7 @@ class ArrayBatches:
         held: the same of the rows that it holds out, for `identity`.
         batch_size: rows of a step.
         num_steps: of the run.
+        devices: where the rows are put.
     """
 
     streamed = False
@@ -92,13 +96,13 @@ class ArrayBatches:
         rows: PyTree,
         weights: np.ndarray,
         train: list[np.ndarray],
-        held: Array,
+        held: np.ndarray,
         *,
         batch_size: int,
         num_steps: int,
+        devices: Devices,
     ):
-        padded = _pad_rows((rows, weights), len(weights))
-        both = to_device(padded[0]), jax.device_put(padded[1])
+        both = devices.whole(_pad_rows((rows, weights), len(weights)))
         self._data, self._train, self._held, self._batch_size = Data(both, both), train, held, batch_size
         self.round_steps = round_steps(max(map(len, train)), batch_size, num_steps, len(train))
 
@@ -108,9 +112,13 @@ class ArrayBatches:
         order = [draw_order(train, key, *places) for train, key in zip(self._train, keys, strict=True)]
         return self._data, np.stack(order).reshape(len(keys), self.round_steps, -1)
 
-    def rows_of(self, first: int, last: int, key: PRNGKeyArray, member: int) -> tuple[PyTree, np.ndarray]:
+    def rows_of(
+        self, first: int, last: int, keys: Sequence[PRNGKeyArray], member: int
+    ) -> tuple[PyTree, np.ndarray]:
         size = self._batch_size
-        return self.held_rows(draw_order(self._train[member], key, first * size, (last - first) * size))
+        return self.held_rows(
+            draw_order(self._train[member], keys[member], first * size, (last - first) * size)
+        )
 
     def held_rows(self, places: np.ndarray) -> tuple[PyTree, np.ndarray]:
         return jax.tree.map(lambda leaf: np.asarray(leaf)[places], self._data.held[0]), places
@@ -134,6 +142,7 @@ class StreamBatches:
         num_steps: of the run.
         num_members: how many members take them.
         seed: words that decide the order.
+        devices: where the rows are put; a process reads its part of each batch.
     """
 
     streamed = True
@@ -148,17 +157,19 @@ class StreamBatches:
         num_steps: int,
         num_members: int,
         seed: Sequence[int],
+        devices: Devices,
     ):
         steps = round_steps(stream.num_rows, batch_size, num_steps, num_members)
         affordable = max(min(BLOCK_ROWS, int(BLOCK_BYTES / stream.row_bytes)) // batch_size, 1)
         self.round_steps = min(steps, 1 << (affordable.bit_length() - 1))
-        self._blocks = Blocks(stream, batch_size, self.round_steps, seed)
+        self._blocks = Blocks(stream, batch_size, self.round_steps, seed, devices.parts)
         self._held, self._held_numbers = held, held_numbers
         self._judged = None
         if len(held_numbers):
-            rows, weights = _pad_rows((held, np.ones(len(held_numbers))), len(held_numbers))
-            self._judged = to_device(rows), jax.device_put(weights)
-        self._weights = jax.device_put(np.ones((self.round_steps, batch_size)))
+            both = held, np.ones(len(held_numbers))
+            self._judged = devices.whole(_pad_rows(both, len(held_numbers)))
+        self._devices, own_rows = devices, batch_size // devices.parts[1]
+        self._weights = devices.divided(np.ones((self.round_steps, own_rows)))
         self._num_steps, self._batch_size = num_steps, batch_size
         self._start, self._rows = -1, None
 
@@ -166,7 +177,7 @@ class StreamBatches:
         if start != self._start:  # a round may be run in parts
             more = start + self.round_steps < self._num_steps
             self._rows = None  # before the next is there, to make room for it
-            self._rows, self._start = to_device(self._blocks.block(start, more)), start
+            self._rows, self._start = self._devices.divided(self._blocks.block(start, more)), start
         block = (self._rows, self._weights)
         return Data(block, self._judged or block), np.stack(
             [self._own_order(start, key, len(keys)) for key in keys]
@@ -181,12 +192,17 @@ class StreamBatches:
         words = np.asarray(jax.random.key_data(key)).tolist()
         return np.random.default_rng([*words, start]).permuted(order, axis=0)
 
-    def rows_of(self, first: int, last: int, key: PRNGKeyArray, member: int) -> tuple[PyTree, np.ndarray]:
+    def rows_of(
+        self, first: int, last: int, keys: Sequence[PRNGKeyArray], member: int
+    ) -> tuple[PyTree, np.ndarray]:
         start = (last - 1) // self.round_steps * self.round_steps
         first = max(first, start)
-        order = self._own_order(start, key, member)[first - start : last - start]
-        rows, numbers = self._blocks.block(start), self._blocks.numbers(start, self.round_steps)
-        columns = np.arange(self._batch_size)
+        rows = self._blocks.block(start)
+        numbers = self._blocks.numbers(start, self.round_steps)
+        own, columns = self._devices.parts[0] * numbers.shape[1], np.arange(numbers.shape[1])
+        order = self._own_order(start, keys[member], len(keys))[first - start : last - start][
+            :, own + columns
+        ]
         taken = jax.tree.map(lambda leaf: leaf[order, columns].reshape(-1, *leaf.shape[2:]), rows)
         return taken, numbers[order, columns].ravel()
 

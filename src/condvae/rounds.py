@@ -28,6 +28,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.batches import Batches, Data
+from condvae.devices import Devices
 from condvae.model import CVAE, Draws
 from condvae.optimisers import Schedule, cosine, descend
 
@@ -69,14 +70,15 @@ class Plan(NamedTuple):
     batch_transform: Callable | None
     streamed: bool
     lowering: Lowering
+    devices: Devices
 
 
 class Rates(NamedTuple):
     """Numbers that a compiled round takes as arguments, so that another value compiles nothing."""
 
-    num_steps: Array
-    kl_warmup: Array
-    averaging: Array
+    num_steps: Any
+    kl_warmup: Any
+    averaging: Any
 
 
 class Own(NamedTuple):
@@ -215,7 +217,7 @@ def _sound_steps(run: Run, state: State, start: int, first: int, last: int) -> t
     """The steps, in pieces where some gave numbers that are not finite."""
 
     def call(state: State, first: int, last: int, watched: bool) -> tuple[State, PyTree, Array]:
-        places = jax.device_put([np.array(place) for place in (start, first, last)])
+        places = run.plan.devices.whole([np.array(place) for place in (start, first, last)])
         return jax.block_until_ready(_round(run, state, *places, watched=watched))
 
     new, metrics, sound = call(state, first, last, watched=False)
@@ -236,7 +238,7 @@ def _groups(plan: Plan, size: int) -> int:
 
     Small matrices keep one core of a CPU busy, however many members share an operation.
     """
-    if plan.lowering != "vmap" or jax.default_backend() != "cpu":
+    if plan.lowering != "vmap" or jax.default_backend() != "cpu" or plan.devices.mesh is not None:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(count for count in range(1, min(cores, size) + 1) if size % count == 0)
@@ -259,11 +261,14 @@ def _join(parts: list[PyTree]) -> PyTree:
 
 
 def batch_objective(
-    plan: Plan, model: CVAE, batch: PyTree, keys: PRNGKeyArray, beta: Array | None
+    plan: Plan, model: CVAE, batch: PyTree, keys: tuple[PRNGKeyArray, PRNGKeyArray], beta: Array | None
 ) -> Array:
     """The objective of each row of a batch; there is a key for each, and one to transform them."""
+    row_keys, key = keys
     if plan.batch_transform is not None:
-        batch = plan.batch_transform(keys[-1], batch)
+        batch = plan.batch_transform(key, batch)
+
+    batch, row_keys = plan.devices.divide((batch, row_keys))
 
     def one(row: PyTree, key: PRNGKeyArray) -> Array:
         draws: Draws = model.draws(*row, key=key, num_samples=plan.num_samples)
@@ -276,7 +281,13 @@ def batch_objective(
             )
         return value
 
-    return jax.vmap(one)(batch, keys[:-1])
+    return jax.vmap(one)(batch, row_keys)
+
+
+def _apart(key: PRNGKeyArray, rows: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """A key for each row, and one to transform them all."""
+    keys = jax.random.split(key, rows + 1)
+    return keys[:-1], keys[-1]
 
 
 def _take(tree: PyTree, index: Array) -> PyTree:
@@ -294,6 +305,7 @@ def _round(
 ) -> tuple[State, dict[str, Array], Array]:
     """Steps of the round from `start`, and at its end the held-out rows, for every member."""
     arrays, fixed = eqx.partition((run.static, state, run.own), eqx.is_array)
+    gather = run.plan.devices.gather
 
     def member(arrays: PyTree) -> tuple[State, dict[str, Array], Array]:
         static, state, own = eqx.combine(arrays, fixed)
@@ -301,10 +313,10 @@ def _round(
 
     if state.active.shape == (1,):
         result = member(jax.tree.map(lambda leaf: leaf[0], arrays))
-        return jax.tree.map(lambda leaf: leaf[None], result)
+        return gather(jax.tree.map(lambda leaf: leaf[None], result))
     if run.plan.lowering == "vmap":
-        return jax.vmap(member)(arrays)
-    return jax.lax.map(lambda arrays: _if_active(member, arrays, arrays[1]), arrays)
+        return gather(jax.vmap(member)(arrays))
+    return gather(jax.lax.map(lambda arrays: _if_active(member, arrays, arrays[1]), arrays))
 
 
 def _if_active(member: Callable, arrays: PyTree, state: State) -> Any:
@@ -328,7 +340,7 @@ def _member_round(
     # All keys of the round at once: drawing them step by step would be several small kernels in each.
     every_step = start + jnp.arange(plan.round_steps)
     step_keys = jax.vmap(lambda step: jax.random.fold_in(noise_key, step))(every_step)
-    row_keys = jax.vmap(lambda key: jax.random.split(key, plan.batch_size + 1))(step_keys)
+    row_keys, transform_keys = jax.vmap(lambda key: _apart(key, plan.batch_size))(step_keys)
 
     def loss(parameters: PyTree, i: Array) -> Array:
         step = start + i
@@ -336,8 +348,8 @@ def _member_round(
         model = eqx.combine(parameters, run.static)
         if plan.anneal is not None:
             model = plan.anneal(model, step / rates.num_steps)
-        batch, weights = take(data.train, order[i])
-        values = batch_objective(plan, model, batch, row_keys[i], beta)
+        batch, weights = take(data.train, plan.devices.divide(order[i]))
+        values = batch_objective(plan, model, batch, (row_keys[i], transform_keys[i]), beta)
         return -jnp.mean(values * weights) / own.weight_scale[0]
 
     def update(gradient: PyTree, optimiser: PyTree, parameters: PyTree, step: Array) -> tuple:
@@ -435,7 +447,7 @@ def _validate(plan: Plan, model: CVAE, held: tuple, own: Own, key: PRNGKeyArray)
     def total(place_and_key: tuple[Array, PRNGKeyArray]) -> Array:
         place, key = place_and_key
         index = own.validation[jnp.minimum(place, own.num_validation - 1)]
-        keys = jax.random.split(key, size + 1)
+        keys = _apart(key, size)
         rows, weights = _take(held, index)
         values = batch_objective(plan, model, rows, keys, None)
         return jnp.sum(jnp.where(place < own.num_validation, values * weights, 0.0))

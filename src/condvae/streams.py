@@ -281,23 +281,41 @@ class Blocks:
         batch_size: rows of a batch, which lanes share evenly.
         num_batches: batches of a block.
         seed: words that decide the order.
+        part: which of how many parts of each batch to read: that of some of the lanes.
 
     Raises:
-        ValueError: if the stream has no rows to fill a lane with.
+        ValueError: if the stream has no rows to fill a lane with, or there are fewer lanes than parts.
     """
 
-    def __init__(self, stream: Stream, batch_size: int, num_batches: int, seed: Sequence[int]):
+    def __init__(
+        self,
+        stream: Stream,
+        batch_size: int,
+        num_batches: int,
+        seed: Sequence[int],
+        part: tuple[int, int] = (0, 1),
+    ):
         self.stream, self.batch_size, self.num_batches = stream, batch_size, num_batches
         self.lanes = lanes(stream.sizes, batch_size, stream.row_bytes)
         window_rows = int(WINDOW_BYTES / stream.row_bytes) // self.lanes - int(np.max(stream.sizes)) // 2
         self.order = Order(stream.sizes, self.lanes, max(window_rows, 1), seed)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="blocks")
-        self._readers = [Reader(stream, self.order, lane, self._pool) for lane in range(self.lanes)]
+        own, parts = part
+        if self.lanes % parts:
+            raise ValueError(
+                f"{parts} processes cannot share a stream of {self.lanes} lanes: lanes are a power of two "
+                "that divides batch_size, at most as many as there are groups of rows; take fewer "
+                "processes, or smaller groups"
+            )
+        each = self.lanes // parts
+        self._readers = [
+            Reader(stream, self.order, lane, self._pool) for lane in range(own * each, (own + 1) * each)
+        ]
         self._blocks: dict[int, Any] = {}  # futures, by the first batch
 
     def block(self, first: int, more: bool = True) -> PyTree:
-        """Batches `first` and after it, rows on the axes (num_batches, batch_size).
+        """Batches `first` and after it, rows on the axes (num_batches, batch_size / parts).
 
         Args:
             first: the number of the first batch.
@@ -317,7 +335,7 @@ class Blocks:
             for piece in reader.pieces(first * each, self.num_batches * each):
                 leaves, structure = jax.tree.flatten(piece)
                 if not result:
-                    shape = (self.lanes, self.num_batches * each)
+                    shape = (len(self._readers), self.num_batches * each)
                     result = [np.empty((*shape, *leaf.shape[1:]), leaf.dtype) for leaf in leaves]
                 for to, leaf in zip(result, leaves, strict=True):
                     to[lane, done : done + len(leaf)] = leaf
@@ -327,15 +345,15 @@ class Blocks:
 
     def _batched(self, leaf: np.ndarray) -> np.ndarray:
         """From (lanes, batches · rows of a lane, ...) to (batches, rows of all lanes, ...)."""
-        apart = leaf.reshape(self.lanes, self.num_batches, -1, *leaf.shape[2:])
-        return np.moveaxis(apart, 0, 1).reshape(self.num_batches, self.batch_size, *leaf.shape[2:])
+        apart = leaf.reshape(len(self._readers), self.num_batches, -1, *leaf.shape[2:])
+        return np.moveaxis(apart, 0, 1).reshape(self.num_batches, -1, *leaf.shape[2:])
 
     def numbers(self, first: int, count: int) -> np.ndarray:
-        """What the rows of some batches are called in errors, shape (count, batch_size)."""
+        """What the rows of some batches are called in errors, shape (count, batch_size / parts)."""
         each = self.batch_size // self.lanes
         found = [reader.sources(first * each, count * each) for reader in self._readers]
         named = [[self.stream.number(*source) for source in lane] for lane in found]
-        return np.array(named).reshape(self.lanes, count, each).swapaxes(0, 1).reshape(count, -1)
+        return np.array(named).reshape(len(named), count, each).swapaxes(0, 1).reshape(count, -1)
 
     def close(self) -> None:
         """Stop reading."""

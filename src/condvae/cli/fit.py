@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from condvae.cli import columns, describe
+from condvae.cli import cluster, columns, describe
 from condvae.cli.inputs import read_rows
 from condvae.cli.options import Json, Quiet, Seed
 from condvae.cli.words import count, listed, note, say, say_json, stopped, warn
@@ -20,6 +20,7 @@ EXAMPLES = (
 )
 
 COLUMNS, ROWS, SIZES, KEPT = "Columns", "Rows held out", "Sizes", "Interruptions"
+PROCESSES = "Several processes"
 VALIDATION_FRACTION = 0.1
 FEW_TESTED = 30
 """Rows on which a comparison says little."""
@@ -142,6 +143,35 @@ def fit(
             "--resume", help="Go on from what --checkpoint has, if anything.", rich_help_panel=KEPT
         ),
     ] = False,
+    num_processes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Processes that fit this model together; left out, what SLURM or Open MPI started.",
+            show_default=False,
+            rich_help_panel=PROCESSES,
+        ),
+    ] = None,
+    process_id: Annotated[
+        int | None,
+        typer.Option(
+            metavar="I",
+            min=0,
+            help="Which of them this is, from 0; the first one writes the model.",
+            show_default=False,
+            rich_help_panel=PROCESSES,
+        ),
+    ] = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where they meet: an address of the first, which the others reach.",
+            show_default=False,
+            rich_help_panel=PROCESSES,
+        ),
+    ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -151,6 +181,7 @@ def fit(
     Columns may be numbers, text, true or false; dates among those given. Cells may be missing. Densities,
     means and samples are in the table's own units.
     """
+    mesh = cluster.join(num_processes, process_id, coordinator)
     from condvae import ConditionalVAE
     from condvae.storage import require_writable
     from condvae.tables import Scan, TableError
@@ -162,11 +193,14 @@ def fit(
     for option, fraction in fractions.items():
         if not 0 <= fraction < 1:
             raise TableError(f"{option} is {fraction:g}; give a fraction of at least 0 and below 1")
-    require_writable(out)
-    if checkpoint is not None:
-        require_usable(checkpoint, resume=resume)
-    elif resume:
+    first = cluster.is_first()
+    quiet = quiet or not first
+    if first:
+        require_writable(out)
+    if checkpoint is None and resume:
         raise TableError("--resume needs --checkpoint, the folder to resume from; name it")
+    if checkpoint is not None and first:
+        require_usable(checkpoint, resume=resume)
     table = read_rows(data)
     roles = columns.choose(
         table.column_names, given=given, target=target, drop=drop, group=group_column, time=time_column
@@ -199,9 +233,12 @@ def fit(
             time=time,
             checkpoint=checkpoint,
             resume=resume,
+            mesh=mesh,
         )
     except Interrupted as error:
         stopped(str(error), error.signal)
+    if not first:
+        return
     model.notes_ = [*_notes(roles, model), *model.notes_]
     model.save(out)
     if not quiet:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from condvae.cli import demo, evaluate, fit, impute, inspect, predict, programs, sample, score
+from condvae.cli import cluster, demo, evaluate, fit, impute, inspect, predict, programs, sample, score
 from condvae.cli.words import in_options
 
 app = typer.Typer(
@@ -82,7 +82,7 @@ def main() -> None:
             sys.stdout.flush()
     except USAGE as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
-            sys.exit(2)
+            cluster.leave(2)
         context = getattr(error, "ctx", None)
         command = "condvae" if context is None else context.command_path
         message = " ".join(error.format_message().split()).rstrip(".")
@@ -90,7 +90,12 @@ def main() -> None:
     except BrokenPipeError:
         # What reads this, `head` say, has had enough. Nothing more is written, at the exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        cluster.leave(0)
+    except ConnectionError as error:
+        # `Disconnected`: of several processes that fit a model together, one has gone.
+        again = "with --checkpoint and --resume they go on from the last checkpoint"
+        print(f"condvae: {error}: start all of them again; {again}", file=sys.stderr)
+        cluster.leave(1)
     except OSError as error:
         where = f"{error.filename!r}: " if error.filename else ""
         _refuse(f"{where}{error.strerror or error}; choose another place, or make room there")
@@ -102,9 +107,9 @@ def main() -> None:
         status = 130
     if status == 130:
         print("condvae: interrupted", file=sys.stderr)
-    sys.exit(status if isinstance(status, int) else 0)
+    cluster.leave(status if isinstance(status, int) else 0)
 
 
 def _refuse(sentence: str) -> None:
     print(f"condvae: {in_options(' '.join(sentence.split()))}", file=sys.stderr)
-    sys.exit(2)
+    cluster.leave(2)

@@ -8,6 +8,7 @@ in the user's units.
 from pathlib import Path
 from typing import Any, Self
 
+from jax.sharding import Mesh
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -138,6 +139,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         time: Any = None,
         checkpoint: str | Path | Checkpoints | None = None,
         resume: bool = False,
+        mesh: Mesh | None = None,
     ) -> Self:
         """Learn p(y | X).
 
@@ -154,6 +156,8 @@ class ConditionalVAE(Queries, BaseEstimator):
                 interrupts it.
             resume: whether to go on from what is in that folder, if there is something. The model is that
                 of an uninterrupted run to the bit.
+            mesh: devices, of one process or of several, over which training divides the rows of a batch;
+                see `condvae.fit`.
 
         Raises:
             TableError: in one sentence, for columns or cells that cannot serve, before any training.
@@ -178,7 +182,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         self.schema_, self.notes_, self.kind_ = table.schema, table.notes, table.kind
         prepare.remember_features(self, X, table.schema)
         self.settings_ = prepare.settings(self, table.rows, table.schema)
-        self._finish(self._train(table, checkpoint=checkpoint, resume=resume))
+        self._finish(self._train(table, checkpoint=checkpoint, resume=resume, mesh=mesh))
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

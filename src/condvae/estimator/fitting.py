@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae import scoring, tables
@@ -87,6 +88,7 @@ def fit_table(
     start: Mixture | None = None,
     checkpoint: str | Path | Checkpoints | None = None,
     resume: bool = False,
+    mesh: Mesh | None = None,
 ) -> Fitted:
     """Train the members on encoded rows, each with an observed target, and measure.
 
@@ -98,6 +100,7 @@ def fit_table(
         start: members to train further, instead of new ones.
         checkpoint: the folder in which training is kept.
         resume: whether to go on from what is in it.
+        mesh: devices over which batches are divided.
     """
     schema, x, c, stream = table.schema, table.x, table.c, table.stream
     split_key, fit_key, score_key = jax.random.split(key, 3)
@@ -148,6 +151,7 @@ def fit_table(
             batch_transform=_transform(schema),
             checkpoint=checkpoint,
             resume=resume,
+            mesh=mesh,
             progress=options.progress,
         )
     except TrainingError as error:

@@ -1,5 +1,6 @@
 """Training: maximise an objective over the rows of data."""
 
+from condvae.devices import Disconnected
 from condvae.training.checkpoints import Checkpoints, Interrupted, require_usable
 from condvae.training.history import History, TrainingError
 from condvae.training.loop import Callback, Fit, fit
@@ -7,6 +8,7 @@ from condvae.training.loop import Callback, Fit, fit
 __all__ = [
     "Callback",
     "Checkpoints",
+    "Disconnected",
     "Fit",
     "History",
     "Interrupted",

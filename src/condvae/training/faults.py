@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from condvae.batches import Batches
+from condvae.devices import Devices
 from condvae.rounds import Plan, Run, State, batch_objective, split_keys
 from condvae.rows import num_rows
 from condvae.training.history import Entry, TrainingError
@@ -43,9 +44,9 @@ def _not_finite(tree: PyTree) -> str | None:
 def untrainable(run: Run, batches: Batches, state: State, member: int, step: int) -> TrainingError:
     """The error to raise where a member has gone back in vain, with the rows of the steps before `step`."""
     count = max(min(ROWS // run.plan.batch_size, step), 1)
-    key = split_keys(run.own.key)[0][member]
-    found = batches.rows_of(max(step - count, 0), step, key, member)
-    progress = jnp.asarray(step) / run.rates.num_steps
+    keys = split_keys(run.plan.devices.local(run.own.key))[0]
+    found = batches.rows_of(max(step - count, 0), step, keys, member)
+    progress = jnp.asarray(step) / int(run.rates.num_steps)
     return _diagnose(
         run,
         state.best_parameters,
@@ -78,13 +79,15 @@ def _diagnose(
 
     Named are the row, the largest of its numbers, and the first tensor of its gradient that is not finite.
     """
-    arrays = (run.static, parameters, run.own.key)
+    arrays = run.plan.devices.local((run.static, parameters, run.own.key))
     arrays, fixed = eqx.partition(arrays, eqx.is_array)
     arrays = jax.tree.map(lambda leaf: leaf[member], arrays)
     rows, numbers = rows_and_numbers
     numbers, first = np.unique(numbers[:ROWS], return_index=True)
     rows = jax.tree.map(lambda leaf: leaf[first], rows)
-    values, bad = map(np.asarray, _examine(run.plan, rows, arrays, fixed, progress))
+    values, bad = map(
+        np.asarray, _examine(run.plan._replace(devices=Devices()), rows, arrays, fixed, progress)
+    )
     problem = f"member {member}: {problem}" if len(run.own.key) > 1 else problem
     suspects = np.flatnonzero(~np.isfinite(values) | bad.any(axis=1))
     if not len(suspects):
@@ -127,6 +130,7 @@ def _examine(
     def value(parameters: PyTree, row: PyTree, key: PRNGKeyArray) -> Array:
         beta = jnp.ones(()) if plan.warm_up else None
         keys = jax.random.split(key, 2)
+        keys = keys[:1], keys[1]
         model = eqx.combine(parameters, static)
         if plan.anneal is not None and progress is not None:
             model = plan.anneal(model, progress)

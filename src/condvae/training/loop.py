@@ -4,6 +4,7 @@ What a round is, and how its batches are drawn, is in `condvae.rounds`.
 """
 
 import inspect
+import json
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,9 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.batches import Batches
+from condvae.devices import Devices
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
@@ -83,6 +86,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     checkpoint: str | Path | Checkpoints | None = None,
     resume: bool = False,
+    mesh: Mesh | None = None,
     progress: bool = True,
 ) -> Fit:
     """Maximise E[objective] over (θ, φ): by default the expected conditional ELBO.
@@ -132,6 +136,9 @@ def fit(
             or SIGTERM; or `Checkpoints`, which says how often.
         resume: whether to go on from what is in that folder, if there is something. The model is then,
             on the same machine, that of an uninterrupted run to the bit.
+        mesh: devices, of one process or of several (`jax.distributed`), over which the rows of each batch
+            are divided: the same model, but for the order in which numbers are summed. Every process
+            calls `fit` with the same arguments, and gets the model; the first one writes checkpoints.
         progress: whether to show a progress bar.
 
     Returns:
@@ -148,6 +155,7 @@ def fit(
         StorageError: if checkpoints cannot be written, or resumed from: they are of other data or
             settings, or another run is using them.
         Interrupted: a `KeyboardInterrupt`, by Ctrl-C or SIGTERM where there is a `checkpoint`.
+        Disconnected: if another process of the mesh has ended.
 
     Example:
         >>> import jax
@@ -169,6 +177,12 @@ def fit(
     for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} is {value}, expected at least 1")
+    devices = Devices(mesh)
+    if batch_size % devices.count:
+        raise ValueError(
+            f"batch_size is {batch_size}, which {devices.count} devices cannot share evenly: give a "
+            f"multiple of {devices.count}"
+        )
     if not 0 <= averaging < 1:
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
@@ -177,6 +191,7 @@ def fit(
     size = len(keys)
     along: dict[str, Any] = {"groups": groups, "time": time, "sample_weight": sample_weight}
     chosen: dict[str, Any] = {"validation": validation, "batch_size": batch_size, "num_steps": num_steps}
+    chosen["devices"] = devices
     if isinstance(x, Stream):
         batches, own = from_stream(x, keys, refused={"c": c} | along, **chosen)
     else:
@@ -205,14 +220,12 @@ def fit(
         batch_transform=batch_transform,
         streamed=batches.streamed,
         lowering=_lowering(parameters, size),
+        devices=devices,
     )
-    rates = Rates(
-        num_steps=jax.device_put(np.array(num_steps)),
-        kl_warmup=jax.device_put(np.array(max(kl_warmup, 1))),
-        averaging=jax.device_put(np.array(averaging, float)),
-    )
-    run = Run(plan, static, own, rates)
+    rates = Rates(np.array(num_steps), np.array(max(kl_warmup, 1)), np.array(averaging, float))
     state = first_state(plan, parameters, size)
+    state, static, own, rates = devices.whole((state, static, own, rates))
+    run = Run(plan, static, own, rates)
     history = History()
     if kl_warmup > num_steps:
         history.warn(
@@ -223,11 +236,24 @@ def fit(
     keeper = None
     if checkpoint is not None:
         checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
-        keeper = Keeper(checkpoints, _identity(run, batches, state, clip, patience), resume=resume)
+        identity = _identity(run, batches, state, clip, patience)
+        if devices.first:
+            keeper = Keeper(checkpoints, identity, resume=resume)
     elif resume:
         raise ValueError("resume=True needs checkpoint=, the folder to resume from")
     try:
-        loop = _Loop(run, batches, state, history, keeper, single, patience, callbacks, progress)
+        loop = _Loop(
+            run,
+            batches,
+            state,
+            history,
+            keeper,
+            checkpoint is not None,
+            single,
+            patience,
+            callbacks,
+            progress and devices.first,
+        )
         state, history = loop.to_the_end()
     finally:
         batches.close()
@@ -243,7 +269,7 @@ def fit(
             f"{first / kl_warmup:.3g}: they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; "
             "warm up faster"
         )
-    trained = Mixture(eqx.combine(state.best_parameters, static))
+    trained = Mixture(eqx.combine(*devices.local((state.best_parameters, static))))
     return Fit(trained.member(0) if single else trained, history)
 
 
@@ -290,30 +316,37 @@ class _Loop:
         state: State,
         history: History,
         keeper: Keeper | None,
+        kept: bool,
         single: bool,
         patience: int | None,
         callbacks: Sequence[Callback],
         progress: bool,
     ):
         self.run, self.batches, self.state, self.history = run, batches, state, history
-        self.keeper = keeper
+        self.keeper, self.kept, self.devices = keeper, kept, run.plan.devices
         self.single, self.patience, self.callbacks, self.progress = single, patience, callbacks, progress
         self.done, self.total = 0, int(run.rates.num_steps)
 
     def to_the_end(self) -> tuple[State, History]:
         """The state after the last step."""
-        if self.keeper is not None:
-            self.state, self.history, self.done = self.keeper.start(self.state, self.history)
+        with self.devices.connected():
+            return self._rounds()
+
+    def _rounds(self) -> tuple[State, History]:
+        if self.kept:
+            self._begin()
         before = self.history.records[-1]["seconds"] if self.history.records else 0.0
         self._started = clock.perf_counter() - before
         first, pace = True, None
         with (
-            catch_signals(self.keeper is not None) as caught,
+            catch_signals(self.kept) as caught,
             Progress("training", self.total, enabled=self.progress) as bar,
         ):
             bar.advance(self.done)
             while self.done < self.total and np.asarray(self.state.active).any():
                 steps = PIECE if pace is None else max(int(CALL_SECONDS / pace) // PIECE, 1) * PIECE
+                # By one process's clock, as all must take the same steps.
+                steps = int(self.devices.of_first(np.array(steps)))
                 last = min(self.done + steps, self._end_of_round(), self.total)
                 begun = clock.perf_counter()
                 note = self._call(last, first)
@@ -327,6 +360,18 @@ class _Loop:
                 self._stop_and_keep(caught.signal)  # one that came while this was written
         self._last_look()
         return self.state, self.history
+
+    def _begin(self) -> None:
+        """From the newest checkpoint, if there is one."""
+        history = ""
+        if self.keeper is not None:
+            self.state, found, self.done = self.keeper.start(self.devices.local(self.state), self.history)
+            history = json.dumps(found.to_json())
+        arrays, rest = eqx.partition(self.devices.local(self.state), eqx.is_array)
+        arrays = self.devices.of_first(arrays)
+        self.state = self.devices.whole(eqx.combine(arrays, rest))
+        self.done = int(self.devices.of_first(np.array(self.done)))
+        self.history = History.from_json(json.loads(self.devices.text_of_first(history)))
 
     def _last_look(self) -> None:
         """No member comes out of it that was never judged, and no step was left out without a word."""
@@ -355,7 +400,9 @@ class _Loop:
             self._record(last, numbers, active)
             if self.patience is not None and self.run.own.validation.shape[1] > 0:
                 waited = last - np.asarray(self.state.best_step)
-                self.state = self.state._replace(active=jax.device_put(active & (waited < self.patience)))
+                self.state = self.state._replace(
+                    active=self.devices.whole(active & (waited < self.patience))
+                )
         shown = "validation" if np.isfinite(numbers.get("validation", np.nan)).any() else "train"
         return f"{shown} {numbers[shown][active].mean():.3f} nats a row"
 
@@ -385,10 +432,13 @@ class _Loop:
             callback(record, last)
 
     def _stop_and_keep(self, signal: int | None) -> None:
-        if self.keeper is None:
+        if not self.kept:
             return
-        if signal is not None:
+        signal = self.devices.largest(signal or 0)
+        if signal:
             where = f"stopped at step {self.done:,} of {self.total:,}"
+            if self.keeper is None:
+                raise Interrupted(f"{where}, and kept by the first process", signal)
             folder = str(self.keeper.folder)
             try:
                 self.keeper.save(self.state, self.history, self.done)
@@ -399,7 +449,7 @@ class _Loop:
                     signal,
                 ) from error
             raise Interrupted(f"{where}, and kept in {folder!r}: go on from there with resume=True", signal)
-        if self.keeper.due():
+        if self.keeper is not None and self.keeper.due():
             try:
                 self.keeper.save(self.state, self.history, self.done)
             except StorageError as error:  # training need not end for that

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.batches import ArrayBatches, Batches, StreamBatches
+from condvae.devices import Devices
 from condvae.holdout import held_out
 from condvae.rounds import Own
 from condvae.rows import bucket, num_rows, require_finite
@@ -28,6 +29,7 @@ def from_arrays(
     sample_weight: np.ndarray | None,
     batch_size: int,
     num_steps: int,
+    devices: Devices,
 ) -> tuple[Batches, Own]:
     """Rows that are in memory, of which each member holds out some of its own.
 
@@ -47,7 +49,7 @@ def from_arrays(
     train = [np.flatnonzero(~mask) for mask in masks]
     own = _own(padded, list(map(len, held)), [_mean_weights(weights, mask) for mask in masks], run_keys)
     batches = ArrayBatches(
-        (x, c), weights, train, own.validation, batch_size=batch_size, num_steps=num_steps
+        (x, c), weights, train, padded, batch_size=batch_size, num_steps=num_steps, devices=devices
     )
     return batches, own
 
@@ -60,6 +62,7 @@ def from_stream(
     refused: dict[str, Any],
     batch_size: int,
     num_steps: int,
+    devices: Devices,
 ) -> tuple[Batches, Own]:
     """Rows that are read as they are needed; those held out are in memory, the same for all members.
 
@@ -70,6 +73,7 @@ def from_stream(
         refused: arguments, by name, that go with rows in memory only.
         batch_size: rows of a step.
         num_steps: of the run.
+        devices: where the rows are put.
 
     Raises:
         ValueError: naming the argument that does not fit a stream.
@@ -108,6 +112,7 @@ def from_stream(
         num_steps=num_steps,
         num_members=size,
         seed=np.asarray(jax.random.key_data(run_keys[0])).tolist(),
+        devices=devices,
     )
     return batches, own
 
