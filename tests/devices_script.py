@@ -68,11 +68,13 @@ def main(kind, *arguments):
     mesh = mesh_of(jax.devices())
     print(json.dumps(fits(mesh)), flush=True)
     # Less than an epoch of a longer stream, in windows of two groups.
-    streams.WINDOW_BYTES = 16 * 64 * 20
+    usual, streams.WINDOW_BYTES = streams.WINDOW_BYTES, 16 * 64 * 20
     stream = Watched(*rows(4096))
     held = rows(32)
     fit(diagonal, stream, key=jax.random.key(0), mesh=mesh, validation=held, **OPTIONS | {"num_steps": 64})
     print(json.dumps({"groups": sorted(stream.groups - {0})}), flush=True)
+
+    streams.WINDOW_BYTES = usual
 
     def die(record, step):
         if process == 1 and step >= 1024:

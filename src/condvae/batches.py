@@ -210,8 +210,9 @@ class StreamBatches:
         return jax.tree.map(lambda leaf: leaf[places], self._held), self._held_numbers[places]
 
     def identity(self) -> dict[str, Any]:
-        stream = self._blocks.stream
-        return {"x": (stream.sizes, stream.read(0)), "validation": self._held}
+        stream, order = self._blocks.stream, self._blocks.order
+        known = stream.sizes, stream.read(0), np.array([order.lanes, order.window_rows])
+        return {"x": known, "validation": self._held}
 
     def close(self) -> None:
         self._blocks.close()

@@ -39,7 +39,6 @@ def join(num_processes: int | None, process_id: int | None, coordinator: str | N
         raise TableError(f"--process-id is {process_id}, expected 0 to {num_processes - 1}")
     import jax
 
-    _keep_stdout_clean()
     try:
         jax.distributed.initialize(
             coordinator, num_processes, process_id, heartbeat_timeout_seconds=HEARTBEAT
@@ -56,6 +55,7 @@ def join(num_processes: int | None, process_id: int | None, coordinator: str | N
         ) from error
     global _joined
     _joined = True
+    _keep_stdout_clean()
     return jax.make_mesh(
         (jax.device_count(),), ("batch",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()
     )
