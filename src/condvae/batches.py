@@ -53,13 +53,11 @@ class Batches(Protocol):
     round_steps: int
     streamed: bool
 
-    def round(self, start: int, keys: Sequence[PRNGKeyArray]) -> tuple[Data, np.ndarray]:
+    def round(self, start: int) -> tuple[Data, np.ndarray]:
         """The rows of the round from step `start`, and the order in which each member takes them."""
         ...
 
-    def rows_of(
-        self, first: int, last: int, keys: Sequence[PRNGKeyArray], member: int
-    ) -> tuple[PyTree, np.ndarray]:
+    def rows_of(self, first: int, last: int, member: int) -> tuple[PyTree, np.ndarray]:
         """The rows of some steps of a member, one after the other, and what they are called in errors."""
         ...
 
@@ -84,6 +82,7 @@ class ArrayBatches:
         weights: of the rows.
         train: the places of each member's training rows.
         held: the same of the rows that it holds out, for `identity`.
+        keys: for each member, of the order of its rows.
         batch_size: rows of a step.
         num_steps: of the run.
         devices: where the rows are put.
@@ -97,27 +96,29 @@ class ArrayBatches:
         weights: np.ndarray,
         train: list[np.ndarray],
         held: np.ndarray,
+        keys: Sequence[PRNGKeyArray],
         *,
         batch_size: int,
         num_steps: int,
         devices: Devices,
     ):
         both = devices.whole(_pad_rows((rows, weights), len(weights)))
-        self._data, self._train, self._held, self._batch_size = Data(both, both), train, held, batch_size
+        self._data, self._train, self._held, self._keys = Data(both, both), train, held, keys
+        self._batch_size = batch_size
         self.round_steps = round_steps(max(map(len, train)), batch_size, num_steps, len(train))
 
-    def round(self, start: int, keys: Sequence[PRNGKeyArray]) -> tuple[Data, np.ndarray]:
+    def round(self, start: int) -> tuple[Data, np.ndarray]:
         # By Python's integers: step · batch_size outgrows 32 bits in a long run.
         places = start * self._batch_size, self.round_steps * self._batch_size
-        order = [draw_order(train, key, *places) for train, key in zip(self._train, keys, strict=True)]
-        return self._data, np.stack(order).reshape(len(keys), self.round_steps, -1)
+        order = [
+            draw_order(train, key, *places) for train, key in zip(self._train, self._keys, strict=True)
+        ]
+        return self._data, np.stack(order).reshape(len(order), self.round_steps, -1)
 
-    def rows_of(
-        self, first: int, last: int, keys: Sequence[PRNGKeyArray], member: int
-    ) -> tuple[PyTree, np.ndarray]:
+    def rows_of(self, first: int, last: int, member: int) -> tuple[PyTree, np.ndarray]:
         size = self._batch_size
         return self.held_rows(
-            draw_order(self._train[member], keys[member], first * size, (last - first) * size)
+            draw_order(self._train[member], self._keys[member], first * size, (last - first) * size)
         )
 
     def held_rows(self, places: np.ndarray) -> tuple[PyTree, np.ndarray]:
@@ -140,8 +141,7 @@ class StreamBatches:
         held_numbers: what these are called in errors.
         batch_size: rows of a step.
         num_steps: of the run.
-        num_members: how many members take them.
-        seed: words that decide the order.
+        keys: for each member, of the order in which it takes them; the first one's is that of the stream.
         devices: where the rows are put; a process reads its part of each batch.
     """
 
@@ -155,14 +155,14 @@ class StreamBatches:
         *,
         batch_size: int,
         num_steps: int,
-        num_members: int,
-        seed: Sequence[int],
+        keys: Sequence[PRNGKeyArray],
         devices: Devices,
     ):
-        steps = round_steps(stream.num_rows, batch_size, num_steps, num_members)
+        steps = round_steps(stream.num_rows, batch_size, num_steps, len(keys))
         affordable = max(min(BLOCK_ROWS, int(BLOCK_BYTES / stream.row_bytes)) // batch_size, 1)
         self.round_steps = min(steps, 1 << (affordable.bit_length() - 1))
-        self._blocks = Blocks(stream, batch_size, self.round_steps, seed, devices.parts)
+        self._blocks = Blocks(stream, batch_size, self.round_steps, _words(keys[0]), devices.parts)
+        self._keys = keys
         self._held, self._held_numbers = held, held_numbers
         self._judged = None
         if len(held_numbers):
@@ -173,36 +173,31 @@ class StreamBatches:
         self._num_steps, self._batch_size = num_steps, batch_size
         self._start, self._rows = -1, None
 
-    def round(self, start: int, keys: Sequence[PRNGKeyArray]) -> tuple[Data, np.ndarray]:
+    def round(self, start: int) -> tuple[Data, np.ndarray]:
         if start != self._start:  # a round may be run in parts
             more = start + self.round_steps < self._num_steps
             self._rows = None  # before the next is there, to make room for it
             self._rows, self._start = self._devices.divided(self._blocks.block(start, more)), start
         block = (self._rows, self._weights)
         return Data(block, self._judged or block), np.stack(
-            [self._own_order(start, key, len(keys)) for key in keys]
+            [self._own_order(start, member) for member in range(len(self._keys))]
         )
 
-    def _own_order(self, start: int, key: PRNGKeyArray, members: int) -> np.ndarray:
+    def _own_order(self, start: int, member: int) -> np.ndarray:
         """For each step and column of the block, of which of the block's batches the row is taken."""
         shape = (self.round_steps, self._batch_size)
         order = np.broadcast_to(np.arange(self.round_steps, dtype=np.int32)[:, None], shape)
-        if members == 1:  # shuffled it is
+        if len(self._keys) == 1:  # shuffled it is
             return order
-        words = np.asarray(jax.random.key_data(key)).tolist()
-        return np.random.default_rng([*words, start]).permuted(order, axis=0)
+        return np.random.default_rng([*_words(self._keys[member]), start]).permuted(order, axis=0)
 
-    def rows_of(
-        self, first: int, last: int, keys: Sequence[PRNGKeyArray], member: int
-    ) -> tuple[PyTree, np.ndarray]:
+    def rows_of(self, first: int, last: int, member: int) -> tuple[PyTree, np.ndarray]:
         start = (last - 1) // self.round_steps * self.round_steps
         first = max(first, start)
         rows = self._blocks.block(start)
         numbers = self._blocks.numbers(start, self.round_steps)
         own, columns = self._devices.parts[0] * numbers.shape[1], np.arange(numbers.shape[1])
-        order = self._own_order(start, keys[member], len(keys))[first - start : last - start][
-            :, own + columns
-        ]
+        order = self._own_order(start, member)[first - start : last - start][:, own + columns]
         taken = jax.tree.map(lambda leaf: leaf[order, columns].reshape(-1, *leaf.shape[2:]), rows)
         return taken, numbers[order, columns].ravel()
 
@@ -240,7 +235,7 @@ def draw_order(train: np.ndarray, key: PRNGKeyArray, position: int, length: int)
     By NumPy, which is a hundred times faster than sorting random numbers on the device; block b, one
     permutation or as many small ones as fill it, is drawn from (key, b).
     """
-    words = np.asarray(jax.random.key_data(key)).tolist()
+    words = _words(key)
     copies = np.tile(train, (max(1, ORDER_BLOCK // len(train)), 1))
     first, offset = divmod(position, copies.size)
     blocks = range(first, first + -(-(offset + length) // copies.size))
@@ -260,3 +255,7 @@ def _pad_rows(tree: PyTree, rows: int) -> PyTree:
         return np.concatenate([leaf, np.broadcast_to(leaf[:1], (extra, *leaf.shape[1:]))])
 
     return jax.tree.map(pad, tree) if extra else tree
+
+
+def _words(key: PRNGKeyArray) -> list[int]:
+    return np.asarray(jax.random.key_data(key)).tolist()

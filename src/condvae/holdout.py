@@ -12,7 +12,8 @@ def held_out(
     n: int,
     fraction: float,
     *,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray | None = None,
+    permutation: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     time: np.ndarray | None = None,
 ) -> np.ndarray:
@@ -22,6 +23,7 @@ def held_out(
         n: how many rows there are.
         fraction: of the rows (of the groups, if given); 0 holds out none.
         key: decides which; not used with `time`.
+        permutation: a random one of the rows (of the groups) instead, if there is one.
         groups: the group of each row, shape (n,): groups are held out whole.
         time: when each row was, shape (n,), sortable: the latest rows are held out.
 
@@ -37,8 +39,7 @@ def held_out(
         >>> held_out(4, 0.25, key=jax.random.key(0), time=np.array([3, 9, 1, 2])).tolist()
         [False, True, False, False]
     """
-    if not 0 <= fraction < 1:
-        raise ValueError(f"the validation fraction is {fraction}, expected 0 <= fraction < 1")
+    require_fraction(fraction)
     if groups is not None and time is not None:
         raise ValueError("rows are held out by groups or by time: give one of the two")
     for name, values in (("groups", groups), ("time", time)):
@@ -55,8 +56,14 @@ def held_out(
     size = int(members.max()) + 1
     count = _count(size, fraction, "rows" if groups is None else "groups")
     chosen = np.zeros(size, bool)
-    chosen[np.asarray(_permutation(key, size))[:count]] = True
+    chosen[np.asarray(_permutation(key, size) if permutation is None else permutation)[:count]] = True
     return chosen[members]
+
+
+def require_fraction(fraction: float) -> None:
+    """Refuse what is no fraction to hold out."""
+    if not 0 <= fraction < 1:
+        raise ValueError(f"the validation fraction is {fraction}, expected 0 <= fraction < 1")
 
 
 _permutation = jax.jit(jax.random.permutation, static_argnums=1)

@@ -14,6 +14,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 from condvae.model import CVAE
@@ -75,9 +77,18 @@ class Mixture(eqx.Module):
         return (self.member(k) for k in range(self.num_members))
 
 
-@jax.jit
 def _stacked(trees: Sequence[PyTree]) -> PyTree:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    # On the host, where nothing has to be compiled; and under a transformation of JAX where it has to be.
+    def stack(*leaves: Any) -> Any:
+        if any(isinstance(leaf, Tracer) for leaf in leaves) or not _plain(leaves[0]):
+            return jnp.stack(leaves)
+        return jax.device_put(np.stack(leaves))
+
+    return jax.tree.map(stack, *trees)
+
+
+def _plain(leaf: Any) -> bool:
+    return not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
 
 
 @jax.jit

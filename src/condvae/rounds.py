@@ -31,6 +31,7 @@ from condvae.batches import Batches, Data
 from condvae.devices import Devices
 from condvae.model import CVAE, Draws
 from condvae.optimisers import Schedule, cosine, descend
+from condvae.rows import joined, taken
 
 Objective = Callable[..., Float[Array, ""]]
 """A function of `Draws`, to be maximised."""
@@ -92,15 +93,15 @@ class Own(NamedTuple):
             mean is 1.
         peak: of its learning rate.
         decay: of its weights.
-        key: of its batches and its noise.
+        key: two, of its noise in steps and on held-out rows.
     """
 
     order: Any
-    validation: Array
-    num_validation: Array
-    weight_scale: Array
-    peak: Array
-    decay: Array
+    validation: Any
+    num_validation: Any
+    weight_scale: Any
+    peak: Any
+    decay: Any
     key: PRNGKeyArray
 
 
@@ -124,12 +125,12 @@ class State(NamedTuple):
     average: PyTree
     optimiser: PyTree
     best_parameters: PyTree
-    best_value: Array
-    best_step: Array
-    active: Array
-    total: Array
-    skipped: Array
-    restarts: Array
+    best_value: Any
+    best_step: Any
+    active: Any
+    total: Any
+    skipped: Any
+    restarts: Any
 
 
 class Run(NamedTuple):
@@ -145,21 +146,26 @@ class Run(NamedTuple):
     data: Data | None = None
 
 
-@eqx.filter_jit
 def first_state(plan: Plan, parameters: PyTree, size: int) -> State:
-    """Before the first step, for `size` members."""
+    """Before the first step, for `size` members; the optimiser's state is made in that step."""
     real = jnp.result_type(float)
+    init = jax.vmap(plan.optimiser.init)
+    shapes = jax.eval_shape(init, parameters)
+    if any(jnp.issubdtype(leaf.dtype, jax.dtypes.extended) for leaf in jax.tree.leaves(shapes)):
+        optimiser = init(parameters)  # it has keys, of which there are no blank ones
+    else:
+        optimiser = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     return State(
         parameters=parameters,
         average=parameters,
-        optimiser=jax.vmap(plan.optimiser.init)(parameters),
+        optimiser=optimiser,
         best_parameters=parameters,
-        best_value=jnp.full(size, -jnp.inf, real),
-        best_step=jnp.zeros(size, jnp.int32),
-        active=jnp.ones(size, bool),
-        total=jnp.zeros(size, real),
-        skipped=jnp.zeros(size, jnp.int32),
-        restarts=jnp.zeros(size, jnp.int32),
+        best_value=np.full(size, -np.inf, real),
+        best_step=np.zeros(size, np.int32),
+        active=np.ones(size, bool),
+        total=np.zeros(size, real),
+        skipped=np.zeros(size, np.int32),
+        restarts=np.zeros(size, np.int32),
     )
 
 
@@ -186,11 +192,10 @@ def run_steps(
         The new state; and metrics with a number for every member: `train`, `skipped` and, if rows are
         held out, `validation`. They are complete at the end of a round.
     """
-    plan, own = run.plan, run.own
+    plan = run.plan
     start = first - first % plan.round_steps
-    order_keys, keys = split_keys(own.key)
-    data, order = batches.round(start, order_keys)
-    drawn = run._replace(own=own._replace(order=order, key=keys), data=data)
+    data, order = batches.round(start)
+    drawn = run._replace(own=run.own._replace(order=order), data=data)
     count = _groups(plan, len(order))
     if count == 1:
         return _sound_steps(drawn, state, start, first, last)
@@ -201,16 +206,9 @@ def run_steps(
 
     groups = _split((run.static, state, drawn.own), count)
     if in_turn:
-        return _join([steps(group) for group in groups])
+        return joined([steps(group) for group in groups])
     with ThreadPoolExecutor(count) as pool:
-        return _join(list(pool.map(steps, groups)))
-
-
-@eqx.filter_jit
-def split_keys(keys: PRNGKeyArray) -> tuple[list[PRNGKeyArray], PRNGKeyArray]:
-    """For each member a key for the order of its rows; and two, for noise in steps and on held-out rows."""
-    split = jax.vmap(lambda key: jax.random.split(key, 3))(keys)
-    return list(split[:, 0]), split[:, 1:]
+        return joined(list(pool.map(steps, groups)))
 
 
 def _sound_steps(run: Run, state: State, start: int, first: int, last: int) -> tuple[State, PyTree]:
@@ -244,20 +242,9 @@ def _groups(plan: Plan, size: int) -> int:
     return max(count for count in range(1, min(cores, size) + 1) if size % count == 0)
 
 
-@eqx.filter_jit
 def _split(tree: PyTree, count: int) -> list[PyTree]:
-    def part(leaf: Any, i: int) -> Any:
-        size = leaf.shape[0] // count
-        return leaf[i * size : (i + 1) * size]
-
-    arrays, rest = eqx.partition(tree, eqx.is_array)
-    parts = [jax.tree.map(lambda leaf, i=i: part(leaf, i), arrays) for i in range(count)]
-    return [eqx.combine(part, rest) for part in parts]
-
-
-@eqx.filter_jit
-def _join(parts: list[PyTree]) -> PyTree:
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+    size = jax.tree.leaves(eqx.filter(tree, eqx.is_array))[0].shape[0] // count
+    return [taken(tree, slice(i * size, (i + 1) * size)) for i in range(count)]
 
 
 def batch_objective(
@@ -384,7 +371,9 @@ def _member_round(
 
     # Without averaging nothing of it is carried through the steps.
     average = state.average if plan.averaged else jnp.zeros(())
-    carry = (state.parameters, average, state.optimiser, state.total, state.skipped)
+    begins = (start == 0) & (first == 0)
+    optimiser = _where(begins, plan.optimiser.init(state.parameters), state.optimiser)
+    carry = (state.parameters, average, optimiser, state.total, state.skipped)
     parameters, average, optimiser, total, skipped = jax.lax.fori_loop(
         first - start, last - start, one_step, carry
     )

@@ -161,6 +161,31 @@ def _run_chunk(
     return jax.vmap(lambda row, key: fn(model, row, key, **dict(options)))(rows, keys)
 
 
+def taken(tree: PyTree, index: Any) -> PyTree:
+    """Of each array a row, or several by a slice: taken on the host, where nothing has to be compiled."""
+
+    def one(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = np.asarray(jax.random.key_data(leaf))[index]
+            return jax.random.wrap_key_data(jax.device_put(data), impl=jax.random.key_impl(leaf))
+        return jax.device_put(np.asarray(leaf)[index]) if eqx.is_array(leaf) else leaf
+
+    return jax.tree.map(one, tree)
+
+
+def joined(parts: Sequence[PyTree]) -> PyTree:
+    """Arrays end to end: on the host likewise."""
+
+    def one(*leaves: Any) -> Any:
+        first = leaves[0]
+        if isinstance(first, jax.Array) and jnp.issubdtype(first.dtype, jax.dtypes.prng_key):
+            data = np.concatenate([jax.random.key_data(leaf) for leaf in leaves])
+            return jax.random.wrap_key_data(jax.device_put(data), impl=jax.random.key_impl(first))
+        return jax.device_put(np.concatenate(leaves)) if eqx.is_array(first) else first
+
+    return jax.tree.map(one, *parts)
+
+
 def map_rows(
     fn: Callable[..., PyTree],
     model: PyTree,

@@ -2,23 +2,25 @@ import jax
 import numpy as np
 import pytest
 
+from condvae.devices import Devices
 from condvae.streams import ArrayStream
-from condvae.training.sources import MAX_HELD, from_arrays, from_stream
+from condvae.training.members import draw_keys
+from condvae.training.sources import MAX_HELD, from_arrays, from_stream, to_permute
 
 KEY = jax.random.key(0)
 N, SIZE = 300, 3
 ROWS = np.arange(N, dtype=np.float32)[:, None]
-SIZES = {"batch_size": 10, "num_steps": 60}
+SIZES = {"batch_size": 10, "num_steps": 60, "devices": Devices()}
 
 
 def test_members_hold_out_rows_of_their_own():
-    keys = jax.random.split(KEY, SIZE)
     groups, time = np.repeat(np.arange(30), 10), np.arange(N)
 
     def held(groups=None, time=None):
         along = {"groups": groups, "time": time, "sample_weight": None}
+        keys = draw_keys(None, SIZE, KEY, to_permute(ROWS, 0.2, groups, time))
         batches, own = from_arrays(ROWS, None, keys, validation=0.2, **along, **SIZES)
-        _, order = batches.round(0, list(own.key))
+        _, order = batches.round(0)
         assert own.num_validation.tolist() == [60] * SIZE
         places = [np.asarray(own.validation[k, :60]) for k in range(SIZE)]
         for k in range(SIZE):
@@ -36,7 +38,7 @@ def test_members_hold_out_rows_of_their_own():
 def from_rows(n=N, **options):
     rows = np.arange(n, dtype=np.float32)[:, None]
     options = {"refused": {}, "validation": 0.2, **SIZES, **options}
-    return from_stream(ArrayStream(rows, group_rows=40), jax.random.split(KEY, SIZE), **options)
+    return from_stream(ArrayStream(rows, group_rows=40), draw_keys(None, SIZE, KEY, 0), **options)
 
 
 def test_of_a_stream_members_hold_out_the_same_rows_and_none_trains_on_them():
@@ -45,7 +47,7 @@ def test_of_a_stream_members_hold_out_the_same_rows_and_none_trains_on_them():
     assert own.num_validation.tolist() == [60] * SIZE
     assert (held == np.arange(60)).all()
     (judged, weights), _ = batches.held_rows(held[0]), None
-    data, order = batches.round(0, list(own.key))
+    data, order = batches.round(0)
     block = np.asarray(data.train[0][0])
     for k in range(SIZE):
         trained = np.unique(block[order[k], np.arange(10)])

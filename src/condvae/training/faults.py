@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from condvae.batches import Batches
 from condvae.devices import Devices
-from condvae.rounds import Plan, Run, State, batch_objective, split_keys
+from condvae.rounds import Plan, Run, State, batch_objective
 from condvae.rows import num_rows
 from condvae.training.history import Entry, TrainingError
 
@@ -44,8 +44,7 @@ def _not_finite(tree: PyTree) -> str | None:
 def untrainable(run: Run, batches: Batches, state: State, member: int, step: int) -> TrainingError:
     """The error to raise where a member has gone back in vain, with the rows of the steps before `step`."""
     count = max(min(ROWS // run.plan.batch_size, step), 1)
-    keys = split_keys(run.plan.devices.local(run.own.key))[0]
-    found = batches.rows_of(max(step - count, 0), step, keys, member)
+    found = batches.rows_of(max(step - count, 0), step, member)
     progress = jnp.asarray(step) / int(run.rates.num_steps)
     return _diagnose(
         run,
@@ -141,7 +140,7 @@ def _examine(
         found, gradient = jax.value_and_grad(value)(parameters, *argument)
         return found, jnp.stack([~jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)])
 
-    return jax.lax.map(one, (rows, jax.random.split(key, num_rows(rows=rows))))
+    return jax.lax.map(one, (rows, jax.random.split(key[0], num_rows(rows=rows))))
 
 
 def _largest_of(rows: PyTree, numbers: np.ndarray) -> Entry:

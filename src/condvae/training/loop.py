@@ -38,13 +38,14 @@ from condvae.rounds import (
     first_state,
     run_steps,
 )
+from condvae.rows import taken
 from condvae.storage import StorageError
 from condvae.streams import Stream
 from condvae.training.checkpoints import Checkpoints, Interrupted, Keeper, catch_signals, fingerprint
 from condvae.training.faults import MAX_RESTARTS, require_finite_parameters, unjudgeable, untrainable
 from condvae.training.history import History
-from condvae.training.members import for_each, stack
-from condvae.training.sources import from_arrays, from_stream
+from condvae.training.members import count_members, draw_keys, for_each, stack
+from condvae.training.sources import from_arrays, from_stream, to_permute
 
 CALL_SECONDS = 0.5
 """About how long a call of the compiled round takes: signals, checkpoints and the bar wait for its end."""
@@ -187,8 +188,10 @@ def fit(
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
         raise ValueError("kl_warmup needs an objective that takes beta: use elbo, or kl_warmup=0")
-    stacked, keys, single = stack(model, num_members, key)
-    size = len(keys)
+    size = count_members(model, num_members)
+    single = num_members is None and not isinstance(model, Mixture)
+    keys = draw_keys(model, size, key, to_permute(x, validation, groups, time))
+    stacked = stack(model, keys)
     along: dict[str, Any] = {"groups": groups, "time": time, "sample_weight": sample_weight}
     chosen: dict[str, Any] = {"validation": validation, "batch_size": batch_size, "num_steps": num_steps}
     chosen["devices"] = devices
@@ -269,8 +272,8 @@ def fit(
             f"{first / kl_warmup:.3g}: they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; "
             "warm up faster"
         )
-    trained = Mixture(eqx.combine(*devices.local((state.best_parameters, static))))
-    return Fit(trained.member(0) if single else trained, history)
+    trained = eqx.combine(*devices.local((state.best_parameters, static)))
+    return Fit(taken(trained, 0) if single else Mixture(trained), history)
 
 
 def _lowering(parameters: PyTree, size: int) -> Lowering:

@@ -1,18 +1,40 @@
-"""The members of a run: their models stacked, and the numbers that each has of its own."""
+"""The members of a run: their models stacked, their keys, and the numbers that each has of its own."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 
 
-def stack(model: Any, num_members: int | None, key: PRNGKeyArray) -> tuple[CVAE, PRNGKeyArray, bool]:
-    """The members, stacked; a key for each to train with; and whether there is but the one model."""
+class Keys(NamedTuple):
+    """The keys of a run, for each member its own.
+
+    Attributes:
+        build: to build it with, where it is built.
+        order: of its rows.
+        noise: two, of its steps and of its held-out rows: shape (K, 2).
+        permutation: a random permutation of the rows or groups, of which it holds some out; shape (K, n).
+        hold: what decides which rows are held out of a stream.
+    """
+
+    build: list[PRNGKeyArray]
+    order: list[PRNGKeyArray]
+    noise: PRNGKeyArray
+    permutation: Array
+    hold: list[PRNGKeyArray]
+
+
+def count_members(model: Any, num_members: int | None) -> int:
+    """How many members a run has.
+
+    Raises:
+        ValueError: for what is no model, and no function that could build one.
+    """
     if isinstance(model, CVAE | Mixture):
         found = model.num_members if isinstance(model, Mixture) else 1
         if num_members not in (None, found):
@@ -20,9 +42,7 @@ def stack(model: Any, num_members: int | None, key: PRNGKeyArray) -> tuple[CVAE,
                 f"num_members is {num_members}, but the model given is of {found}: give a function that "
                 "builds a model from a key, and as many members are built"
             )
-        if isinstance(model, Mixture):
-            return model.stacked, _split(key, found), False
-        return Mixture.of([model]).stacked, _only(key), True
+        return found
     if not callable(model):
         raise ValueError(
             f"model is {type(model).__name__}, expected a CVAE, a Mixture, or a function that builds a "
@@ -31,31 +51,48 @@ def stack(model: Any, num_members: int | None, key: PRNGKeyArray) -> tuple[CVAE,
     count = 1 if num_members is None else num_members
     if count < 1:
         raise ValueError(f"num_members is {count}, expected at least 1")
-    build_keys, fit_keys = _build_keys(key, count)
-    built: list[Any] = [model(build) for build in build_keys]
+    return count
+
+
+def draw_keys(model: Any, size: int, key: PRNGKeyArray, permuted: int) -> Keys:
+    """The keys of `size` members, and permutations of `permuted` rows or groups: one small program."""
+    source = "one" if isinstance(model, CVAE) else "mixture" if isinstance(model, Mixture) else "built"
+    return Keys(*_draw_keys(key, size, source, permuted))
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _draw_keys(key: PRNGKeyArray, size: int, source: str, permuted: int) -> tuple:
+    build = []
+    fit = key[None] if source == "one" else jax.random.split(key, size)
+    if source == "built":
+        pairs = jax.vmap(jax.random.split)(fit)
+        build, fit = list(pairs[:, 0]), pairs[:, 1]
+    pairs = jax.vmap(jax.random.split)(fit)
+    hold, run = pairs[:, 0], pairs[:, 1]
+    three = jax.vmap(lambda key: jax.random.split(key, 3))(run)
+    permutation = jax.vmap(lambda key: jax.random.permutation(key, permuted))(hold)
+    return build, list(three[:, 0]), three[:, 1:], permutation, list(hold)
+
+
+def stack(model: Any, keys: Keys) -> CVAE:
+    """The members, stacked.
+
+    Raises:
+        ValueError: if a function builds no model, or models of several structures.
+    """
+    if isinstance(model, Mixture):
+        return model.stacked
+    if isinstance(model, CVAE):
+        return Mixture.of([model]).stacked
+    built: list[Any] = [model(build) for build in keys.build]
     if not isinstance(built[0], CVAE):
         raise ValueError(
             f"the function that builds a model returned {type(built[0]).__name__}, expected a CVAE"
         )
-    return Mixture.of(built).stacked, fit_keys, num_members is None
+    return Mixture.of(built).stacked
 
 
-_split = jax.jit(jax.random.split, static_argnums=1)
-
-
-@jax.jit
-def _only(key: PRNGKeyArray) -> PRNGKeyArray:
-    return key[None]
-
-
-@partial(jax.jit, static_argnums=1)
-def _build_keys(key: PRNGKeyArray, count: int) -> tuple[list[PRNGKeyArray], PRNGKeyArray]:
-    """For each member a key to build it with, and one to train it with."""
-    pairs = jax.vmap(jax.random.split)(jax.random.split(key, count))
-    return list(pairs[:, 0]), pairs[:, 1]
-
-
-def for_each(name: str, value: Any, size: int) -> jax.Array:
+def for_each(name: str, value: Any, size: int) -> np.ndarray:
     """A number for each member, from one for all or one for each.
 
     Raises:
@@ -65,4 +102,4 @@ def for_each(name: str, value: Any, size: int) -> jax.Array:
     if array.shape not in ((), (size,)) or not np.isfinite(array).all() or (array < 0).any():
         one_each = "" if size == 1 else f", or {size} of them, one for each member"
         raise ValueError(f"{name} is {value}, expected a number not below 0{one_each}")
-    return jax.device_put(np.broadcast_to(array, (size,)))
+    return np.broadcast_to(array, (size,)).copy()

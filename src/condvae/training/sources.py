@@ -1,6 +1,5 @@
 """Where the rows of a run come from: which are trained on, and which each member holds out."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,10 +8,11 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.batches import ArrayBatches, Batches, StreamBatches
 from condvae.devices import Devices
-from condvae.holdout import held_out
+from condvae.holdout import held_out, require_fraction
 from condvae.rounds import Own
 from condvae.rows import bucket, num_rows, require_finite
 from condvae.streams import Stream, Without, rows_at
+from condvae.training.members import Keys
 
 MAX_HELD = 8192
 """Rows of a stream that are held out at most: they are judged once a round, and enough to choose by."""
@@ -21,7 +21,7 @@ MAX_HELD = 8192
 def from_arrays(
     x: PyTree,
     c: PyTree,
-    keys: PRNGKeyArray,
+    keys: Keys,
     *,
     validation: Any,
     groups: np.ndarray | None,
@@ -38,8 +38,7 @@ def from_arrays(
     """
     n = num_rows(x=x, c=c)
     require_finite(x=x, c=c)
-    split_keys, run_keys = _own_keys(keys)
-    masks = _validation_masks(n, validation, split_keys, groups, time)
+    masks = _validation_masks(n, validation, keys.permutation, groups, time)
     weights = _weights(n, sample_weight)
     held = [np.flatnonzero(mask) for mask in masks]
     longest = max(map(len, held))
@@ -47,16 +46,23 @@ def from_arrays(
     for row, places in zip(padded, held, strict=True):
         row[: len(places)] = places
     train = [np.flatnonzero(~mask) for mask in masks]
-    own = _own(padded, list(map(len, held)), [_mean_weights(weights, mask) for mask in masks], run_keys)
+    own = _own(padded, list(map(len, held)), [_mean_weights(weights, mask) for mask in masks], keys.noise)
     batches = ArrayBatches(
-        (x, c), weights, train, padded, batch_size=batch_size, num_steps=num_steps, devices=devices
+        (x, c),
+        weights,
+        train,
+        padded,
+        keys.order,
+        batch_size=batch_size,
+        num_steps=num_steps,
+        devices=devices,
     )
     return batches, own
 
 
 def from_stream(
     stream: Stream,
-    keys: PRNGKeyArray,
+    keys: Keys,
     *,
     validation: Any,
     refused: dict[str, Any],
@@ -83,16 +89,15 @@ def from_stream(
             raise ValueError(
                 f"{name} is for rows in memory, and x is a stream: leave it out, or pass arrays"
             )
-    split_keys, run_keys = _own_keys(keys)
-    size, n = len(keys), stream.num_rows
+    size, n = len(keys.order), stream.num_rows
     if isinstance(validation, tuple):
         held, count = validation, num_rows(validation=validation)
         require_finite(validation=validation)
         numbers = np.arange(count)
     elif np.ndim(validation) == 0:
-        wanted = int(held_out(min(n, 10**6), float(validation), key=split_keys[0]).mean() * n)
-        count = min(wanted, MAX_HELD)
-        words = np.asarray(jax.random.key_data(split_keys[0])).tolist()
+        require_fraction(float(validation))
+        count = min(round(float(validation) * n), MAX_HELD)
+        words = np.asarray(jax.random.key_data(keys.hold[0])).tolist()
         numbers = np.sort(np.random.default_rng(words).choice(n, count, replace=False))
         held = None
         if count:
@@ -103,53 +108,51 @@ def from_stream(
         )
     padded = np.zeros((size, bucket(count) if count else 0), np.int32)
     padded[:, :count] = np.arange(count)
-    own = _own(padded, [count] * size, [[1.0, 1.0]] * size, run_keys)
+    own = _own(padded, [count] * size, [[1.0, 1.0]] * size, keys.noise)
     batches = StreamBatches(
         stream,
         held,
         numbers,
         batch_size=batch_size,
         num_steps=num_steps,
-        num_members=size,
-        seed=np.asarray(jax.random.key_data(run_keys[0])).tolist(),
+        keys=keys.order,
         devices=devices,
     )
     return batches, own
 
 
+def to_permute(x: PyTree, validation: Any, groups: np.ndarray | None, time: np.ndarray | None) -> int:
+    """How many rows, or groups, there are of which some are held out at random; 0 where none are."""
+    if isinstance(x, Stream) or np.ndim(validation) or isinstance(validation, tuple) or time is not None:
+        return 0
+    if not 0 < float(validation) < 1:
+        return 0
+    return num_rows(x=x) if groups is None else len(np.unique(groups))
+
+
 def _own(held: np.ndarray, counts: list[int], scales: list[list[float]], keys: PRNGKeyArray) -> Own:
-    return Own(
-        order=None,
-        validation=jax.device_put(held),
-        num_validation=jax.device_put(np.array(counts, np.int32)),
-        weight_scale=jax.device_put(np.array(scales)),
-        peak=jax.device_put(np.zeros(0)),
-        decay=jax.device_put(np.zeros(0)),
-        key=keys,
-    )
-
-
-@jax.jit
-def _own_keys(keys: PRNGKeyArray) -> tuple[list[PRNGKeyArray], PRNGKeyArray]:
-    """For each member a key to hold rows out by, and one to run with."""
-    pairs = jax.vmap(jax.random.split)(keys)
-    return list(pairs[:, 0]), pairs[:, 1]
+    none = np.zeros(0)
+    return Own(None, held, np.array(counts, np.int32), np.array(scales), peak=none, decay=none, key=keys)
 
 
 def _validation_masks(
     n: int,
     validation: float | np.ndarray,
-    keys: Sequence[PRNGKeyArray],
+    permutations: Any,
     groups: np.ndarray | None,
     time: np.ndarray | None,
 ) -> np.ndarray:
     """Which rows each member holds out, shape (K, n)."""
+    size = len(permutations)
     if np.ndim(validation) == 0:
         fraction = float(validation)
-        return np.stack([held_out(n, fraction, key=key, groups=groups, time=time) for key in keys])
+        along: dict[str, Any] = {"groups": groups, "time": time}
+        return np.stack(
+            [held_out(n, fraction, permutation=own, **along) for own in np.asarray(permutations)]
+        )
     mask = np.asarray(validation)
-    if mask.shape not in ((n,), (len(keys), n)) or mask.dtype != bool:
-        each = "" if len(keys) == 1 else f", or ({len(keys)}, {n}), one for each member"
+    if mask.shape not in ((n,), (size, n)) or mask.dtype != bool:
+        each = "" if size == 1 else f", or ({size}, {n}), one for each member"
         raise ValueError(
             f"validation has shape {mask.shape} and type {mask.dtype}, expected a fraction or a boolean "
             f"mask of shape ({n},){each}"
@@ -162,7 +165,7 @@ def _validation_masks(
             f"validation holds out no row of member {member}, but some of others: hold out rows of each, "
             "or of none"
         )
-    return np.broadcast_to(mask, (len(keys), n))
+    return np.broadcast_to(mask, (size, n))
 
 
 def _weights(n: int, sample_weight: np.ndarray | None) -> np.ndarray:
