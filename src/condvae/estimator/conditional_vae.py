@@ -145,7 +145,8 @@ class ConditionalVAE(Queries, BaseEstimator):
 
         Args:
             X: the conditions: a pandas, polars or pyarrow table, or a 2-d array; None for none, the
-                plain VAE of y.
+                plain VAE of y. Or columns of a `condvae.tables.scan` of Parquet files, which are read as
+                they are needed where there are more than 1,048,576 rows.
             y: the targets: likewise, or a series or 1-d array for a single one.
             sample_weight: a non-negative weight for each row. Whole numbers are the same as so many copies
                 of the row.
