@@ -70,8 +70,8 @@ def main(kind, *arguments):
     # Less than an epoch of a longer stream, in windows of two groups.
     usual, streams.WINDOW_BYTES = streams.WINDOW_BYTES, 16 * 64 * 20
     stream = Watched(*rows(4096))
-    held = rows(32)
-    fit(diagonal, stream, key=jax.random.key(0), mesh=mesh, validation=held, **OPTIONS | {"num_steps": 64})
+    held = rows(102)
+    fit(diagonal, stream, key=jax.random.key(0), mesh=mesh, validation=held, **OPTIONS | {"num_steps": 128})
     print(json.dumps({"groups": sorted(stream.groups - {0})}), flush=True)
 
     streams.WINDOW_BYTES = usual

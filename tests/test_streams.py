@@ -144,7 +144,7 @@ def test_lanes_divide_the_batch_and_leave_room_for_whole_groups():
     assert lanes(many, 512, 100) == 8
     assert lanes(many, 500, 100) == 4
     assert lanes(many, 63, 100) == 1
-    assert lanes(np.full(50, 2**20), 512, 100) == 2
+    assert lanes(np.full(50, 2**19), 512, 100) == 2
     assert lanes(np.full(50, 2**20), 512, 10_000) == 1
     assert lanes(many[:3], 512, 100) == 2
 

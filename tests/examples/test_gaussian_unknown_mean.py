@@ -134,6 +134,7 @@ def test_a_picture_is_drawn(printed):
     assert printed.picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_on_the_boundary_there_is_no_maximum_likelihood_and_a_sentence_says_so(capsys, monkeypatch):
     monkeypatch.setattr(example, "train", functools.partial(example.train, num_steps=300))
     arguments = ["--sigma0", "10", "--num-data", "5"]

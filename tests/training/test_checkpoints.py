@@ -270,7 +270,11 @@ def killed_at_random(tmp_path, kills):
     Returns:
         From how many different steps it went on, and how many of the kills came inside a save.
     """
-    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    environment = os.environ | {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "programs"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
 
     def start(folder):
         return subprocess.Popen(
