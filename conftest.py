@@ -12,6 +12,16 @@ os.environ["CONDVAE_NO_CACHE"] = "1"
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+def pytest_collection_modifyitems(config, items):
+    """Of several workers one runs a file; or a folder, where its files share models that take long to make."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        folder = item.path.parent
+        shared = folder.parent.name == "tests" and folder.name in ("cli", "estimator")
+        item.add_marker(pytest.mark.xdist_group(str(folder if shared else item.path)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once():
     """What one file compiles is kept on disk for the next, as most of it is the same few operations."""

@@ -44,7 +44,7 @@ def test_a_row_of_mixed_kinds():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("with_c", [True, False])
+@pytest.mark.parametrize("with_c", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_every_option_gives_a_model_that_scores_and_samples(options, with_c):
     x = np.zeros((3, 2, 2), np.float32)
     c = np.zeros((3, 4), np.float32) if with_c else None

@@ -67,7 +67,7 @@ def test_divergences_vanish_at_the_truth(x64):
     [
         (lambda: random_linear_gaussian(KEY, x_size=X_SIZE, z_size=4, c_size=C_SIZE), "closed form"),
         (lambda: discrete(KEY), "enumeration"),
-        (lambda: diagonal(KEY), "quadrature"),
+        pytest.param(lambda: diagonal(KEY), "quadrature", marks=pytest.mark.slow),
     ],
     ids=["closed form", "enumeration", "quadrature"],
 )

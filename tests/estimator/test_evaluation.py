@@ -115,6 +115,7 @@ def test_training_rows_are_known_again(fitted):
     assert result["training_rows"] == fitted.num_rows_ == 280
 
 
+@pytest.mark.slow
 def test_a_plain_vae_and_few_rows(monkeypatch):
     monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
     y = table(200, 0)[1][["response"]]

@@ -82,6 +82,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_siz
 
 @given(tuples, st.lists(names, min_size=4, max_size=4, unique=True))
 @MANY
+@pytest.mark.slow
 def test_names_of_any_letters(known, cells, chosen):
     X, y = frames(cells)
     called = dict(zip(["u", "x0", "x1", "g"], chosen, strict=True))

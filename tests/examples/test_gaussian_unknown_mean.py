@@ -70,6 +70,7 @@ def test_the_population_has_its_maximum_where_the_note_says():
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_the_analytic_elbo_of_draws_is_largest_at_their_maximum_likelihood():
     cases = [

@@ -147,6 +147,7 @@ def test_the_draws_for_a_mixture_are_shared_out_among_its_members():
     np.testing.assert_allclose(few.ess, 4 * K, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_members_of_no_density_count_for_nothing_but_their_weight():
     model, x, c = model_and_rows(20)
     far = eqx.tree_at(lambda m: m.likelihood.bias, model, model.likelihood.bias + 1e20)

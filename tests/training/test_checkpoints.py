@@ -61,7 +61,10 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n == "own optimiser" else []) for n in OPTIONS],
+)
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(rows, tmp_path, name):
     options = OPTIONS[name]
     whole, history = run(*rows, **options)

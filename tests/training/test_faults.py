@@ -128,6 +128,7 @@ def test_a_batch_transform_that_spoils_some_rows(rows):
     assert_finite(trained)
 
 
+@pytest.mark.slow
 def test_an_objective_that_is_infinite_for_some_draws(rows):
     def objective(draws):
         return jnp.where(draws.z[0, 0] > 2.5, -jnp.inf, elbo(draws))

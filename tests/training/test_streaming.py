@@ -38,7 +38,7 @@ def short_rounds(monkeypatch):
 
 
 @pytest.mark.usefixtures("short_rounds")
-@pytest.mark.parametrize("members", [None, 2])
+@pytest.mark.parametrize("members", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_stream_is_learned_as_arrays_are(members):
     x, c = table(3000)
     judged = table(1000, seed=1)
