@@ -12,8 +12,9 @@ os.environ["CONDVAE_NO_CACHE"] = "1"
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks
 def pytest_collection_modifyitems(config, items):
-    """Of several workers one runs a file; or a folder, where its files share models that take long to make."""
+    """Of several workers one runs a file; or a folder, whose files share models that take long to make."""
     if not config.pluginmanager.hasplugin("xdist"):
         return
     for item in items:

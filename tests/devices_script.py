@@ -54,7 +54,7 @@ def fits(mesh):
 
 def resumed(folder, mesh=None, **more):
     """A longer run of a stream that is kept in a folder."""
-    options = OPTIONS | {"num_steps": 2048, "checkpoint": Checkpoints(folder, seconds=0), "resume": True}
+    options = OPTIONS | {"num_steps": 768, "checkpoint": Checkpoints(folder, seconds=0), "resume": True}
     return fit(diagonal, Watched(*rows()), key=jax.random.key(0), mesh=mesh, **options, **more)
 
 
@@ -75,9 +75,12 @@ def main(kind, *arguments):
     print(json.dumps({"groups": sorted(stream.groups - {0})}), flush=True)
 
     streams.WINDOW_BYTES = usual
+    # One that is kept, to its end.
+    options = OPTIONS | {"num_steps": 128, "checkpoint": f"{folder}-whole"}
+    fit(diagonal, Watched(*rows()), key=jax.random.key(0), mesh=mesh, **options)
 
     def die(record, step):
-        if process == 1 and step >= 1024:
+        if process == 1 and step >= 384:
             os.kill(os.getpid(), signal.SIGKILL)
 
     try:

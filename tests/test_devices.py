@@ -82,6 +82,7 @@ def test_two_processes_come_to_the_losses_of_one_and_a_run_outlives_the_end_of_o
     assert min(len(own["groups"]) for own in (groups, others)) > 8
     assert len(set(groups["groups"]) & set(others["groups"])) <= 1
     assert list(folder.glob("step-*"))
+    assert (tmp_path / "run-whole" / "step-000000128").exists()
     with pytest.warns(UserWarning, match="begun with JAX .* on 2 cpu, resumed at step"):
         _, history = resumed(folder)
     assert history.events[0]["event"] == "resumed"

@@ -87,7 +87,8 @@ def test_blocks_are_the_same_wherever_a_run_begins_and_name_their_rows():
     for first, block in zip(range(0, 60, 5), found, strict=True):
         assert block["a"].shape == (5, 8, 1)
         np.testing.assert_array_equal(block["a"][..., 0], block["b"])
-        np.testing.assert_array_equal(blocks.numbers(first, 5), block["b"])
+        named = [blocks.stream.number(*source) for source in blocks.sources(first, 5).reshape(-1, 2)]
+        np.testing.assert_array_equal(named, block["b"].ravel())
     blocks.close()
     later = Blocks(Numbered(), batch_size=8, num_batches=5, seed=[7])
     np.testing.assert_array_equal(later.block(35, more=False)[0]["b"], found[7]["b"])

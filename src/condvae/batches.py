@@ -58,11 +58,15 @@ class Batches(Protocol):
         ...
 
     def rows_of(self, first: int, last: int, member: int) -> tuple[PyTree, np.ndarray]:
-        """The rows of some steps of a member, one after the other, and what they are called in errors."""
+        """The rows of some steps of a member, one after the other, and where they come from."""
         ...
 
     def held_rows(self, places: np.ndarray) -> tuple[PyTree, np.ndarray]:
-        """Rows that are held out, and what they are called in errors."""
+        """Rows that are held out, and where they come from."""
+        ...
+
+    def number(self, source: np.ndarray) -> int:
+        """What a row from there is called in an error."""
         ...
 
     def identity(self) -> dict[str, Any]:
@@ -123,6 +127,9 @@ class ArrayBatches:
 
     def held_rows(self, places: np.ndarray) -> tuple[PyTree, np.ndarray]:
         return jax.tree.map(lambda leaf: np.asarray(leaf)[places], self._data.held[0]), places
+
+    def number(self, source: np.ndarray) -> int:
+        return int(source)
 
     def identity(self) -> dict[str, Any]:
         (x, c), weights = self._data.train
@@ -194,19 +201,22 @@ class StreamBatches:
     def rows_of(self, first: int, last: int, member: int) -> tuple[PyTree, np.ndarray]:
         start = (last - 1) // self.round_steps * self.round_steps
         first = max(first, start)
-        rows = self._blocks.block(start)
-        numbers = self._blocks.numbers(start, self.round_steps)
-        own, columns = self._devices.parts[0] * numbers.shape[1], np.arange(numbers.shape[1])
+        rows, sources = self._blocks.block(start), self._blocks.sources(start, self.round_steps)
+        own, columns = self._devices.parts[0] * sources.shape[1], np.arange(sources.shape[1])
         order = self._own_order(start, member)[first - start : last - start][:, own + columns]
         taken = jax.tree.map(lambda leaf: leaf[order, columns].reshape(-1, *leaf.shape[2:]), rows)
-        return taken, numbers[order, columns].ravel()
+        return taken, sources[order, columns].reshape(-1, 2)
 
     def held_rows(self, places: np.ndarray) -> tuple[PyTree, np.ndarray]:
         return jax.tree.map(lambda leaf: leaf[places], self._held), self._held_numbers[places]
 
+    def number(self, source: np.ndarray) -> int:
+        return self._blocks.stream.number(*map(int, source)) if source.ndim else int(source)
+
     def identity(self) -> dict[str, Any]:
         stream, order = self._blocks.stream, self._blocks.order
-        known = stream.sizes, stream.read(0), np.array([order.lanes, order.window_rows])
+        middle = stream.read(len(stream.sizes) // 2)
+        known = stream.sizes, stream.read(0), middle, np.array([order.lanes, order.window_rows])
         return {"x": known, "validation": self._held}
 
     def close(self) -> None:

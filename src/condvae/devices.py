@@ -60,6 +60,12 @@ class Devices:
                 "of jax.devices()"
             )
 
+        if len(set(order)) not in (1, jax.process_count()):
+            raise ValueError(
+                f"the mesh has devices of {len(set(order))} of {jax.process_count()} processes: take those "
+                "of all, or of one"
+            )
+
     @property
     def count(self) -> int:
         """How many devices."""

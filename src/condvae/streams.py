@@ -235,16 +235,18 @@ class Reader:
             yield jax.tree.map(lambda leaf, p=place, n=length: leaf[p : p + n], rows)
             position, count = position + length, count - length
 
-    def sources(self, position: int, count: int) -> list[tuple[int, int]]:
-        """Group and index of the same rows."""
-        found: list[tuple[int, int]] = []
-        while len(found) < count:
-            epoch, window, place = self.order.find(self.lane, position + len(found))
+    def sources(self, position: int, count: int) -> np.ndarray:
+        """Group and index of the same rows, shape (count, 2)."""
+        found: list[np.ndarray] = []
+        while (done := sum(map(len, found))) < count:
+            epoch, window, place = self.order.find(self.lane, position + done)
             slices = self.order.windows(self.lane, epoch)[window]
-            ordered = [(part.group, index) for part in slices for index in range(part.start, part.stop)]
+            groups = np.repeat([part.group for part in slices], [part.stop - part.start for part in slices])
+            index = np.concatenate([np.arange(part.start, part.stop) for part in slices])
             came_from = np.argsort(self.order.shuffled(self.lane, epoch, window))
-            found += [ordered[i] for i in came_from[place : place + count - len(found)]]
-        return found
+            chosen = came_from[place : place + count - done]
+            found.append(np.stack([groups[chosen], index[chosen]], axis=1))
+        return np.concatenate(found)
 
     def _window(self, epoch: int, window: int) -> PyTree:
         following = (epoch, window + 1)
@@ -348,12 +350,11 @@ class Blocks:
         apart = leaf.reshape(len(self._readers), self.num_batches, -1, *leaf.shape[2:])
         return np.moveaxis(apart, 0, 1).reshape(self.num_batches, -1, *leaf.shape[2:])
 
-    def numbers(self, first: int, count: int) -> np.ndarray:
-        """What the rows of some batches are called in errors, shape (count, batch_size / parts)."""
+    def sources(self, first: int, count: int) -> np.ndarray:
+        """Group and index of the rows of some batches, shape (count, batch_size / parts, 2)."""
         each = self.batch_size // self.lanes
         found = [reader.sources(first * each, count * each) for reader in self._readers]
-        named = [[self.stream.number(*source) for source in lane] for lane in found]
-        return np.array(named).reshape(len(named), count, each).swapaxes(0, 1).reshape(count, -1)
+        return np.array(found).reshape(len(found), count, each, 2).swapaxes(0, 1).reshape(count, -1, 2)
 
     def close(self) -> None:
         """Stop reading."""

@@ -73,3 +73,13 @@ def test_a_table_too_long_for_memory(home, long, condvae_says, tmp_path):
     status, csv, _ = condvae_says("sample", home / "model", "--given", long, "--out", "-")
     assert status == 0
     assert csv.count("\n") == 345
+
+
+def test_without_conditions_a_long_table_is_only_drawn_beside(home, long, condvae_says, tmp_path):
+    out, picture = tmp_path / "samples.csv", tmp_path / "p.png"
+    common = ("sample", home / "plain", "--given", long, "-n", 10, "--plot", picture)
+    status, said, _ = condvae_says(*common, "--out", out)
+    assert status == 0
+    assert "10 draws written" in said
+    assert len(read_table(out)) == 10
+    assert picture.exists()

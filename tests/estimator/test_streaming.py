@@ -11,7 +11,6 @@ from condvae import ConditionalVAE
 from condvae.estimator import streaming
 from condvae.estimator.prepare import training_table
 from condvae.estimator.streaming import TableStream, look_over
-from condvae.rows import content_hashes
 from condvae.tables import Schema, TableError, encode, scan
 from condvae.training.history import Entry, TrainingError
 from estimator.mixed import convert, mixed
@@ -81,8 +80,6 @@ def test_a_stream_is_every_row_with_a_target_that_is_not_in_the_sample(pair, fra
     for mine, theirs in zip(known.schema.target, exact.target, strict=True):
         assert mine.levels == theirs.levels
         assert (mine.mean, mine.sd) == pytest.approx((theirs.mean, theirs.sd))
-    hashes = np.concatenate([content_hashes(group) for group in groups])
-    np.testing.assert_array_equal(stream.hashes(), np.sort(hashes))
 
 
 @pytest.mark.slow
@@ -130,7 +127,49 @@ def test_a_scan_is_scored_as_its_rows_are(fitted, frames, pair):
         )
 
 
-def test_a_scan_is_sampled_from_part_by_part_with_noise_of_their_own(fitted, pair):
+@pytest.mark.usefixtures("short")
+def test_of_a_long_table_only_parts_are_asked(fitted, pair):
+    for ask in (fitted.predict, fitted.support, fitted.interval):
+        with pytest.raises(TableError, match=r"has 3,000 rows and is not read at once; ask of its parts"):
+            ask(pair[0])
+
+
+def test_rows_are_numbered_in_the_whole_table(fitted, pair, tmp_path):
+    bad = pair[0].joined(pair[1]).read().slice(0, 600)
+    dose = bad["dose"].to_numpy().copy()
+    dose[555] = np.inf
+    bad = bad.set_column(bad.column_names.index("dose"), "dose", pa.array(dose))
+    pq.write_table(bad, tmp_path / "bad.parquet", row_group_size=250)
+    rows = scan(tmp_path / "bad.parquet")
+    with pytest.raises(TableError, match="column 'dose', row 556 is infinite"):
+        fitted.log_prob(rows.select(pair[0].column_names), rows.select(pair[1].column_names))
+
+
+def test_a_short_table_is_answered_as_a_frame_is(fitted, pair):
+    assert fitted.predict(pair[0], num_samples=40).num_rows == N
+
+
+@pytest.mark.usefixtures("short")
+def test_where_few_rows_have_a_target_those_are_trained_on_in_memory(frames, tmp_path):
+    X, y = frames
+    some = y.take(pa.array([row if row % 20 == 1 else None for row in range(N)]))
+    whole = X
+    for name in some.column_names:
+        whole = whole.append_column(name, some[name])
+    pq.write_table(whole, tmp_path / "few.parquet", row_group_size=500)
+    rows = scan(tmp_path / "few.parquet")
+    pair = rows.select(X.column_names), rows.select(y.column_names)
+    table = training_table(*pair, None, None, None, seed=1)
+    assert table.stream is None
+    assert 120 < table.rows <= 150
+    assert (table.source % 20 == 1).all()
+    assert f"{N - table.rows} of {N} rows have no observed target and were left out" in table.notes[0]
+    again = encode(table.schema.target, y.take(table.source))
+    np.testing.assert_array_equal(again["numeric"].value, table.x["numeric"].value)
+
+
+@pytest.mark.usefixtures("short")
+def test_a_long_table_is_sampled_from_part_by_part_with_noise_of_their_own(fitted, pair):
     parts = list(fitted.sample(pair[0], 3))
     assert [len(part) for part in parts] == [3 * group.rows for group in pair[0].groups]
     again = list(fitted.sample(pair[0], 3))
@@ -140,7 +179,8 @@ def test_a_scan_is_sampled_from_part_by_part_with_noise_of_their_own(fitted, pai
     assert not fitted.sample(first, 3, part=1).equals(parts[0])
 
 
-def test_holes_of_a_scan_are_filled_part_by_part(fitted, folder, pair):
+@pytest.mark.usefixtures("short")
+def test_holes_of_a_long_table_are_filled_part_by_part(fitted, folder, pair):
     last = scan(folder / "b.parquet")
     filled = pa.concat_tables(fitted.impute(*(last.select(own.column_names) for own in pair)))
     whole = pair[1].read().slice(1700)

@@ -136,13 +136,16 @@ def test_a_survey_refuses_what_cannot_serve(folder):
     whole = table(250, seed=1).to_pydict()
     whole["y"][123] = np.inf
     pq.write_table(pa.table(whole, schema=table().schema), folder / "p4.parquet", row_group_size=100)
-    message = r"column 'y', row 24 is infinite; .* \(rows counted from row 1,101 of the table\)"
+    message = r"column 'y', row 1,124 is infinite; correct the cell"
     with pytest.raises(TableError, match=message):
         survey(scan(folder), ["a"], ["y"], seed=0, sample_rows=10)
 
 
-def test_what_is_said_of_a_whole_column_says_nothing_of_rows(folder):
+def test_rows_that_an_error_names_are_counted_in_the_whole_table(folder):
     with pytest.raises(TableError, match=r"^no row is named$"), located(scan(folder), 3):
         raise TableError("no row is named")
     with pytest.raises(TableError, match=r"^column 'a', row 3 is bad$"), located(scan(folder), 0):
         raise TableError("column 'a', row 3 is bad")
+    message = r"^column 'a', row 254 \(row 251: 'x'\)$"
+    with pytest.raises(TableError, match=message), located(scan(folder), 3):
+        raise TableError("column 'a', row 4 (row 1: 'x')")

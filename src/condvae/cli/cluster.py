@@ -28,13 +28,13 @@ def join(num_processes: int | None, process_id: int | None, coordinator: str | N
 
     given = {"--num-processes": num_processes, "--process-id": process_id, "--coordinator": coordinator}
     missing = [name for name, value in given.items() if value is None]
+    if num_processes == 1:
+        return None
     if 0 < len(missing) < len(given):
         raise TableError(f"several processes need {', '.join(given)}: give {' and '.join(missing)} too")
     if num_processes is None:
         if all(os.environ.get(name, "1") in ("", "0", "1") for name in SIZES):
             return None
-    elif num_processes == 1:
-        return None
     elif not 0 <= (process_id or 0) < num_processes:
         raise TableError(f"--process-id is {process_id}, expected 0 to {num_processes - 1}")
     import jax
@@ -49,6 +49,11 @@ def join(num_processes: int | None, process_id: int | None, coordinator: str | N
         raise
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
+        if coordinator is None:
+            raise TableError(
+                f"the processes of this job do not meet ({reason}); start all of them, or say "
+                "--num-processes 1 for one that is alone"
+            ) from error
         raise TableError(
             f"the processes do not meet at {coordinator} ({reason}); start all of them, with the same "
             "--coordinator, an address of the first that the others reach"

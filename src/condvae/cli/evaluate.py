@@ -6,7 +6,7 @@ import typer
 
 from condvae.cli import describe, inputs
 from condvae.cli.options import Draws, Json, ModelPath, Quiet
-from condvae.cli.words import console, count, plus_minus, say, say_json, short, warn
+from condvae.cli.words import console, count, note, plus_minus, say, say_json, short, warn
 
 EXAMPLES = (
     "condvae evaluate model test.csv",
@@ -49,6 +49,8 @@ def evaluate(
             f"{same:,} of {count(found['rows_scored'], 'row')} {verb} that the model was trained on: what "
             "is measured is too good; evaluate on others"
         )
+    if found["training_rows"] is None and not quiet:
+        note("whether the model was trained on these rows is not known: it was fitted to a streamed table")
     if as_json:
         say_json(found)
     else:

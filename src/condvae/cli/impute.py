@@ -1,7 +1,6 @@
 """`condvae impute`: a table with its missing targets filled in."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -60,18 +59,17 @@ def impute(
     outside = inputs.Outside(estimator)
     seen, counts = preview.Seen(), Counter(rows=0, rows_filled=0, cells_filled=0)
 
-    def filled() -> Iterator[Any]:
-        for number, (first, part) in enumerate(inputs.parts(estimator, table)):
-            rows = inputs.conditions(estimator, part)
-            drawn = estimator.impute(rows, part, n, random_state=seed, part=number)
-            outside.look(rows)
-            found, holes = _completed(part, drawn, targets, n, first), _holes(part, targets)
-            cells = sum(part[name].null_count for name in targets)
-            counts.update(rows=len(part), rows_filled=int(holes.sum()), cells_filled=cells)
-            seen.look(found.filter(holes.repeat(n or 1)))
-            yield found
+    def filled(number: int, first: int, part: Any) -> Any:
+        rows = inputs.conditions(estimator, part)
+        drawn = estimator.impute(rows, part, n, random_state=seed, part=number)
+        outside.look(rows)
+        found, holes = _completed(part, drawn, targets, n, first), _holes(part, targets)
+        cells = sum(part[name].null_count for name in targets)
+        counts.update(rows=len(part), rows_filled=int(holes.sum()), cells_filled=cells)
+        seen.look(found.filter(holes.repeat(n or 1)))
+        return found
 
-    tables.write_parts(filled(), out)
+    tables.write_parts(inputs.by_part(estimator, table, filled), out)
     guesses = outside.warn()
     if as_json:
         say_json({**counts, "copies": n or 1, "outside": guesses, "out": out})

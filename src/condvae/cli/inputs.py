@@ -1,7 +1,7 @@
 """Models and tables as the commands need them, and the checks that come before any work."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,20 +52,22 @@ def read_whole(estimator: "ConditionalVAE", path: str) -> Any:
     return table.read() if isinstance(table, tables.Scan) else table
 
 
-def parts(estimator: "ConditionalVAE", table: Any) -> Iterator[tuple[int, Any]]:
-    """The rows of a table as parts that fit into memory, each with the number of its first row."""
+def by_part(estimator: "ConditionalVAE", table: Any, work: Callable[[int, int, Any], Any]) -> Iterator[Any]:
+    """What `work` gives of the parts of a table that fit into memory: of number, first row, and rows."""
     from condvae import tables
     from condvae.progress import Progress
+    from condvae.tables.scans import located
 
     if not isinstance(table, tables.Scan):
-        yield 0, table
+        yield work(0, 0, table)
         return
-    first, shown = 0, estimator.progress
+    shown = estimator.progress
     estimator.progress = False  # one bar for all parts
     with Progress("rows", len(table), enabled=shown) as bar:
-        for part in table.parts():
-            yield first, part
-            first += len(part)
+        for number, part in enumerate(table.parts()):
+            with located(table, number):
+                found = work(number, table.groups[number].first, part)
+            yield found
             bar.advance(len(part))
     estimator.progress = shown
 

@@ -1,6 +1,5 @@
 """`condvae sample`: draws of the targets for each row of conditions."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,19 +63,18 @@ def sample(
     seen = preview.Seen()
     axes = None
 
-    def drawn() -> Iterator[Any]:
+    def drawn(number: int, first: int, part: Any) -> Any:
         nonlocal axes
-        for number, (first, part) in enumerate(inputs.parts(estimator, real)):
-            rows = inputs.conditions(estimator, part)
-            samples = estimator.sample(rows, n, random_state=seed, part=number)
-            outside.look(rows)
-            found = _with_conditions(samples, rows, n, conditions, targets, first)
-            seen.look(found)
-            if plot is not None and number == 0:  # of a long table, its first part
-                axes = pictures.draw(estimator, found, part)
-            yield found
+        samples = estimator.sample(part, n, random_state=seed, part=number)
+        outside.look(part)
+        found = _with_conditions(samples, part, n, conditions, targets, first)
+        seen.look(found)
+        if plot is not None and number == 0:  # of a long table, its first part
+            axes = pictures.draw(estimator, found, _first_part(real))
+        return found
 
-    tables.write_parts(drawn(), out)
+    rows = inputs.conditions(estimator, real)
+    tables.write_parts(inputs.by_part(estimator, rows, drawn), out)
     if plot is not None:
         from condvae.plots import save_figure
 
@@ -89,6 +87,12 @@ def sample(
         seen.show("draw")
         picture = "" if plot is None else f", a picture to {plot}"
         say(f"{count(seen.rows, 'draw')} written to {out}{picture}")
+
+
+def _first_part(table: Any) -> Any:
+    from condvae.tables import Scan
+
+    return table.read_group(0) if isinstance(table, Scan) else table
 
 
 def _with_conditions(

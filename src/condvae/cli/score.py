@@ -1,6 +1,5 @@
 """`condvae score`: the log-density of each row."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -48,23 +47,23 @@ def score(
     estimator = inputs.load(model, quiet)
     table = inputs.read_for(estimator, data)
     outside = inputs.Outside(estimator)
-    columns: list[Any] = []
+    totals = Totals()
 
-    def scored() -> Iterator[Any]:
-        for _, part in inputs.parts(estimator, table):
-            rows = inputs.conditions(estimator, part)
-            found = estimator.log_prob(rows, part, num_samples=num_samples, random_state=seed)
-            outside.look(rows)
-            columns.append((*found, estimator.observed_rows(part)))
-            yield pa.table({"log_prob": found.value, "log_prob_stderr": found.stderr, "ess": found.ess})
+    def scored(_: int, __: int, part: Any) -> Any:
+        rows = inputs.conditions(estimator, part)
+        found = estimator.log_prob(rows, part, num_samples=num_samples, random_state=seed)
+        outside.look(rows)
+        totals.add(*found, estimator.observed_rows(part))
+        return pa.table({"log_prob": found.value, "log_prob_stderr": found.stderr, "ess": found.ess})
 
+    parts = inputs.by_part(estimator, table, scored)
     if out is not None:
-        tables.write_parts(scored(), out)
+        tables.write_parts(parts, out)
     else:
-        for _ in scored():
+        for _ in parts:
             pass
     guesses = outside.warn()
-    summary = _summary(*columns)
+    summary = totals.summary()
     if as_json:
         say_json(summary | {"outside": guesses, "out": out})
     elif not quiet and out != "-":
@@ -73,21 +72,43 @@ def score(
             say(f"the scores of {count(summary['rows'], 'row')} written to {out}")
 
 
-def _summary(*parts: Any) -> dict[str, Any]:
-    import numpy as np
+class Totals:
+    """What is said of the scores of all rows, kept while they come in parts."""
 
-    *scores, observed = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    value, stderr, ess = (array[observed].astype(np.float64) for array in scores)
-    summary: dict[str, Any] = {"rows": len(observed), "rows_scored": len(value)}
-    if not len(value):
-        return summary | {"log_prob": None, "log_prob_stderr": None, "log_prob_noise": None, "ess": None}
-    spread = np.std(value, ddof=1) / np.sqrt(len(value)) if len(value) > 1 else None
-    return summary | {
-        "log_prob": float(np.mean(value)),
-        "log_prob_stderr": None if spread is None else float(spread),
-        "log_prob_noise": float(np.sqrt(np.sum(np.square(stderr))) / len(value)),
-        "ess": {"smallest": float(np.min(ess)), "median": float(np.median(ess))},
-    }
+    def __init__(self) -> None:
+        self.rows = self.scored = 0
+        self.mean = self.squares = self.noise = 0.0
+        self.ess: list[Any] = []
+
+    def add(self, value: Any, stderr: Any, ess: Any, observed: Any) -> None:
+        """Some more rows, and which of them have an observed target."""
+        import numpy as np
+
+        self.rows += len(observed)
+        own, stderr = (np.asarray(array, np.float64)[observed] for array in (value, stderr))
+        if not len(own):
+            return
+        before, self.scored = self.scored, self.scored + len(own)
+        shift = own.mean() - self.mean
+        self.squares += float(np.sum((own - own.mean()) ** 2) + shift**2 * before * len(own) / self.scored)
+        self.mean += float(shift * len(own) / self.scored)
+        self.noise += float(np.sum(stderr**2))
+        self.ess.append(np.asarray(ess)[observed])
+
+    def summary(self) -> dict[str, Any]:
+        """Of the mean its error over rows, and the part of it that importance sampling adds."""
+        import numpy as np
+
+        counts: dict[str, Any] = {"rows": self.rows, "rows_scored": self.scored}
+        if not self.scored:
+            return counts | {"log_prob": None, "log_prob_stderr": None, "log_prob_noise": None, "ess": None}
+        ess, n = np.concatenate(self.ess), self.scored
+        return counts | {
+            "log_prob": self.mean,
+            "log_prob_stderr": float(np.sqrt(self.squares / (n - 1) / n)) if n > 1 else None,
+            "log_prob_noise": float(np.sqrt(self.noise) / n),
+            "ess": {"smallest": float(np.min(ess)), "median": float(np.median(ess))},
+        }
 
 
 def _show(summary: dict[str, Any], num_samples: int) -> None:

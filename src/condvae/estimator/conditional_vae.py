@@ -8,10 +8,12 @@ in the user's units.
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from jax.sharding import Mesh
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from condvae.devices import Devices
 from condvae.estimator import persistence, prepare
 from condvae.estimator.fitting import Fitted, Options, fit_table
 from condvae.estimator.queries import Queries
@@ -169,7 +171,7 @@ class ConditionalVAE(Queries, BaseEstimator):
             Interrupted: by Ctrl-C or SIGTERM, where there is a `checkpoint`.
         """
         prepare.check_arguments(self.get_params())
-        self.seed_ = prepare.seed(self.random_state)
+        self.seed_ = int(Devices(mesh).of_first(np.array(prepare.seed(self.random_state), np.uint32)))
         table = prepare.training_table(
             X,
             y,

@@ -37,7 +37,8 @@ def evaluate(
 
         - `rows`; `rows_scored`, those with an observed target; `cells`, by target, those observed;
         - `outside`: rows whose conditions lie outside of what was trained on; `training_rows`: rows that
-          training rows are equal to (and so were trained on, or might as well have been);
+          training rows are equal to (and so were trained on, or might as well have been), None where the
+          model was fitted to a table that was streamed, whose rows are not remembered;
         - `log_prob`, in nats a row, with `log_prob_stderr`, the standard error of that mean over rows, and
           `log_prob_noise`, what importance sampling adds; `ess`, the `smallest` and the `median`
           effective number of draws; `elbo`;
@@ -80,7 +81,7 @@ def evaluate(
         "rows": rows,
         "rows_scored": len(seen),
         "outside": outside,
-        "training_rows": int(np.isin(content_hashes((x, c)), hashes).sum()),
+        "training_rows": None if hashes is None else int(np.isin(content_hashes((x, c)), hashes).sum()),
         "log_prob": mean,
         "log_prob_stderr": _number(stderr),
         "log_prob_noise": float(np.sqrt(np.sum(np.square(score.stderr, dtype=np.float64))) / len(seen)),

@@ -41,7 +41,8 @@ class TableModel:
         support: the training conditions; None where there are none.
         linear: regression of the targets on the conditions.
         marginal: the targets' distribution without conditions.
-        training_rows: a hash of each training row, sorted; of very many, the million smallest.
+        training_rows: a hash of each training row, sorted; of very many, the million smallest; None of a
+            table that was streamed.
         calibration: P(x_j ≤ observed | c) of the calibration rows, by numeric target: shape (m,) each.
         progress: whether to show progress bars.
     """
@@ -52,7 +53,7 @@ class TableModel:
     support: Support | None
     linear: Baseline
     marginal: Baseline
-    training_rows: np.ndarray
+    training_rows: np.ndarray | None
     calibration: dict[str, np.ndarray] = field(default_factory=dict)
     progress: bool = False
 
@@ -228,7 +229,7 @@ class TableModel:
             parts["support"] = self.support.to_arrays()
         parts["calibration"] = dict(self.calibration)
         named = {f"{part}.{name}": array for part, found in parts.items() for name, array in found.items()}
-        return named | {"training_rows": self.training_rows}
+        return named if self.training_rows is None else named | {"training_rows": self.training_rows}
 
     @classmethod
     def from_arrays(
@@ -248,7 +249,7 @@ class TableModel:
             Support.from_arrays(part("support")) if part("support") else None,
             Baseline.from_arrays(part("linear")),
             Baseline.from_arrays(part("marginal")),
-            arrays["training_rows"],
+            arrays.get("training_rows"),
             part("calibration"),
         )
 

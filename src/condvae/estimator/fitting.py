@@ -17,7 +17,7 @@ from condvae.calibration import mean_stderr, paired_difference
 from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.prepare import TrainingTable
-from condvae.estimator.streaming import MAX_HASHES, share_of
+from condvae.estimator.streaming import share_of
 from condvae.holdout import held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
@@ -34,6 +34,10 @@ SCORED_ROWS = 2000
 
 FEW_CALIBRATED = 100
 """Rows to adjust intervals by, below which these are rough."""
+
+
+MAX_HASHES = 1_000_000
+"""Training rows that are remembered, to be known again."""
 
 
 class Options(NamedTuple):
@@ -168,9 +172,9 @@ def fit_table(
         support=None,
         linear=baseline(c_rest),
         marginal=baseline(None),
-        training_rows=(
-            np.sort(content_hashes((x_rest, c_rest)))[:MAX_HASHES] if stream is None else stream.hashes()
-        ),
+        training_rows=None
+        if stream is not None
+        else np.sort(content_hashes((x_rest, c_rest)))[:MAX_HASHES],
         progress=options.progress,
     )
     if c is not None:
@@ -189,6 +193,10 @@ def fit_table(
         validation = _measure_members(model, x_rest, c_rest, masks, weight, score_key)
     trained_on = len(rest) if stream is None else stream.num_rows
     return Fitted(model, history, validation, trained_on, test)
+
+
+def _hashes(x: PyTree, c: PyTree) -> np.ndarray:
+    return np.sort(content_hashes((x, c)))[:MAX_HASHES]
 
 
 def _of_the_sample(options: Options, rows: int, sample: int) -> Options:

@@ -1,6 +1,6 @@
 """The edge of the estimator: from what users pass to blocks, and from results to what they expect."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -13,7 +13,15 @@ from condvae import tables
 from condvae.estimator.defaults import Settings, defaults
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, kind
-from condvae.estimator.streaming import TableStream, encoded, is_long, look_over, one_scan
+from condvae.estimator.streaming import (
+    TableStream,
+    encoded,
+    fits_memory,
+    is_long,
+    look_over,
+    observed,
+    one_scan,
+)
 from condvae.rows import content_hashes, num_rows
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.readings import checked, measured
@@ -125,6 +133,12 @@ def _streamed_table(
             )
     known = look_over(found, X, y, unknown=unknown, seed=seed, progress=progress)
     schema = known.schema if schema is None else schema
+    if fits_memory(known.rows):  # most have nothing to learn from: the others go into memory
+        some, numbers = observed(found, y)
+        given = None if X is None else some.select(X.column_names)
+        table = training_table(given, some.select(y.column_names), None, None, None, schema=schema)
+        left_out = _notes(schema, len(found), known.rows, None)[:1]
+        return replace(table, source=numbers[table.source], notes=[*left_out, *table.notes])
     c, x = encoded(schema, known.sample)
     notes = _notes(schema, len(found), known.rows, known.holes if schema.given else None)
     notes.append(

@@ -14,7 +14,7 @@ from condvae.calibration import conformal_level
 from condvae.estimator import prepare
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
-from condvae.estimator.streaming import one_scan, pairs
+from condvae.estimator.streaming import by_part, in_memory, one_scan
 from condvae.rows import num_rows
 from condvae.scoring import LogProb
 
@@ -48,12 +48,13 @@ class Queries(TransformerMixin):
         Returns:
             The targets' columns, n rows for each row of X: a pandas frame with index (row, draw), where
             `row` is X's own index; a polars or pyarrow table with columns `row` and `draw`, counting
-            from 0; or an array of shape (rows, n, targets) for arrays. Of a `Scan`, an iterator of such
-            tables, one for each of its groups.
+            from 0; or an array of shape (rows, n, targets) for arrays. Of a `Scan` too long for
+            memory, an iterator of such tables, one for each of its groups.
         """
+        X = in_memory(X)
         if isinstance(X, tables.Scan):
-            return (
-                self.sample(own, n, random_state=random_state, part=i) for i, own in enumerate(X.parts())
+            return by_part(
+                X, X, X, lambda i, own, _: self.sample(own, n, random_state=random_state, part=i)
             )
         model, c = self._given(X)
         _require_draws(n)
@@ -79,10 +80,8 @@ class Queries(TransformerMixin):
             `LogProb(value, stderr, ess)`, arrays of shape (n,).
         """
         if (both := one_scan(X, y)) is not None:
-            found = [
-                self.log_prob(*pair, num_samples=num_samples, random_state=random_state)
-                for pair in pairs(both, X, y)
-            ]
+            options: dict[str, Any] = {"num_samples": num_samples, "random_state": random_state}
+            found = by_part(both, X, y, lambda _, own, target: self.log_prob(own, target, **options))
             return LogProb(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
         model, c, x = self._pair(X, y)
         return model.log_prob(x, c, key=self._key(random_state, 2), num_samples=num_samples)
@@ -356,13 +355,16 @@ class Queries(TransformerMixin):
             part: which part of a longer table these rows are; each part has other noise.
 
         Returns:
-            Without n, y filled in, with its index; else draws, as `sample` gives them. Of a `Scan`, an
-            iterator of such tables, one for each of its groups.
+            Without n, y filled in, with its index; else draws, as `sample` gives them. Of a `Scan` too
+            long for memory, an iterator of such tables, one for each of its groups.
         """
+        X, y = in_memory(X), in_memory(y)
         if (both := one_scan(X, y)) is not None:
-            return (
-                self.impute(*pair, n, random_state=random_state, part=i)
-                for i, pair in enumerate(pairs(both, X, y))
+            return by_part(
+                both,
+                X,
+                y,
+                lambda i, own, target: self.impute(own, target, n, random_state=random_state, part=i),
             )
         model, c, x = self._pair(X, y)
         _require_draws(1 if n is None else n)
@@ -405,7 +407,12 @@ class Queries(TransformerMixin):
         """The model, and the conditions as blocks."""
         check_is_fitted(self, "table_")
         self.table_.progress = self.progress
-        given = as_frame(X, "c")
+        given = as_frame(in_memory(X), "c")
+        if isinstance(given, tables.Scan):
+            raise tables.TableError(
+                f"the table has {len(given):,} rows and is not read at once; ask of its parts, one by one: "
+                "for part in scan.parts()"
+            )
         if given is None and self.schema_.given:
             names = ", ".join(str(column.name) for column in self.schema_.given)
             raise tables.TableError(f"the model is of targets given {names}; pass them as X")

@@ -4,16 +4,17 @@ What is measured (scales and levels apart, which are of all rows) is measured on
 intervals, baselines, the support. The rest of the rows is trained on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+import pyarrow as pa
 from jaxtyping import PyTree
 
 from condvae import tables
-from condvae.rows import content_hashes
 from condvae.streams import Stream
+from condvae.tables.cells import cells, open_frame
 from condvae.tables.scans import Scan, Survey, located, sampled, survey
 
 STREAMED_ROWS = 2**20
@@ -24,9 +25,6 @@ SAMPLE_ROWS = 2**16
 
 LARGEST_SHARE = 0.25
 """Of the sample, for testing, calibration or validation: the baselines want some of it too."""
-
-MAX_HASHES = 1_000_000
-"""Training rows that are remembered, to be known again."""
 
 
 class TableStream(Stream):
@@ -43,26 +41,16 @@ class TableStream(Stream):
         self.schema, self.seed = schema, seed
         self.scan = scan.select([str(column.name) for column in (*schema.given, *schema.target)])
         self.sizes = sizes
-        self._hashes: dict[int, np.ndarray] = {}
 
     def read(self, group: int) -> tuple[PyTree, PyTree]:
         with located(self.scan, group):
             c, x = encoded(self.schema, self.scan.read_group(group))
         chosen = self._chosen(group, x)
-        rows = (x, c) if chosen.all() else jax.tree.map(lambda leaf: leaf[chosen], (x, c))
-        if group not in self._hashes:
-            hashes = content_hashes(rows)
-            share = min(MAX_HASHES / max(self.num_rows, 1), 1.0)
-            self._hashes[group] = hashes[hashes / 2.0**64 <= share]
-        return rows
+        return (x, c) if chosen.all() else jax.tree.map(lambda leaf: leaf[chosen], (x, c))
 
     def number(self, group: int, index: int) -> int:
         x = tables.encode(self.schema.target, self.scan.read_group(group))
         return self.scan.groups[group].first + int(np.flatnonzero(self._chosen(group, x))[index])
-
-    def hashes(self) -> np.ndarray:
-        """Of the rows that were read; of many, of the part with the smallest ones. Sorted."""
-        return np.sort(np.concatenate([np.zeros(0, np.uint64), *self._hashes.values()]))[:MAX_HASHES]
 
     def _chosen(self, group: int, x: Any) -> np.ndarray:
         seen = np.concatenate([block.mask for block in x.values()], axis=1).any(axis=1)
@@ -74,9 +62,14 @@ def encoded(schema: tables.Schema, table: Any) -> tuple[Any, Any]:
     return tables.encode(schema.given, table), tables.encode(schema.target, table)
 
 
+def fits_memory(rows: int) -> bool:
+    """Whether so many rows are read into memory, and not streamed."""
+    return rows <= STREAMED_ROWS
+
+
 def is_long(table: Any) -> bool:
-    """Whether a table is streamed, and not read into memory."""
-    return isinstance(table, Scan) and len(table) > STREAMED_ROWS
+    """Whether a table is streamed."""
+    return isinstance(table, Scan) and not fits_memory(len(table))
 
 
 def look_over(
@@ -110,10 +103,29 @@ def one_scan(X: Any, y: Any) -> Scan | None:
     return X.joined(y)
 
 
-def pairs(both: Scan, X: Scan | None, y: Scan) -> Iterator[tuple[Any, Any]]:
-    """Conditions and targets of one group of rows after the other."""
-    for rows in both.parts():
-        yield None if X is None else rows.select(X.column_names), rows.select(y.column_names)
+def by_part(both: Scan, X: Scan | None, y: Scan, ask: Callable[[int, Any, Any], Any]) -> Iterator[Any]:
+    """What a question gives of one group of rows after the other: of its number, conditions and targets."""
+    for number, rows in enumerate(both.parts()):
+        given = None if X is None else rows.select(X.column_names)
+        with located(both, number):
+            answer = ask(number, given, rows.select(y.column_names))
+        yield answer
+
+
+def in_memory(table: Any) -> Any:
+    """A scan that is not long, read; anything else as it is."""
+    return table.read() if isinstance(table, Scan) and not is_long(table) else table
+
+
+def observed(table: Scan, y: Scan) -> tuple[Any, np.ndarray]:
+    """The rows that have an observed target, in memory, and their numbers."""
+    parts, numbers = [], []
+    for group, rows in zip(table.groups, table.parts(), strict=True):
+        found = [cells(open_frame(rows), name).array for name in y.column_names]
+        seen = np.flatnonzero(np.any([np.asarray(own.is_valid()) for own in found], axis=0))
+        parts.append(rows.take(seen))
+        numbers.append(seen + group.first)
+    return pa.concat_tables(parts), np.concatenate(numbers)
 
 
 def share_of(fraction: float, rows: int, sample: int) -> float:

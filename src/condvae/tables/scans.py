@@ -4,6 +4,7 @@ A `Scan` stands for the rows of a file or of a folder of files, and is passed wh
 `survey` goes over all of it once, for the schema and a sample.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -287,11 +288,13 @@ def sampled(table: Scan, number: int, seed: int, sample_rows: int) -> np.ndarray
 
 @contextmanager
 def located(table: Scan, number: int) -> Iterator[None]:
-    """Within, what is said of a row counted in a group says where the group begins."""
+    """Within, rows that an error names are counted in a group; without, in the whole table."""
     try:
         yield
     except TableError as error:
         first = table.groups[number].first
-        if not first or ", row " not in str(error):
-            raise
-        raise TableError(f"{error} (rows counted from row {first + 1:,} of the table)") from error
+
+        def counted(found: re.Match) -> str:
+            return f"row {int(found[1].replace(',', '')) + first:,}"
+
+        raise TableError(re.sub(r"\brow (\d[\d,]*)", counted, str(error))) from error

@@ -1,5 +1,6 @@
 """Why training gave numbers that are not finite: which row, which of its entries, which tensor."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -51,6 +52,7 @@ def untrainable(run: Run, batches: Batches, state: State, member: int, step: int
         state.best_parameters,
         member,
         found,
+        batches.number,
         f"training gave numbers that are not finite around step {step:,}, over and over, though the "
         f"learning rate was lowered {MAX_RESTARTS} times",
         progress,
@@ -61,7 +63,7 @@ def unjudgeable(run: Run, batches: Batches, state: State, member: int) -> Traini
     """The error to raise where the objective of a member's held-out rows was never finite."""
     places = np.asarray(run.own.validation[member])[: int(run.own.num_validation[member])]
     problem = "the objective of the held-out rows was never finite"
-    error = _diagnose(run, state.parameters, member, batches.held_rows(places), problem)
+    error = _diagnose(run, state.parameters, member, batches.held_rows(places), batches.number, problem)
     error.held = True
     return error
 
@@ -70,7 +72,8 @@ def _diagnose(
     run: Run,
     parameters: PyTree,
     member: int,
-    rows_and_numbers: tuple[PyTree, np.ndarray],
+    found: tuple[PyTree, np.ndarray],
+    number: Callable[[np.ndarray], int],
     problem: str,
     progress: Array | None = None,
 ) -> TrainingError:
@@ -81,16 +84,20 @@ def _diagnose(
     arrays = run.plan.devices.local((run.static, parameters, run.own.key))
     arrays, fixed = eqx.partition(arrays, eqx.is_array)
     arrays = jax.tree.map(lambda leaf: leaf[member], arrays)
-    rows, numbers = rows_and_numbers
-    numbers, first = np.unique(numbers[:ROWS], return_index=True)
+    rows, sources = found
+    sources, first = np.unique(sources[:ROWS], return_index=True, axis=0)
     rows = jax.tree.map(lambda leaf: leaf[first], rows)
+
+    def largest(some: np.ndarray) -> Entry:
+        return _largest_of(jax.tree.map(lambda leaf: leaf[some], rows), lambda i: number(sources[some[i]]))
+
     values, bad = map(
         np.asarray, _examine(run.plan._replace(devices=Devices()), rows, arrays, fixed, progress)
     )
     problem = f"member {member}: {problem}" if len(run.own.key) > 1 else problem
     suspects = np.flatnonzero(~np.isfinite(values) | bad.any(axis=1))
     if not len(suspects):
-        entry = _largest_of(rows, numbers)
+        entry = largest(np.arange(len(sources)))
         return TrainingError(
             f"{problem}; no row alone is at fault: lower learning_rate, or look for extreme values, of "
             f"which the largest is {entry.value:.3g} in {entry.shown}",
@@ -98,16 +105,15 @@ def _diagnose(
             row=entry.place[0],
             entry=entry,
         )
-    first = suspects[0]
-    row = int(numbers[first])
-    entry = _largest_of(jax.tree.map(lambda leaf: leaf[[first]], rows), np.array([row]))
+    first, row = suspects[0], number(sources[suspects[0]])
+    entry = largest(suspects[:1])
     what = f"the objective is {values[first]:g}"
     if bad[first].any():
         names = [jax.tree_util.keystr(path) for path, _ in _inexact(parameters)]
         what += f" and its gradient in {names[int(np.argmax(bad[first]))]} not finite"
     shown = f"row {row}" if len(suspects) == 1 else f"{len(suspects):,} rows, first in row {row}"
     return TrainingError(
-        f"{problem}; of {len(numbers):,} rows looked at it is so in {shown}: {what}, and the largest of "
+        f"{problem}; of {len(sources):,} rows looked at it is so in {shown}: {what}, and the largest of "
         f"its numbers is {entry.value:.3g} in {entry.shown}; mend or drop the row, or lower learning_rate",
         problem=problem,
         row=row,
@@ -143,15 +149,15 @@ def _examine(
     return jax.lax.map(one, (rows, jax.random.split(key[0], num_rows(rows=rows))))
 
 
-def _largest_of(rows: PyTree, numbers: np.ndarray) -> Entry:
-    """The largest number of these rows."""
-    found = Entry(("x",), (int(numbers[0]),), 0.0, f"x[{numbers[0]}]")
+def _largest_of(rows: PyTree, number: Callable[[int], int]) -> Entry:
+    """The largest number of these rows, of which the i-th is called `number(i)`."""
+    found, row = Entry(("x",), (0,), 0.0, ""), 0
     for path, leaf in _inexact(dict(zip("xc", rows, strict=True))):
         size = np.abs(leaf)
         if size.size and not (largest := np.max(size)) <= found.value:
-            first, *rest = map(int, np.unravel_index(int(np.argmax(size)), size.shape))
-            place = (int(numbers[first]), *rest)
+            row, *rest = map(int, np.unravel_index(int(np.argmax(size)), size.shape))
             names = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
-            shown = f"{names[0]}{jax.tree_util.keystr(path[1:])}[{', '.join(map(str, place))}]"
-            found = Entry(names, place, float(largest), shown)
-    return found
+            inner = f"{names[0]}{jax.tree_util.keystr(path[1:])}"
+            found = Entry(names, tuple(rest), float(largest), inner)
+    place = (number(row), *found.place) if found.shown else (number(0),)
+    return found._replace(place=place, shown=f"{found.shown or 'x'}[{', '.join(map(str, place))}]")

@@ -139,7 +139,9 @@ def fit(
             on the same machine, that of an uninterrupted run to the bit.
         mesh: devices, of one process or of several (`jax.distributed`), over which the rows of each batch
             are divided: the same model, but for the order in which numbers are summed. Every process
-            calls `fit` with the same arguments, and gets the model; the first one writes checkpoints.
+            calls `fit` with the same arguments, and gets the model; the first one writes checkpoints. One
+            that fails by itself (by a callback, say) has to exit without JAX's farewell, by `os._exit`, for
+            the others to notice.
         progress: whether to show a progress bar.
 
     Returns:
@@ -360,7 +362,7 @@ class _Loop:
                 self._stop_and_keep(caught.signal)
             if self.keeper is not None:
                 self.keeper.save(self.state, self.history, self.done)
-                self._stop_and_keep(caught.signal)  # one that came while this was written
+            self._stop_and_keep(caught.signal)  # one that came while this was written
         self._last_look()
         return self.state, self.history
 

@@ -36,6 +36,10 @@ def from_arrays(
     Raises:
         ValueError: naming the argument that does not fit the rows, or the rows that are not finite.
     """
+    if isinstance(validation, tuple):
+        raise ValueError(
+            "validation is rows, which go with a stream: give a fraction, or a mask of the rows"
+        )
     n = num_rows(x=x, c=c)
     require_finite(x=x, c=c)
     masks = _validation_masks(n, validation, keys.permutation, groups, time)
@@ -96,7 +100,7 @@ def from_stream(
         numbers = np.arange(count)
     elif np.ndim(validation) == 0:
         require_fraction(float(validation))
-        count = min(round(float(validation) * n), MAX_HELD)
+        count = min(max(round(float(validation) * n), 1), MAX_HELD) if validation else 0
         words = np.asarray(jax.random.key_data(keys.hold[0])).tolist()
         numbers = np.sort(np.random.default_rng(words).choice(n, count, replace=False))
         held = None
