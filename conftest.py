@@ -12,17 +12,6 @@ os.environ["CONDVAE_NO_CACHE"] = "1"
 jax.config.update("jax_disable_most_optimizations", True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks
-def pytest_collection_modifyitems(config, items):
-    """Of several workers one runs a file; or a folder, whose files share models that take long to make."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        folder = item.path.parent
-        shared = folder.parent.name == "tests" and folder.name in ("cli", "estimator")
-        item.add_marker(pytest.mark.xdist_group(str(folder if shared else item.path)))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once():
     """What one file compiles is kept on disk for the next, as most of it is the same few operations."""
