@@ -81,11 +81,6 @@ def require_finite(**named: PyTree) -> None:
             )
 
 
-def to_device(tree: PyTree) -> PyTree:
-    """The tree with every array on the device, float64 kept where JAX has it enabled."""
-    return jax.tree.map(jax.device_put, tree)
-
-
 def _power_of_two(n: int) -> int:
     return 1 << max(0, n - 1).bit_length()
 

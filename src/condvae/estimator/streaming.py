@@ -13,6 +13,7 @@ import pyarrow as pa
 from jaxtyping import PyTree
 
 from condvae import tables
+from condvae.estimator.fitted import observed_rows
 from condvae.streams import Stream
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.scans import Scan, Survey, located, sampled, survey
@@ -53,8 +54,7 @@ class TableStream(Stream):
         return self.scan.groups[group].first + int(np.flatnonzero(self._chosen(group, x))[index])
 
     def _chosen(self, group: int, x: Any) -> np.ndarray:
-        seen = np.concatenate([block.mask for block in x.values()], axis=1).any(axis=1)
-        return seen & ~sampled(self.scan, group, self.seed, SAMPLE_ROWS)
+        return observed_rows(x) & ~sampled(self.scan, group, self.seed, SAMPLE_ROWS)
 
 
 def encoded(schema: tables.Schema, table: Any) -> tuple[Any, Any]:
