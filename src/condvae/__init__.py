@@ -1,6 +1,8 @@
 """Conditional variational autoencoders: the whole distribution of x given c, and how far to trust it."""
 
+import os
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,6 +53,14 @@ __all__ = [
     "save",
     "sticking_the_landing",
 ]
+
+
+_SERIAL = "--xla_cpu_enable_concurrency_optimized_scheduler"
+
+if int(version("jaxlib").split(".")[1]) < 12 and _SERIAL not in os.environ.get("XLA_FLAGS", ""):
+    # Otherwise two large batched triangular solves in one program, as in the densities of multivariate
+    # normals, wait for each other for ever on a CPU of few cores. Read when JAX compiles its first program.
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_SERIAL}=false".strip()
 
 
 def __getattr__(name: str) -> Any:

@@ -98,6 +98,13 @@ class Distribution(eqx.Module):
         """The mean, of the shape of a draw; None where there is no closed form."""
         return None
 
+    def spread(self, factor: float) -> "Distribution | None":
+        """The distribution `factor` times as wide about its centre: a proposal that goes further out.
+
+        None where that has no meaning (a discrete distribution) or is not known.
+        """
+        return None
+
 
 def as_distribution(value: Any, source: str = "a module") -> Distribution:
     """`value` as a `Distribution`: itself, or numpyro's behind the adapter.
@@ -204,6 +211,39 @@ class Numpyro(Distribution):
         is_category = isinstance(self.base, npd.CategoricalLogits | npd.CategoricalProbs)
         return None if is_category else jnp.broadcast_to(mean, self.base.shape())
 
+    def spread(self, factor: float) -> Distribution | None:
+        centre = getattr(self.base, "loc", None)
+        centre = self.mean() if centre is None else jnp.broadcast_to(centre, self.base.shape())
+        if centre is None or not _on_reals(self.base):
+            return None
+        return _Spread(self, jnp.where(jnp.isfinite(centre), centre, 0.0), factor)
+
+
+def _on_reals(base: npd.Distribution) -> bool:
+    support: Any = base.support
+    while hasattr(support, "base_constraint"):  # of each cell of a vector
+        support = support.base_constraint
+    return isinstance(support, type(npd.constraints.real))
+
+
+class _Spread(Distribution):
+    """z = centre + factor (u − centre), u from another distribution: its density by change of variables."""
+
+    of: Distribution
+    centre: Array
+    factor: float
+
+    @property
+    def reparameterised(self) -> bool:
+        return self.of.reparameterised
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        return self.centre + self.factor * (self.of.sample(key) - self.centre)
+
+    def log_prob(self, value: Array) -> Scalar:
+        inner = self.centre + (value - self.centre) / self.factor
+        return self.of.log_prob(inner) - self.centre.size * math.log(self.factor)
+
 
 class _Masked(Distribution):
     """Independent cells, of which only those where `mask` is true count."""
@@ -251,6 +291,17 @@ class Flow(Distribution):
 
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[Array, Scalar]:
         return self.flow.sample_and_log_prob(key, condition=self.condition)
+
+    def spread(self, factor: float) -> "Distribution | None":
+        from flowjax.bijections import Affine
+        from flowjax.distributions import AbstractTransformed, Transformed
+
+        if not isinstance(self.flow, AbstractTransformed):
+            return None
+        # Of the noise that the flow transforms: what it does to the shape of the latent is kept.
+        base = self.flow.base_dist
+        wide = Transformed(base, Affine(scale=jnp.full(base.shape, factor)))
+        return Flow(Transformed(wide, self.flow.bijection), self.condition)
 
 
 class Chain(Distribution):
@@ -304,6 +355,15 @@ class Chain(Distribution):
             value, total = (*value, z), total + log_density
         return value, total
 
+    def spread(self, factor: float) -> Distribution | None:
+        def wider(layer: Distribution) -> Distribution:
+            return layer.spread(factor) or layer
+
+        def after(function: Callable[[tuple], Any]) -> Callable[[tuple], Any]:
+            return lambda above: wider(as_distribution(function(above), "a layer"))
+
+        return Chain(wider(self.first), tuple(after(function) for function in self.rest))
+
 
 class Product(Distribution):
     """Independent blocks: the density of a dictionary is the product over its entries.
@@ -341,6 +401,12 @@ class Product(Distribution):
         terms = [d.kl(other.blocks[name]) for name, d in self.blocks.items()]
         known = [term for term in terms if term is not None]
         return jnp.sum(jnp.stack(known)) if len(known) == len(terms) else None
+
+    def spread(self, factor: float) -> Distribution | None:
+        wider = {name: d.spread(factor) for name, d in self.blocks.items()}
+        if all(block is None for block in wider.values()):
+            return None
+        return Product({name: wider[name] or block for name, block in self.blocks.items()})
 
     def mean(self) -> dict[str, Any] | None:
         means = {name: d.mean() for name, d in self.blocks.items()}

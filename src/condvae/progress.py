@@ -47,6 +47,11 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, advance=count, note=note)
 
+    def extend(self, count: int) -> None:
+        """There are `count` more to do than was known."""
+        if self._bar is not None:
+            self._bar.update(self._task, total=(self._bar.tasks[self._task].total or 0) + count)
+
     def __exit__(
         self,
         kind: type[BaseException] | None,

@@ -6,6 +6,7 @@ host. Chunk shapes are powers of two, so that tables of many lengths share a few
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import equinox as eqx
@@ -189,7 +190,8 @@ def map_rows(
     *,
     seeds: np.ndarray | None = None,
     draws: int = 1,
-    progress: bool = False,
+    chunk: int | None = None,
+    progress: bool | Progress = False,
     label: str = "rows",
     **options: Any,
 ) -> PyTree:
@@ -202,7 +204,8 @@ def map_rows(
         key: row i gets `fold_in(key, i)`, whatever the chunks.
         seeds: row i gets `fold_in(key, seeds[i])` instead, shape (n,), unsigned integers.
         draws: how many draws of z each row makes at once, to choose the chunk.
-        progress: whether to show a progress bar.
+        chunk: how many rows to take at once, where that is decided already.
+        progress: whether to show a progress bar; or one, to count the rows on.
         label: what the bar calls the work.
         **options: hashable keyword arguments of `fn`.
 
@@ -216,10 +219,11 @@ def map_rows(
     seeds = np.arange(n, dtype=np.uint32) if seeds is None else np.asarray(seeds).astype(np.uint32)
     if seeds.shape != (n,):
         raise ValueError(f"seeds has shape {seeds.shape}, expected ({n},): give one for each row")
-    size = chunk_size(max(n, 1), draws, rows)
+    size = chunk_size(max(n, 1), draws, rows) if chunk is None else chunk
     static = tuple(sorted(options.items()))
     results: list[PyTree] = []
-    with Progress(label, n, enabled=progress) as bar:
+    own = Progress(label, n, enabled=progress) if isinstance(progress, bool) else nullcontext(progress)
+    with own as bar:
         for start in range(0, max(n, 1), size):
             keep = min(size, n - start)
             # Past the end, the first row again: a chunk has one shape, and padding is cut off below.

@@ -16,7 +16,7 @@ def test_score(home, condvae_says, tmp_path):
     assert status == 0
     assert_readable(said)
     scores = read_table(out)
-    assert scores.column_names == ["log_prob", "log_prob_stderr", "ess"]
+    assert scores.column_names == ["log_prob", "log_prob_stderr", "ess", "pareto_k", "draws", "trusted"]
     value = np.array(scores["log_prob"])
     assert value[3] == 0  # the fourth penguin was not measured
     mean = np.delete(value, 3).mean()
@@ -35,7 +35,7 @@ def test_score_to_standard_output_is_a_table_alone(home, condvae_says):
     arguments = (home / "model", home / "few.csv", "--num-samples", 50)
     status, out, said = condvae_says("score", *arguments, "--out", "-")
     assert (status, said) == (0, "")
-    assert out.splitlines()[0] == '"log_prob","log_prob_stderr","ess"'
+    assert out.splitlines()[0] == '"log_prob","log_prob_stderr","ess","pareto_k","draws","trusted"'
     assert len(out.splitlines()) == 9
 
 

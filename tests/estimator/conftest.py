@@ -84,8 +84,8 @@ def untrained(monkeypatch):
     calls = Untrained()
 
     def log_prob(_, x, *__, **___):
-        n = rows.num_rows(x=x)
-        return LogProb(np.zeros(n), np.zeros(n), np.ones(n))
+        zeros = np.zeros(rows.num_rows(x=x))
+        return LogProb(zeros, zeros, zeros + 1, zeros, zeros + 1000)
 
     monkeypatch.setattr(fitting, "fit", calls)
     monkeypatch.setattr(fitting.scoring, "log_prob", log_prob)

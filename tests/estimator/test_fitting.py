@@ -120,7 +120,8 @@ def test_what_is_measured_is_what_one_would_compute(untrained, monkeypatch, how)
 
     def log_prob(model, x, *_, **__):
         value = -(np.asarray(x["numeric"].value[:, 0], float) ** 2)
-        return scoring.LogProb(value, np.zeros(len(value)), np.ones(len(value)))
+        zeros = np.zeros(len(value))
+        return scoring.LogProb(value, zeros, zeros + 1, zeros, zeros + 1000)
 
     monkeypatch.setattr(fitting.scoring, "log_prob", log_prob)
     options = {"test_fraction": 0.2} if how == "test" else {"validation_fraction": 0.2}

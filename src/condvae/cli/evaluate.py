@@ -5,8 +5,19 @@ from typing import Annotated, Any
 import typer
 
 from condvae.cli import describe, inputs
-from condvae.cli.options import Draws, Json, ModelPath, Quiet
-from condvae.cli.words import console, count, note, plus_minus, say, say_json, short, warn
+from condvae.cli.options import Budget, Draws, Json, ModelPath, Quiet
+from condvae.cli.words import (
+    console,
+    count,
+    how,
+    note,
+    plus_minus,
+    say,
+    say_json,
+    short,
+    warn,
+    warn_untrusted,
+)
 
 EXAMPLES = (
     "condvae evaluate model test.csv",
@@ -27,6 +38,7 @@ def evaluate(
         ),
     ],
     num_samples: Draws = 1000,
+    budget: Budget = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -41,8 +53,9 @@ def evaluate(
     estimator = inputs.load(model, quiet)
     table = inputs.read_whole(estimator, data)
     rows = inputs.conditions(estimator, table)
-    found = measure(estimator, rows, table, num_samples=num_samples)
+    found = measure(estimator, rows, table, num_samples=num_samples, budget=budget)
     inputs.warn_outside(estimator, rows)
+    warn_untrusted(found)
     if same := found["training_rows"]:
         verb = "is a row" if same == 1 else "are rows"
         warn(
@@ -66,7 +79,8 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
     density = Table(box=None, pad_edge=False)
     for heading in ("nats a row, in the data's own units", "log p", "the model's gain"):
         density.add_column(heading, justify="left" if heading.startswith("nats") else "right")
-    density.add_row("the model", plus_minus(found["log_prob"], found["log_prob_stderr"]), "")
+    mean = float("-inf") if found["log_prob"] is None else found["log_prob"]
+    density.add_row("the model", plus_minus(mean, found["log_prob_stderr"]), "")
     density.add_row("its lower bound, the ELBO", f"{found['elbo']:.2f}", "")
     names = {"linear": "regression on the conditions", "marginal": "without the conditions"}
     if not estimator.schema_.given:
@@ -76,6 +90,7 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
         gain = plus_minus(other["gain"], other["gain_stderr"])
         density.add_row(words, f"{other['log_prob']:.2f}", gain)
     console().print(density)
+    say(f"log p {how(found)}")
     if found["crps"]:
         console().print(_numeric(found))
     if found["accuracy"]:

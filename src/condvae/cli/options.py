@@ -15,6 +15,15 @@ Out = Annotated[
     ),
 ]
 Draws = Annotated[int, typer.Option(metavar="N", min=4, help="Draws of the latent for each row.")]
+Budget = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=4,
+        help="The most draws of a row, for rows that need more; 16 times as many by default.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(

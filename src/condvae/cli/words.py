@@ -123,3 +123,39 @@ def plus_minus(value: float, stderr: float | None, digits: int = 2) -> str:
     if stderr is None or not math.isfinite(stderr):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} ± {stderr:.{digits}f}"
+
+
+def how(summary: dict[str, Any]) -> str:
+    """How log-densities were found, from how many draws, and what that adds to the error of their mean."""
+    drawn, ess = summary["draws"], summary["ess"]
+    if summary["method"] == "enumeration":
+        return "exact: the latent's values were summed over"
+    range_ = (
+        f"{drawn['fewest']:,}"
+        if drawn["fewest"] == drawn["most"]
+        else "{fewest:,} to {most:,}".format(**drawn)
+    )
+    noise = "" if summary["log_prob_noise"] is None else f": that adds ± {summary['log_prob_noise']:.4f}"
+    return (
+        f"by {summary['method']} with {range_} draws a row{noise}; the smallest effective number of draws "
+        f"is {ess['smallest']:.0f}"
+    )
+
+
+def warn_untrusted(summary: dict[str, Any]) -> None:
+    """Say which rows have an estimate that cannot be trusted, and what the mean is without them."""
+    found = summary.get("untrusted")
+    if not found or not found["rows"]:
+        return
+    which = listed((number + 1 for number in found["which"]), MAX_NAMES)
+    others = (
+        ""
+        if found["log_prob_without"] is None
+        else f"; without them log p is {found['log_prob_without']:.4f}"
+    )
+    one = found["rows"] == 1
+    warn(
+        f"the log-density of {found['rows']:,} of {count(summary['rows_scored'], 'row')} cannot be trusted "
+        f"({'row' if one else 'rows'} {which}), and {'is' if one else 'are'} averaged in{others}; give a "
+        "larger --budget"
+    )

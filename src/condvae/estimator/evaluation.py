@@ -6,19 +6,26 @@ import jax
 import numpy as np
 
 from condvae import tables
-from condvae.calibration import conformal_level, coverage, crps, mean_stderr
+from condvae.calibration import conformal_level, coverage, crps
 from condvae.estimator import prepare
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.fitting import compare
 from condvae.estimator.frames import as_frame
 from condvae.rows import content_hashes, num_rows
+from condvae.scoring import Totals
 
 LEVELS = (0.5, 0.9)
 """Of the intervals whose coverage is measured."""
 
 
 def evaluate(
-    estimator: Any, X: Any, y: Any, *, num_samples: int = 1000, interval_samples: int = 1000
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    num_samples: int = 1000,
+    budget: int | None = None,
+    interval_samples: int = 1000,
 ) -> dict[str, Any]:
     """How well a fitted estimator predicts the rows of a table.
 
@@ -30,6 +37,7 @@ def evaluate(
         X: conditions, or None where it was fitted without.
         y: targets.
         num_samples: draws of z for each row, for its log-density.
+        budget: the most draws that a row may get, where it needs them; by default 16 times as many.
         interval_samples: draws of each row's targets, for CRPS and intervals.
 
     Returns:
@@ -39,9 +47,8 @@ def evaluate(
         - `outside`: rows whose conditions lie outside of what was trained on; `training_rows`: rows that
           training rows are equal to (and so were trained on, or might as well have been), None where the
           model was fitted to a table that was streamed, whose rows are not remembered;
-        - `log_prob`, in nats a row, with `log_prob_stderr`, the standard error of that mean over rows, and
-          `log_prob_noise`, what importance sampling adds; `ess`, the `smallest` and the `median`
-          effective number of draws; `elbo`;
+        - `log_prob`, in nats a row, and how it was found: `method`, `draws`, `log_prob_stderr`,
+          `log_prob_noise`, `ess` and `untrusted`, as in `condvae.scoring.Totals.summary`; `elbo`;
         - `baseline`: for `marginal` (the targets without conditions) and `linear` (linear and multinomial
           regression) its `log_prob`, the model's `gain` over it and the paired `gain_stderr`;
         - `crps` by numeric target, in its units: lower is better; of a point forecast it is the absolute
@@ -75,17 +82,17 @@ def evaluate(
     outside = int(prepare.support(model, c, as_frame(X, "c"))["outside"].sum())
     x, c = jax.tree.map(lambda leaf: leaf[seen], (x, c))
     hashes = model.training_rows
-    score = model.log_prob(x, c, key=estimator._key(None, 2), num_samples=num_samples)
-    mean, stderr = mean_stderr(score.value)
+    score = model.log_prob(x, c, key=estimator._key(None, 2), num_samples=num_samples, budget=budget)
+    totals = Totals()
+    totals.add(score, np.ones(len(seen), bool))
+    summary = totals.summary()
+    untrusted = summary["untrusted"]
+    untrusted["which"] = seen[untrusted["which"]].tolist()
     return {
+        **summary,
         "rows": rows,
-        "rows_scored": len(seen),
         "outside": outside,
         "training_rows": None if hashes is None else int(np.isin(content_hashes((x, c)), hashes).sum()),
-        "log_prob": mean,
-        "log_prob_stderr": _number(stderr),
-        "log_prob_noise": float(np.sqrt(np.sum(np.square(score.stderr, dtype=np.float64))) / len(seen)),
-        "ess": {"smallest": float(np.min(score.ess)), "median": float(np.median(score.ess))},
         "elbo": float(np.mean(model.elbo(x, c, key=estimator._key(None, 3)))),
         "baseline": compare(score.value, model.baselines(x, c)),
         **_numeric(model, x, c, interval_samples, estimator._key(None, 5)),

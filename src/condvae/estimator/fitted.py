@@ -67,7 +67,9 @@ class TableModel:
         """The categorical targets."""
         return [column for column in self.schema.target if column.kind == "categorical"]
 
-    def log_prob(self, x: Any, c: Any, *, key: PRNGKeyArray, num_samples: int) -> LogProb:
+    def log_prob(
+        self, x: Any, c: Any, *, key: PRNGKeyArray, num_samples: int, budget: int | None = None
+    ) -> LogProb:
         """log p(x | c) in nats and the user's units; exactly 0 where nothing of x is observed."""
         score = scoring.log_prob(
             self.mixture,
@@ -75,11 +77,15 @@ class TableModel:
             c,
             key=key,
             num_samples=num_samples,
+            budget=budget,
             seeds=content_seeds((x, c)),
             progress=self.progress,
         )
+        seen = observed_rows(x)
         return score._replace(
-            value=self.in_own_units(score.value, x), stderr=np.where(observed_rows(x), score.stderr, 0.0)
+            value=self.in_own_units(score.value, x),
+            stderr=np.where(seen, score.stderr, 0.0),
+            pareto_k=np.where(seen, score.pareto_k, -np.inf),
         )
 
     def elbo(self, x: Any, c: Any, *, key: PRNGKeyArray, num_samples: int = 100) -> np.ndarray:

@@ -63,7 +63,13 @@ class Queries(TransformerMixin):
         return self._drawn(blocks, X, 1 if c is None else num_rows(c=c), n)
 
     def log_prob(
-        self, X: Any, y: Any, *, num_samples: int = 1000, random_state: int | None = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        num_samples: int = 1000,
+        budget: int | None = None,
+        random_state: int | None = None,
     ) -> LogProb:
         """log p(y | X) of each row in nats and the user's own units, with its standard error.
 
@@ -74,17 +80,20 @@ class Queries(TransformerMixin):
             X: conditions, or None where the model was fitted without.
             y: targets.
             num_samples: draws for each row, shared out among the members.
+            budget: the most draws that a row may get, where it needs them; by default 16 times as many.
             random_state: another seed than the estimator's.
 
         Returns:
-            `LogProb(value, stderr, ess)`, arrays of shape (n,).
+            `LogProb`, arrays of shape (n,): `value`, `stderr`, and what is known of them; `.trusted`.
         """
         if (both := one_scan(X, y)) is not None:
-            options: dict[str, Any] = {"num_samples": num_samples, "random_state": random_state}
+            options: dict[str, Any] = {"num_samples": num_samples, "budget": budget}
+            options["random_state"] = random_state
             found = by_part(both, X, y, lambda _, own, target: self.log_prob(own, target, **options))
-            return LogProb(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+            return LogProb.joined(list(found))
         model, c, x = self._pair(X, y)
-        return model.log_prob(x, c, key=self._key(random_state, 2), num_samples=num_samples)
+        key = self._key(random_state, 2)
+        return model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget)
 
     def elbo(self, X: Any, y: Any, *, num_samples: int = 100) -> np.ndarray:
         """The ELBO of each row, a lower bound of its log p, shape (n,): log-mean-exp of the members'."""

@@ -1,43 +1,40 @@
 """log p_θ(x | c) by importance sampling, a row at a time, with its error.
 
-The proposal decides whether the error can be believed. A mean-field q is too narrow: the weights that
-would show that the estimate is wrong are the ones it never draws. So the default is *defensive*: half of
-the draws from q, half from the prior, each weighted by the density of the mixture of the two,
-
-    w(z) = p_θ(z | c) p_θ(x | z, c) / (½ q_φ(z | x, c) + ½ p_θ(z | c))  ≤  2 p_θ(x | z, c),
-
-which is bounded wherever the likelihood is. The draws are stratified, and their variance is taken
-stratum by stratum.
+Every row gets `num_samples` draws; those whose error is still large, or cannot be believed, get twice as
+many, and twice again, up to `budget`. Of what is left then it is said: `LogProb.trusted`.
 """
 
-import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.distributions import Distribution
-from condvae.mixture import Mixture
+from condvae.mixture import Mixture, members
 from condvae.model import CVAE
-from condvae.rows import MAX_CELLS, TYPICAL_WIDTH, map_rows, num_rows
+from condvae.progress import Progress
+from condvae.rows import MAX_CELLS, TYPICAL_WIDTH, chunk_size, map_rows, num_rows
+from condvae.scoring.estimates import LogProb, Tally
+from condvae.scoring.pareto import tail_size
+from condvae.scoring.proposals import PROPOSALS, Proposal, strata
 
-Proposal = Literal["defensive", "posterior", "prior"]
+ENOUGH = 0.1
+"""Rows whose standard error is above this, in nats, get more draws."""
 
+BUDGET = 16
+"""By default a row takes at most so many times `num_samples`."""
 
-class LogProb(NamedTuple):
-    """What is known of log p_θ(x | c), row by row, in nats.
+DRAWS_AT_ONCE = 2**10
+"""Draws of one row in one pass at most."""
 
-    Attributes:
-        value: the estimate, shape (n,).
-        stderr: the standard error of `value`, by the delta method; 0 where it is exact.
-        ess: the effective sample size (Σ w)² / Σ w² of the draws behind it.
-    """
+TAIL = 2**9
+"""How many of the largest weights are kept of each row and pass: enough for the tail of 29,000 draws."""
 
-    value: np.ndarray
-    stderr: np.ndarray
-    ess: np.ndarray
+BLOCK_ROWS = 2**12
+"""Rows whose weights are in memory at once."""
 
 
 def log_prob(
@@ -47,6 +44,7 @@ def log_prob(
     *,
     key: PRNGKeyArray,
     num_samples: int = 1000,
+    budget: int | None = None,
     proposal: Proposal = "defensive",
     seeds: np.ndarray | None = None,
     progress: bool = False,
@@ -58,13 +56,19 @@ def log_prob(
     number of rows and samples: both are taken in chunks, which do not change the result. Of a mixture it
     is log 1/K Σ_k p_k(x | c), and the draws are shared out among the members.
 
+    A row whose standard error is above 0.1 nat, or whose estimate is not to be trusted, gets twice the
+    draws, and twice again, to `budget`; where that does not help, `LogProb.trusted` says so. A row's result
+    does not depend on the rows beside it.
+
     Args:
         model: a `CVAE`, or a `Mixture`.
         x: n rows on the leading axis; cells of an `Observed` that are missing are left out exactly.
         c: their conditions, or None.
         key: a PRNG key; row i uses `fold_in(key, i)`.
-        num_samples: draws for each row, at least 4.
-        proposal: "defensive" (half q, half prior, balance weights), "posterior" or "prior".
+        num_samples: draws for each row to start with, at least 4.
+        budget: the most draws that a row may get; by default 16 times `num_samples`.
+        proposal: "defensive" (q, q spread out, q drawn in and the prior, with balance weights: see
+            `condvae.scoring.proposals`), "posterior" or "prior".
         seeds: row i uses `fold_in(key, seeds[i])` instead, shape (n,).
         progress: whether to show a progress bar.
 
@@ -72,7 +76,7 @@ def log_prob(
         `LogProb` of NumPy arrays of shape (n,), in nats.
 
     Raises:
-        ValueError: if rows do not match, or `num_samples` or `proposal` cannot be used.
+        ValueError: if rows do not match, or `num_samples`, `budget` or `proposal` cannot be used.
 
     Source:
         Owen and Zhou 2000 (defensive mixtures); Burda et al. 2016 (use in VAEs).
@@ -87,143 +91,155 @@ def log_prob(
         >>> bool((abs(score.value - exact_log_prob(model, x, c)) < 5 * score.stderr).all())
         True
     """
-    strata = {"defensive": ("posterior", "prior"), "posterior": ("posterior",), "prior": ("prior",)}
-    if proposal not in strata:
-        raise ValueError(f"proposal is {proposal!r}, expected one of {', '.join(strata)}")
+    if proposal not in PROPOSALS:
+        raise ValueError(f"proposal is {proposal!r}, expected one of {', '.join(PROPOSALS)}")
     if num_samples < 4:
         raise ValueError(f"num_samples is {num_samples}, expected at least 4 for a standard error")
-    num_rows(x=x, c=c)
-    if isinstance(model, Mixture):
-        size = model.num_members
-        each = max(4, -(-num_samples // size))
-        scores = [
-            log_prob(
-                member, x, c, key=key, num_samples=each, proposal=proposal, seeds=seeds, progress=progress
+    budget = BUDGET * num_samples if budget is None else budget
+    if budget < num_samples:
+        raise ValueError(
+            f"budget is {budget}, less than num_samples, {num_samples}, which every row gets: raise it"
+        )
+    n = num_rows(x=x, c=c)
+    models = members(model)
+    seeds = np.arange(n, dtype=np.uint32) if seeds is None else np.asarray(seeds)
+    plan = _Plan.of(models, x, -(-num_samples // len(models)), proposal)
+    exact = enumerates(models[0], c)
+    blocks = []
+    with Progress("scoring", n * len(models), enabled=progress) as bar:
+        for start in range(0, max(n, 1), BLOCK_ROWS):
+            rows = slice(start, min(start + BLOCK_ROWS, n))
+            part = jax.tree.map(lambda leaf, rows=rows: leaf[rows], (x, c))
+            blocks.append(_score(plan, part, seeds[rows], key, num_samples if exact else budget, bar))
+    return LogProb.joined(blocks)._replace(method="enumeration" if exact else "importance sampling")
+
+
+def enumerates(model: CVAE, c: PyTree) -> bool:
+    """Whether the latent's support can be listed, so that log p is a sum."""
+    found = []
+
+    def look(c: PyTree) -> Array:
+        found.append(model.p_z(c).enumerate_support() is not None)
+        return jnp.zeros(())
+
+    eqx.filter_eval_shape(look, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), c))
+    return found[0]
+
+
+class _Plan(NamedTuple):
+    """How draws are made: of each member, `steps` times `at_once` of them, for `chunk` rows at a time."""
+
+    models: list[CVAE]
+    proposal: Proposal
+    at_once: int
+    steps: int
+    chunk: int
+
+    @classmethod
+    def of(cls, models: list[CVAE], x: PyTree, num_samples: int, proposal: Proposal) -> "_Plan":
+        cells = sum(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves(x))
+        # As many draws of a row at once as fit when a chunk is 64 rows, and no fewer than 16.
+        at_most = max(16, min(DRAWS_AT_ONCE, MAX_CELLS // (64 * max(cells, TYPICAL_WIDTH))))
+        steps = -(-num_samples // at_most)
+        at_once = -(-num_samples // steps)
+        return cls(models, proposal, at_once, steps, chunk_size(min(num_rows(x=x), BLOCK_ROWS), at_once, x))
+
+    def draw(self, rows: PyTree, seeds: np.ndarray, key: PRNGKeyArray, nth: int, bar: Progress) -> Tally:
+        """Weights of every member for each row; `nth` is which draws they are, of all that a row gets."""
+        tallies = [
+            Tally(
+                *map_rows(
+                    _weigh_row,
+                    member,
+                    rows,
+                    jax.random.fold_in(k, nth),
+                    seeds=seeds,
+                    chunk=self.chunk,
+                    progress=bar,
+                    proposal=self.proposal,
+                    at_once=self.at_once,
+                    steps=self.steps,
+                )
             )
-            for member, key in zip(model, jax.random.split(key, size), strict=True)
+            for member, k in zip(self.models, jax.random.split(key, len(self.models)), strict=True)
         ]
-        return _mix(scores)
-    at_once = _draws_at_once(x, num_samples // len(strata[proposal]))
-    value, stderr, ess = map_rows(
-        _score_row,
-        model,
-        (x, c),
-        key,
-        seeds=seeds,
-        draws=at_once,
-        progress=progress,
-        label="scoring",
-        strata=strata[proposal],
-        draws_each=-(-num_samples // len(strata[proposal])),
-        at_once=at_once,
-    )
-    return LogProb(value, stderr, ess)
+        return Tally.beside(tallies)
 
 
-def _mix(scores: list[LogProb]) -> LogProb:
-    """The mean of the members' densities; errors and sample sizes are those of a sum of estimates."""
-    value, stderr, ess = (np.stack(parts).astype(np.float64) for parts in zip(*scores, strict=True))
-    largest = np.max(value, axis=0)
-    shift = np.where(np.isfinite(largest), largest, 0.0)
-    density = np.exp(value - shift)
-    total = density.sum(axis=0)
-    dead = total == 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(dead, 0.0, density / total)
-        mixed = np.log(total / len(scores)) + shift
-        error = np.sqrt(np.sum(np.where(share > 0, share * stderr, 0.0) ** 2, axis=0))
-        size = 1.0 / np.sum(np.where(share > 0, share**2 / ess, 0.0), axis=0)
-    dtype = scores[0].value.dtype
-    parts = np.where(dead, -np.inf, mixed), np.where(dead, np.inf, error), np.where(dead, 0.0, size)
-    return LogProb(*(part.astype(dtype) for part in parts))
+def _score(
+    plan: _Plan, rows: PyTree, seeds: np.ndarray, key: PRNGKeyArray, budget: int, bar: Progress
+) -> LogProb:
+    """All rows once; then those that need it twice as often, and twice again, to the budget."""
+    tally = plan.draw(rows, seeds, key, 0, bar)
+    score = tally.log_prob()
+    times, each = 1, plan.steps * plan.at_once * len(plan.models)
+    while 2 * times * each <= budget:
+        short = np.flatnonzero(~(score.trusted & (score.stderr <= ENOUGH)))
+        if not len(short):
+            break
+        part = jax.tree.map(lambda leaf, short=short: np.asarray(leaf)[short], rows)
+        bar.extend(times * len(short) * len(plan.models))
+        for nth in range(times, 2 * times):
+            tally.add(short, plan.draw(part, seeds[short], key, nth, bar))
+        score, times = tally.log_prob(), 2 * times
+    return score
 
 
-def _draws_at_once(x: PyTree, draws: int) -> int:
-    """Draws of one row in one pass: as many as fit when a chunk is 64 rows, and no fewer than 16."""
-    cells = sum(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves(x))
-    return max(16, min(draws, 1024, MAX_CELLS // (64 * max(cells, TYPICAL_WIDTH))))
+class _Weights(NamedTuple):
+    """Σ w and Σ w² of each stratum so far, scaled by the largest weight, and the largest log-weights."""
 
+    scale: Float[Array, ""]
+    totals: Float[Array, " S"]
+    squares: Float[Array, " S"]
+    top: Float[Array, " T"]
 
-class _Moments(NamedTuple):
-    """Running sums of exp(log w) and its square, scaled by the largest weight so far."""
-
-    largest: Array
-    total: Array
-    squares: Array
-
-    def add(self, log_weights: Float[Array, " K"]) -> "_Moments":
-        largest = jnp.maximum(self.largest, jnp.max(log_weights))
-        shift = jnp.where(jnp.isfinite(largest), largest, 0.0)
-        weights = jnp.exp(log_weights - shift)
-        rescale = jnp.where(jnp.isfinite(self.largest), jnp.exp(self.largest - shift), 0.0)
-        return _Moments(
-            largest,
-            self.total * rescale + jnp.sum(weights),
-            self.squares * rescale**2 + jnp.sum(weights**2),
+    def add(self, log_weights: Float[Array, " K"], counts: tuple[int, ...]) -> "_Weights":
+        scale = jnp.maximum(self.scale, jnp.max(log_weights))
+        alive = jnp.isfinite(scale) | jnp.isnan(scale)
+        shift = jnp.where(alive, scale, 0.0)
+        before = jnp.where(jnp.isneginf(self.scale), 0.0, jnp.exp(self.scale - shift))
+        weights = jnp.split(jnp.exp(log_weights - shift), np.cumsum(counts)[:-1])
+        top = jnp.concatenate([self.top, log_weights])
+        return _Weights(
+            scale,
+            self.totals * before + jnp.stack([jnp.sum(w) for w in weights]),
+            self.squares * before**2 + jnp.stack([jnp.sum(w**2) for w in weights]),
+            jax.lax.top_k(top, self.top.shape[0])[0],
         )
 
-    def scaled_to(self, largest: Array) -> tuple[Array, Array]:
-        rescale = jnp.where(jnp.isfinite(self.largest), jnp.exp(self.largest - largest), 0.0)
-        return self.total * rescale, self.squares * rescale**2
 
-
-def _score_row(
-    model: CVAE, row: PyTree, key: PRNGKeyArray, strata: tuple[str, ...], draws_each: int, at_once: int
-) -> tuple[Array, Array, Array]:
+def _weigh_row(
+    model: CVAE, row: PyTree, key: PRNGKeyArray, proposal: Proposal, at_once: int, steps: int
+) -> tuple[Array, Array, Array, Array, Array]:
     x, c = row
     prior = model.p_z(c)
-    posterior = model.q_z(x, c, prior)
     support = prior.enumerate_support()
     if support is not None:
         return _enumerate(model, x, c, prior, support)
-    sources = {"posterior": posterior, "prior": prior}
-    proposals = [sources[name] for name in strata]
-    log_share = -math.log(len(strata))
+    source = strata(model.q_z(x, c, prior), prior, at_once, proposal)
 
     def log_weight(z: PyTree) -> Array:
-        log_joint = prior.log_prob(z) + model.p_x(z, c).log_prob(x)
-        log_densities = jnp.stack([proposal.log_prob(z) for proposal in proposals])
-        return log_joint - jax.nn.logsumexp(log_densities + log_share)
+        return prior.log_prob(z) + model.p_x(z, c).log_prob(x) - source.log_prob(z)
 
-    def step(moments: list[_Moments], i: Array) -> tuple[list[_Moments], None]:
-        keys = jax.random.split(jax.random.fold_in(key, i), (len(proposals), at_once))
-        counted = i * at_once + jnp.arange(at_once) < draws_each
+    def step(weights: _Weights, i: Array) -> tuple[_Weights, None]:
+        log_weights = jax.vmap(log_weight)(source.draw(jax.random.fold_in(key, i)))
+        return weights.add(log_weights, source.counts), None
 
-        def add(so_far: _Moments, proposal: Distribution, keys: PRNGKeyArray) -> _Moments:
-            log_weights = jax.vmap(lambda key: log_weight(proposal.sample(key)))(keys)
-            return so_far.add(jnp.where(counted, log_weights, -jnp.inf))
-
-        added = [add(m, p, k) for m, p, k in zip(moments, proposals, keys, strict=True)]
-        return added, None
-
-    dtype = jax.eval_shape(lambda k: log_weight(proposals[0].sample(k)), key).dtype
-    empty = _Moments(jnp.full((), -jnp.inf, dtype), jnp.zeros((), dtype), jnp.zeros((), dtype))
-    steps = jnp.arange(-(-draws_each // at_once))
-    moments, _ = jax.lax.scan(step, [empty] * len(proposals), steps)
-    return _combine(moments, draws_each)
-
-
-def _combine(moments: list[_Moments], draws_each: int) -> tuple[Array, Array, Array]:
-    """Strata to the estimate, its standard error and the effective sample size."""
-    largest = jnp.max(jnp.stack([m.largest for m in moments]))
-    shift = jnp.where(jnp.isfinite(largest), largest, 0.0)
-    sums = [m.scaled_to(shift) for m in moments]
-    total, squares = sum(s[0] for s in sums), sum(s[1] for s in sums)
-    count = draws_each * len(moments)
-    # Var(mean) adds up over strata, each with the variance of its own weights.
-    spread = sum(jnp.maximum(square - t**2 / draws_each, 0.0) for t, square in sums)
-    variance = spread * draws_each / (draws_each - 1) / count**2
-    mean = total / count
-    dead = mean <= 0  # every weight is 0: x has no density under any draw
-    value = jnp.where(dead, -jnp.inf, jnp.log(jnp.where(dead, 1.0, mean)) + shift)
-    stderr = jnp.where(dead, jnp.inf, jnp.sqrt(variance) / jnp.where(dead, 1.0, mean))
-    ess = jnp.where(dead, 0.0, total**2 / jnp.where(dead, 1.0, squares))
-    return value, stderr, ess
+    dtype = jax.eval_shape(lambda k: jax.vmap(log_weight)(source.draw(k)), key).dtype
+    none = jnp.zeros(len(source.counts), dtype)
+    draws = steps * sum(source.counts)
+    # A tail is found among all members' draws, and may be all of one.
+    largest = min(draws, max(TAIL, tail_size(draws) + 1))
+    empty = _Weights(jnp.full((), -jnp.inf, dtype), none, none, jnp.full(largest, -jnp.inf, dtype))
+    weights, _ = jax.lax.scan(step, empty, jnp.arange(steps))
+    return weights.scale, weights.totals, weights.squares, steps * jnp.array(source.counts), weights.top
 
 
 def _enumerate(
     model: CVAE, x: PyTree, c: PyTree, prior: Distribution, support: PyTree
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array, Array]:
+    """The sum over the support, as so many draws of one weight: p_θ(x | c) itself."""
     log_joint = jax.vmap(lambda z: prior.log_prob(z) + model.p_x(z, c).log_prob(x))(support)
-    size = jnp.full((), log_joint.shape[0], log_joint.dtype)
-    return jax.nn.logsumexp(log_joint), jnp.zeros((), log_joint.dtype), size
+    size = jnp.full(1, log_joint.shape[0], log_joint.dtype)
+    exact = jax.nn.logsumexp(log_joint)
+    return exact, size, size, size, jnp.full(5, exact)

@@ -3,7 +3,7 @@
     z_s ~ r(z),  w_s = p_θ(z_s | c) p_θ(x_observed | z_s, c) / r(z_s),
     z ~ Σ_s w_s δ(z_s) / Σ_s w_s,  x_missing ~ p_θ(x_missing | z, c)
 
-with r half q and half prior, as in scoring (sampling importance resampling). As the number of proposals
+with r the same defensive mixture as in scoring (sampling importance resampling). As the number of proposals
 grows the draws become exact; a posterior taken by itself would leave its own error in them.
 """
 
@@ -17,6 +17,7 @@ from condvae.model import CVAE
 from condvae.observed import Observed
 from condvae.rows import map_rows, num_rows
 from condvae.scoring.importance import log_prob
+from condvae.scoring.proposals import strata
 
 
 def impute(
@@ -94,7 +95,7 @@ def _impute_mixture(
     choice_key, member_key = jax.random.split(key)
     keys = jax.random.split(member_key, (model.num_members, 2))  # to weigh with, and to draw with
     scores = [
-        log_prob(m, x, c, key=k, num_samples=num_proposals).value
+        log_prob(m, x, c, key=k, num_samples=num_proposals, budget=num_proposals).value
         for m, (k, _) in zip(model, keys, strict=True)
     ]
     log_share = np.stack(scores, axis=1).astype(np.float64)
@@ -135,11 +136,9 @@ def _impute_row(
     propose_key, choose_key, draw_key = jax.random.split(key, 3)
     support = prior.enumerate_support()
     if support is None:
-        half = -(-num_proposals // 2)
-        keys = jax.random.split(propose_key, (2, half))
-        parts = jax.vmap(posterior.sample)(keys[0]), jax.vmap(prior.sample)(keys[1])
-        z = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
-        log_r = jax.vmap(lambda z: jnp.logaddexp(posterior.log_prob(z), prior.log_prob(z)))(z)
+        source = strata(posterior, prior, num_proposals)
+        z = source.draw(propose_key)
+        log_r = jax.vmap(source.log_prob)(z)
     else:
         z, log_r = support, 0.0
     log_w = jax.vmap(lambda z: prior.log_prob(z) + model.p_x(z, c).log_prob(x))(z) - log_r

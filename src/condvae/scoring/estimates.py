@@ -1,0 +1,187 @@
+"""What is known of log p_θ(x | c), row by row, and how it adds up from weights."""
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from condvae.scoring.pareto import pareto_k, tail_size, threshold
+
+LARGEST_ERROR = 0.5
+"""The standard error of a log-density, in nats, above which it is not to be trusted: its error is then no
+longer normal, and the estimate too low."""
+
+
+class LogProb(NamedTuple):
+    """What is known of log p_θ(x | c), row by row, in nats.
+
+    Attributes:
+        value: the estimate, shape (n,).
+        stderr: the standard error of `value`, by the delta method; 0 where it is exact.
+        ess: the effective sample size (Σ w)² / Σ w² of the draws behind it.
+        pareto_k: k̂, how heavy the tail of the weights is: −inf where they are constant.
+        num_samples: the draws that were taken for each row.
+        method: how it was found, in words.
+    """
+
+    value: np.ndarray
+    stderr: np.ndarray
+    ess: np.ndarray
+    pareto_k: np.ndarray
+    num_samples: np.ndarray
+    method: str = "importance sampling"
+
+    @property
+    def trusted(self) -> np.ndarray:
+        """Whether each estimate and its error can be relied on, shape (n,).
+
+        Not where k̂ is above min(1 − 1 / log₁₀ S, 0.7), where the standard error is above half a nat, or
+        where no draw has any density.
+        """
+        sure = np.isfinite(self.value) & (self.stderr <= LARGEST_ERROR)
+        return sure & ~(self.pareto_k > threshold(self.num_samples))
+
+    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of an interval that covers log p with probability `level`: value ± z · stderr."""
+        reach = NormalDist().inv_cdf(0.5 + level / 2) * self.stderr
+        return self.value - reach, self.value + reach
+
+    @classmethod
+    def joined(cls, parts: Sequence["LogProb"]) -> "LogProb":
+        """The scores of parts of a table, end to end."""
+        arrays = zip(*(part[:-1] for part in parts), strict=True)
+        return cls(*(np.concatenate(own) for own in arrays), method=parts[0].method)
+
+
+class Totals:
+    """What is said of the scores of all rows of a table, kept while they come in parts."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.parts: list[LogProb] = []
+        self.places: list[np.ndarray] = []
+
+    def add(self, score: LogProb, observed: np.ndarray) -> None:
+        """The scores of some more rows, and which of them have an observed target."""
+        places = np.flatnonzero(observed)
+        self.parts.append(LogProb(*(part[places] for part in score[:-1]), method=score.method))
+        self.places.append(self.rows + places)
+        self.rows += len(observed)
+
+    def summary(self) -> dict[str, Any]:
+        """In JSON's types, None standing for what cannot be told.
+
+        - `rows`; `rows_scored`, those with an observed target; `method`;
+        - `draws` that a row got: the `fewest`, the `most` and the `mean`;
+        - `log_prob`, the mean over rows, `log_prob_stderr`, its standard error over rows, and
+          `log_prob_noise`, what the error of each row's own estimate adds;
+        - `ess`, the `smallest` and the `median` effective number of draws;
+        - `untrusted`: how many `rows`, `which` (the first thousand, counting from 0), and
+          `log_prob_without`, the mean over the others.
+        """
+        score = LogProb.joined(self.parts)
+        n = len(score.value)
+        found: dict[str, Any] = {"rows": self.rows, "rows_scored": n, "method": score.method}
+        names = ("draws", "log_prob", "log_prob_stderr", "log_prob_noise", "ess", "untrusted")
+        if n == 0:
+            return found | dict.fromkeys(names)
+        drawn, value = score.num_samples, score.value.astype(np.float64)
+        sure = score.trusted
+        spread = value.std(ddof=1) / np.sqrt(n) if n > 1 and np.isfinite(value).all() else np.nan
+        return found | {
+            "draws": {"fewest": int(drawn.min()), "most": int(drawn.max()), "mean": float(drawn.mean())},
+            "log_prob": _number(value.mean()),
+            "log_prob_stderr": _number(spread),
+            "log_prob_noise": _number(np.sqrt(np.sum(np.square(score.stderr, dtype=np.float64))) / n),
+            "ess": {"smallest": float(np.min(score.ess)), "median": float(np.median(score.ess))},
+            "untrusted": {
+                "rows": int((~sure).sum()),
+                "which": np.concatenate(self.places)[~sure][:1000].tolist(),
+                "log_prob_without": _number(value[sure].mean()) if sure.any() else None,
+            },
+        }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+class Tally:
+    """Weights of some rows, added up: of each stratum Σ w and Σ w² over a common scale, and the largest.
+
+    Args:
+        scale: what log-weights are relative to, shape (n,); −inf where every weight is 0.
+        totals: Σ w / e^scale by stratum, (n, S).
+        squares: Σ w² / e^(2 scale), (n, S).
+        counts: draws by stratum, (n, S).
+        top: the largest log-weights, (n, T), in any order.
+    """
+
+    def __init__(self, scale: Any, totals: Any, squares: Any, counts: Any, top: Any):
+        parts = (scale, totals, squares, counts)
+        self.scale, self.totals, self.squares, self.counts = (np.array(p, np.float64) for p in parts)
+        self.top = np.array(top)
+
+    @classmethod
+    def beside(cls, tallies: Sequence["Tally"]) -> "Tally":
+        """The strata of several members side by side, as those of the mean of their densities."""
+        scale = np.max([tally.scale for tally in tallies], axis=0)
+        sums = [tally._relative_to(scale) for tally in tallies]
+        totals, squares = (np.concatenate(parts, axis=1) for parts in zip(*sums, strict=True))
+        counts = np.concatenate([tally.counts for tally in tallies], axis=1)
+        top = np.concatenate([tally.top for tally in tallies], axis=1)
+        return cls(scale, totals, squares, counts, _largest(top, counts.sum(axis=1).max(initial=0)))
+
+    def add(self, rows: np.ndarray, more: "Tally") -> None:
+        """More draws from the same strata, for some of the rows."""
+        mine = Tally(
+            *(part[rows] for part in (self.scale, self.totals, self.squares, self.counts, self.top))
+        )
+        self.scale[rows] = scale = np.maximum(mine.scale, more.scale)
+        sums = zip(mine._relative_to(scale), more._relative_to(scale), strict=True)
+        self.totals[rows], self.squares[rows] = (own + other for own, other in sums)
+        self.counts[rows] += more.counts
+        draws = self.counts[rows].sum(axis=1).max(initial=0)
+        top = _largest(np.concatenate([mine.top, more.top], axis=1), draws)
+        wider = max(0, top.shape[1] - self.top.shape[1])
+        self.top = np.pad(self.top, ((0, 0), (0, wider)), constant_values=-np.inf)
+        self.top[rows, : top.shape[1]] = top
+        self.top[rows, top.shape[1] :] = -np.inf
+
+    def _relative_to(self, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        dead = np.isneginf(scale) | np.isneginf(self.scale)
+        shift = np.where(dead, 0.0, self.scale) - np.where(dead, 0.0, scale)
+        factor = np.where(dead, 0.0, np.exp(shift))[:, None]
+        return self.totals * factor, self.squares * factor**2
+
+    def log_prob(self, method: str = "importance sampling") -> LogProb:
+        """The estimate, with its error: the variance of a mean adds up over strata, each with its own."""
+        precision = self.top.dtype if self.top.dtype.kind == "f" else np.dtype(np.float32)
+        total, square, count = (p.sum(axis=1) for p in (self.totals, self.squares, self.counts))
+        within = np.maximum(self.squares - self.totals**2 / self.counts, 0.0)
+        variance = np.sum(within * self.counts / (self.counts - 1), axis=1)
+        dead = total == 0  # every weight is 0: x has no density under any draw
+        safe = np.where(dead, 1.0, total)
+        value = np.where(dead, -np.inf, np.log(safe / count) + np.where(dead, 0.0, self.scale))
+        stderr = np.where(dead, np.inf, np.sqrt(variance) / safe)
+        ess = np.where(dead, 0.0, total**2 / np.where(dead, 1.0, square))
+        draws = count.astype(np.int64)
+        arrays = (part.astype(precision) for part in (value, stderr, ess, self._pareto_k(draws)))
+        return LogProb(*arrays, num_samples=draws, method=method)
+
+    def _pareto_k(self, draws: np.ndarray) -> np.ndarray:
+        found = np.full(len(draws), np.nan)
+        eps = float(np.finfo(self.top.dtype).eps)
+        for number in np.unique(draws):
+            rows = draws == number
+            found[rows] = pareto_k(_largest(self.top[rows], number), eps)
+        return found
+
+
+def _largest(log_weights: np.ndarray, draws: float) -> np.ndarray:
+    """Of each row those that the tail of so many draws takes, and the one below."""
+    size = tail_size(int(draws)) + 1
+    if log_weights.shape[1] <= size:
+        return log_weights
+    return np.partition(log_weights, -size, axis=1)[:, -size:]
