@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import narwhals as nw
 import numpy as np
 from sklearn.base import TransformerMixin
@@ -12,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from condvae import sampling, scoring, tables
 from condvae.calibration import conformal_level
 from condvae.estimator import prepare
-from condvae.estimator.fitted import TableModel, observed_rows
+from condvae.estimator.edge import Edge
+from condvae.estimator.fitted import observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
 from condvae.estimator.streaming import by_part, in_memory, one_scan
 from condvae.rows import num_rows
@@ -23,16 +23,8 @@ def _has_categories(queries: Any) -> bool:
     return any(column.kind == "categorical" for column in queries.schema_.target)
 
 
-class Queries(TransformerMixin):
+class Queries(Edge, TransformerMixin):
     """The questions; `ConditionalVAE` is what fits, and is asked."""
-
-    table_: TableModel
-    schema_: tables.Schema
-    kind_: str
-    settings_: Any
-    seed_: int
-    n_features_in_: int
-    progress: bool
 
     # --- the whole distribution
 
@@ -409,91 +401,6 @@ class Queries(TransformerMixin):
         model, c = self._given(X, unseen="missing")
         found = prepare.support(model, c, as_frame(X, "c"))
         return found if self._kind_of(X) == "numpy" else self._frame(found, X)
-
-    # --- the edge: frames to blocks and back
-
-    def _given(self, X: Any, unseen: Any = "error") -> tuple[TableModel, Any]:
-        """The model, and the conditions as blocks."""
-        check_is_fitted(self, "table_")
-        self.table_.progress = self.progress
-        given = as_frame(in_memory(X), "c")
-        if isinstance(given, tables.Scan):
-            raise tables.TableError(
-                f"the table has {len(given):,} rows and is not read at once; ask of its parts, one by one: "
-                "for part in scan.parts()"
-            )
-        if given is None and self.schema_.given:
-            names = ", ".join(str(column.name) for column in self.schema_.given)
-            raise tables.TableError(f"the model is of targets given {names}; pass them as X")
-        if given is None:
-            return self.table_, None
-        prepare.require_features(self, X, given)
-        return self.table_, tables.encode(self.schema_.given, given, unseen=unseen)
-
-    def _pair(self, X: Any, y: Any) -> tuple[TableModel, Any, Any]:
-        model, c = self._given(X)
-        x = tables.encode(self.schema_.target, prepare.target_frame(y))
-        prepare.require_rows(c, x)
-        return model, c, x
-
-    def _key(self, random_state: int | None, purpose: int, part: int = 0) -> jax.Array:
-        seed = self.seed_ if random_state is None else random_state
-        key = jax.random.fold_in(jax.random.key(seed), purpose)
-        return jax.random.fold_in(key, part) if part else key
-
-    def _kind_of(self, data: Any) -> str:
-        return self.kind_ if data is None else kind(data)
-
-    def _require_numeric(self, model: TableModel, what: str) -> None:
-        if not model.numeric:
-            raise tables.TableError(f"no target is numeric, so there is no {what}: use predict_proba")
-
-    def _frame(self, columns: dict[Any, Any], X: Any, with_support: bool = False) -> Any:
-        of = self._kind_of(X)
-        names = list(columns)
-        if with_support:
-            if of == "numpy":
-                raise ValueError("with_support adds columns to a frame: pass X as one, or call support(X)")
-            model, c = self._given(X)
-            found = prepare.support(model, c, as_frame(X, "c"))
-            columns = columns | {f"support_{name}": values for name, values in found.items()}
-            names = list(columns)
-        if of != "numpy":
-            return build(columns, of, None if X is None else rows_of(X), names)
-        stacked = build(columns, of)
-        return stacked[:, 0] if stacked.shape[1] == 1 else stacked
-
-    def _decoded(self, blocks: Any, rows: int, of: str, observed: Any = None) -> Any:
-        """Blocks of draws as a frame of `rows` rows; for arrays, as one."""
-        flat = {name: np.reshape(block, (rows, np.shape(block)[-1])) for name, block in blocks.items()}
-        backend: Any = of if of in FRAMES else "pyarrow"
-        frame: Any = tables.decode(self.schema_.target, flat, backend, observed=observed)
-        if of == "pandas":
-            frame.columns = [column.name for column in self.schema_.target]  # which may be no strings
-        if of != "numpy":
-            return frame
-        return np.column_stack([frame.column(i).to_numpy() for i in range(frame.num_columns)])
-
-    def _drawn(self, blocks: Any, X: Any, rows: int, n: int, observed: Any = None) -> Any:
-        of = self._kind_of(X)
-        taken = {"row", "draw"} & {column.name for column in self.schema_.target}
-        if taken and of in ("polars", "pyarrow"):
-            raise tables.TableError(
-                f"a target is named {taken.pop()!r}, which draws use themselves; rename it"
-            )
-        frame = self._decoded(blocks, rows * n, of, observed)
-        row, draw = np.repeat(np.arange(rows), n), np.tile(np.arange(n), rows)
-        if of == "numpy":
-            return frame.reshape(rows, n, len(self.schema_.target))
-        if of == "pandas":
-            import pandas as pd
-
-            label = row if X is None else X.index[row]
-            frame.index = pd.MultiIndex.from_arrays([label, draw], names=["row", "draw"])
-            return frame
-        backend: Any = of
-        index = nw.from_dict({"row": row, "draw": draw}, backend=backend)
-        return nw.concat([index, nw.from_native(frame, eager_only=True)], how="horizontal").to_native()
 
 
 def _require_draws(n: int, name: str = "n") -> None:
