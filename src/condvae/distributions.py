@@ -17,7 +17,7 @@ enumeration, the marginal over observed cells, a Kullback-Leibler divergence, a 
 
 import abc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -97,6 +97,11 @@ class Distribution(eqx.Module):
     def mean(self) -> PyTree[Array] | None:
         """The mean, of the shape of a draw; None where there is no closed form."""
         return None
+
+    @property
+    def on_reals(self) -> bool:
+        """Whether every value of this shape has a density above 0: so a latent may be moved anywhere."""
+        return True
 
     def spread(self, factor: float) -> "Distribution | None":
         """The distribution `factor` times as wide about its centre: a proposal that goes further out.
@@ -214,16 +219,16 @@ class Numpyro(Distribution):
     def spread(self, factor: float) -> Distribution | None:
         centre = getattr(self.base, "loc", None)
         centre = self.mean() if centre is None else jnp.broadcast_to(centre, self.base.shape())
-        if centre is None or not _on_reals(self.base):
+        if centre is None or not self.on_reals:
             return None
         return _Spread(self, jnp.where(jnp.isfinite(centre), centre, 0.0), factor)
 
-
-def _on_reals(base: npd.Distribution) -> bool:
-    support: Any = base.support
-    while hasattr(support, "base_constraint"):  # of each cell of a vector
-        support = support.base_constraint
-    return isinstance(support, type(npd.constraints.real))
+    @property
+    def on_reals(self) -> bool:
+        support: Any = self.base.support
+        while hasattr(support, "base_constraint"):  # of each cell of a vector
+            support = support.base_constraint
+        return isinstance(support, type(npd.constraints.real))
 
 
 class _Spread(Distribution):
@@ -330,14 +335,19 @@ class Chain(Distribution):
 
     @property
     def reparameterised(self) -> bool:
+        return all(layer.reparameterised for layer in self._layers())
+
+    @property
+    def on_reals(self) -> bool:
+        return all(layer.on_reals for layer in self._layers())
+
+    def _layers(self) -> Iterator[Distribution]:
         # A later layer can only be asked once the ones before it have a value.
         above, key = (), jax.random.key(0)
         for depth in range(1 + len(self.rest)):
             layer = self._layer(depth, above)
-            if not layer.reparameterised:
-                return False
+            yield layer
             above = (*above, layer.sample(key))
-        return True
 
     def sample(self, key: PRNGKeyArray) -> tuple:
         return self.sample_and_log_prob(key)[0]
@@ -378,6 +388,10 @@ class Product(Distribution):
     @property
     def reparameterised(self) -> bool:
         return all(block.reparameterised for block in self.blocks.values())
+
+    @property
+    def on_reals(self) -> bool:
+        return all(block.on_reals for block in self.blocks.values())
 
     def sample(self, key: PRNGKeyArray) -> dict[str, Any]:
         keys = jax.random.split(key, len(self.blocks))

@@ -1,0 +1,458 @@
+"""log p_θ(x | c) by annealed importance sampling, from below and from above.
+
+Chains start in q_φ(z | x, c), or in the prior, and are led to the posterior through
+
+    f_β(z) = f_0(z)^(1−β) [p_θ(z | c) p_θ(x | z, c)]^β,    0 = β_0 < ... < β_T = 1,
+
+by Hamiltonian transitions that leave each f_β invariant. A chain's log-weight is
+
+    Σ_t (β_t − β_{t−1}) d(z_{t−1}),    d(z) = log p_θ(z | c) p_θ(x | z, c) − log f_0(z),
+
+that of an unbiased estimate of p_θ(x | c), so that its mean is at most log p_θ(x | c): the *lower* end. A
+chain that starts in the exact posterior and goes the other way, by the same transitions, gives an unbiased
+estimate of 1 / p_θ(x | c), and so the *upper* end. An exact draw of the posterior is at hand where x was
+simulated from the model itself: its own z. On real data there is none, and what comes from above is an
+*estimate*.
+
+Step sizes come from a pilot run with noise of its own and are then frozen: a step that adapts to the chain
+that it moves would not leave f_β invariant. Increments are added up in float64, on the host.
+"""
+
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from condvae.mixture import Mixture, members
+from condvae.model import CVAE
+from condvae.progress import Progress
+from condvae.rows import chunk_size, map_rows, num_rows
+from condvae.scoring.estimates import LogProb
+from condvae.scoring.importance import enumerates, log_prob
+
+Start = Literal["posterior", "prior"]
+
+LEAPFROGS = 10
+"""Steps of a trajectory."""
+
+ACCEPTED = 0.8
+"""The share of trajectories that the pilot run aims to have accepted."""
+
+WARM_UP, PILOT_CHAINS = 40, 8
+"""Trajectories of the pilot run before it sets out, and its chains."""
+
+ROWS_AT_ONCE = 64
+
+
+class Annealed(NamedTuple):
+    """What annealing tells of log p_θ(x | c), row by row, in nats.
+
+    Attributes:
+        lower: from below; its mean is a lower bound.
+        upper_estimate: from above, by chains that go back from where those from below have ended. It is
+            not a bound: these draws are the posterior's only as far as the chains have got there, and if
+            they have missed a part of it, what comes from above misses the same part.
+        num_temperatures: T.
+        num_chains: for each row.
+        start: what the chains start in.
+    """
+
+    lower: LogProb
+    upper_estimate: LogProb
+    num_temperatures: int
+    num_chains: int
+    start: str
+
+
+class Sandwich(NamedTuple):
+    """log p_θ(x | c) of rows that were simulated from the model, between a lower and an upper bound.
+
+    Attributes:
+        x: the rows, as they were simulated.
+        lower: from below; its mean is a lower bound of the mean log p.
+        upper: from above, from the latents that the rows were made of; its mean is an upper bound.
+        num_temperatures: T.
+        num_chains: for each row.
+        start: what the chains from below start in.
+    """
+
+    x: PyTree
+    lower: LogProb
+    upper: LogProb
+    num_temperatures: int
+    num_chains: int
+    start: str
+
+    @property
+    def width(self) -> tuple[float, float]:
+        """The mean of upper − lower over rows, and its standard error."""
+        gap = self.upper.value.astype(np.float64) - self.lower.value
+        return float(gap.mean()), float(gap.std(ddof=1) / np.sqrt(len(gap))) if len(gap) > 1 else float(
+            "nan"
+        )
+
+
+def anneal(
+    model: CVAE | Mixture,
+    x: PyTree,
+    c: PyTree = None,
+    *,
+    key: PRNGKeyArray,
+    num_temperatures: int = 1000,
+    num_chains: int = 16,
+    start: Start = "posterior",
+    seeds: np.ndarray | None = None,
+    progress: bool = False,
+) -> Annealed:
+    """log p_θ(x | c) of each row by annealed importance sampling.
+
+    Of a mixture it is log 1/K Σ_k p_k(x | c), each member annealed by itself. A latent whose support can be
+    listed is summed over, exactly.
+
+    Args:
+        model: a `CVAE`, or a `Mixture`, whose latent is of real numbers.
+        x: n rows on the leading axis; missing cells are left out exactly.
+        c: their conditions, or None.
+        key: a PRNG key; row i uses `fold_in(key, i)`.
+        num_temperatures: T, how many steps lead to the posterior.
+        num_chains: for each row; the error is that of their mean.
+        start: "posterior", q_φ(z | x, c); or "prior".
+        seeds: row i uses `fold_in(key, seeds[i])` instead, shape (n,).
+        progress: whether to show a progress bar.
+
+    Returns:
+        `Annealed`; `lower` and `upper_estimate` are `LogProb` of shape (n,), in nats.
+
+    Raises:
+        ValueError: if rows do not match, an argument cannot be used, or the latent is not of real numbers.
+
+    Source:
+        Neal 2001; Wu, Burda, Salakhutdinov and Grosse 2017 (for decoders).
+
+    Example:
+        >>> import jax
+        >>> from condvae.linear_gaussian import exact_log_prob, random_linear_gaussian
+        >>> from condvae.scoring import anneal
+        >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2, c_size=1)
+        >>> x, c = jax.random.normal(jax.random.key(1), (5, 3)), jax.numpy.ones((5, 1))
+        >>> found = anneal(model, x, c, key=jax.random.key(2), num_temperatures=200)
+        >>> bool((abs(found.lower.value - exact_log_prob(model, x, c)) < 0.2).all())
+        True
+    """
+    n = num_rows(x=x, c=c)
+    options = _checked(num_temperatures, num_chains, start)
+    models = members(model)
+    if enumerates(models[0], c):
+        exact = log_prob(model, x, c, key=key)
+        return Annealed(exact, exact, num_temperatures, num_chains, start)
+    _require_reals(models[0], c)
+    parts = []
+    with Progress("annealing", n * len(models), enabled=progress) as bar:
+        for member, member_key in zip(models, jax.random.split(key, len(models)), strict=True):
+            parts.append(_run(member, (x, c, None), member_key, seeds, options, bar))
+    lower, upper = ([_summed(part[i], options, i == 1) for part in parts] for i in (0, 1))
+    return Annealed(_mean(lower), _mean(upper), num_temperatures, num_chains, start)
+
+
+def sandwich(
+    model: CVAE,
+    c: PyTree = None,
+    *,
+    key: PRNGKeyArray,
+    rows: int | None = None,
+    num_temperatures: int = 1000,
+    num_chains: int = 16,
+    start: Start = "posterior",
+    progress: bool = False,
+) -> Sandwich:
+    """Bidirectional Monte Carlo: how well log p_θ(x | c) is known on rows simulated from the model.
+
+    z ~ p_θ(z | c), x ~ p_θ(x | z, c); then log p_θ(x | c) from below by `anneal`, and from above by
+    chains that start in z, an exact draw of the posterior p_θ(z | x, c), and go back by the same
+    transitions. Between the two lies log p, but for their standard errors. It is a statement about the
+    model and the annealing on data like the model's own; of data that the model would not make, it is a
+    hint.
+
+    Args:
+        model: a `CVAE`; of a mixture, one member.
+        c: conditions, a row for each x; None for a plain VAE.
+        key: a PRNG key.
+        rows: how many rows, without c.
+        num_temperatures: T.
+        num_chains: for each row and direction.
+        start: "posterior" or "prior".
+        progress: whether to show a progress bar.
+
+    Raises:
+        ValueError: for a mixture; if there are neither c nor `rows`; and as `anneal`.
+
+    Source:
+        Grosse, Ghahramani and Adams 2015; Grosse, Ancha and Roy 2016.
+
+    Example:
+        >>> import jax
+        >>> from condvae.linear_gaussian import random_linear_gaussian
+        >>> from condvae.scoring import sandwich
+        >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2, c_size=1)
+        >>> found = sandwich(
+        ...     model, jax.numpy.ones((5, 1)), key=jax.random.key(2), num_temperatures=200
+        ... )
+        >>> width, stderr = found.width
+        >>> abs(width) < 0.1
+        True
+    """
+    if isinstance(model, Mixture):
+        raise ValueError("a sandwich is of one model: take a member of the mixture, mixture.member(k)")
+    if c is None and rows is None:
+        raise ValueError("without conditions, say how many rows are to be simulated: rows=100, or so")
+    options = _checked(num_temperatures, num_chains, start)
+    _require_reals(model, c)
+    n = num_rows(c=c) if c is not None else int(rows or 0)
+    sample_key, key = jax.random.split(key)
+    placeholder = np.zeros((n, 0), np.float32)
+    z, x = map_rows(_simulate_row, model, (placeholder, c), sample_key)
+    with Progress("annealing", n, enabled=progress) as bar:
+        below, above = _run(model, (x, c, z), key, None, options, bar)
+    lower, upper = _summed(below, options, False), _summed(above, options, True)
+    return Sandwich(x, lower, upper, num_temperatures, num_chains, start)
+
+
+class _Options(NamedTuple):
+    num_temperatures: int
+    num_chains: int
+    start: Start
+
+
+def _checked(num_temperatures: int, num_chains: int, start: Start) -> _Options:
+    for name, number, least in (("num_temperatures", num_temperatures, 10), ("num_chains", num_chains, 2)):
+        if number < least:
+            raise ValueError(f"{name} is {number}, expected at least {least}")
+    if start not in ("posterior", "prior"):
+        raise ValueError(f"start is {start!r}, expected posterior or prior")
+    return _Options(num_temperatures, num_chains, start)
+
+
+def _require_reals(model: CVAE, c: PyTree) -> None:
+    found = []
+
+    def look(c: PyTree) -> Array:
+        prior = model.p_z(c)
+        leaves = jax.tree.leaves(prior.sample(jax.random.key(0)))
+        inexact = all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves)
+        found.append(inexact and prior.on_reals)
+        return jnp.zeros(())
+
+    eqx.filter_eval_shape(look, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), c))
+    if not found[0]:
+        raise ValueError(
+            "annealing moves the latent through all real numbers, which this one does not range over (it "
+            "is discrete, or bounded): use importance sampling"
+        )
+
+
+def schedule(num_temperatures: int, start: Start) -> np.ndarray:
+    """β_0 ... β_T: even from q; from the prior, finer at both ends, where most of the way is."""
+    t = np.linspace(0.0, 1.0, num_temperatures + 1)
+    if start == "posterior":
+        return t
+    s = 1.0 / (1.0 + np.exp(-8.0 * (t - 0.5)))
+    return (s - s[0]) / (s[-1] - s[0])
+
+
+def _run(
+    model: CVAE, rows: PyTree, key: PRNGKeyArray, seeds: np.ndarray | None, options: _Options, bar: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    n = num_rows(rows=rows)
+    draws = max(options.num_chains, options.num_temperatures * options.num_chains // 256)
+    chunk = min(chunk_size(max(n, 1), draws, rows[0]), ROWS_AT_ONCE)
+    return map_rows(_anneal_row, model, rows, key, seeds=seeds, chunk=chunk, progress=bar, options=options)
+
+
+def _summed(differences: np.ndarray, options: _Options, reverse: bool) -> LogProb:
+    """d along each chain [n, T, chains] to the estimate: exp of the weighted sums, averaged over chains."""
+    steps = np.diff(schedule(options.num_temperatures, options.start))
+    log_weights = np.einsum("ntk,t->nk", differences.astype(np.float64), steps)
+    log_weights = np.where(np.isnan(log_weights), -np.inf, log_weights)
+    signed = -log_weights if reverse else log_weights
+    largest = signed.max(axis=1, initial=-np.inf)
+    known = np.isfinite(largest)  # otherwise no chain has a density, and neither has x
+    weights = np.exp(np.where(known[:, None], signed - np.where(known, largest, 0.0)[:, None], 0.0))
+    chains = weights.shape[1]
+    mean = weights.mean(axis=1)
+    value = np.log(mean) + np.where(known, largest, 0.0)
+    stderr = weights.std(axis=1, ddof=1) / np.sqrt(chains) / mean
+    ess = weights.sum(axis=1) ** 2 / (weights**2).sum(axis=1)
+    return _log_prob(
+        np.where(known, -value if reverse else value, -np.inf),
+        np.where(known, stderr, np.inf),
+        np.where(known, ess, 0.0),
+        chains,
+    )
+
+
+def _log_prob(value: np.ndarray, stderr: np.ndarray, ess: np.ndarray, chains: int) -> LogProb:
+    n = len(value)
+    return LogProb(
+        value,
+        stderr,
+        ess,
+        np.full(n, np.nan),  # of so few weights there is no tail
+        np.full(n, chains),
+        method="annealed importance sampling",
+    )
+
+
+def _mean(scores: list[LogProb]) -> LogProb:
+    """Members to their mixture: the mean of densities; errors and sample sizes are those of a sum."""
+    value, stderr, ess = (np.stack(part) for part in list(zip(*scores, strict=True))[:3])
+    mixed = np.logaddexp.reduce(value, axis=0) - np.log(len(scores))
+    dead = np.isneginf(mixed)
+    share = np.exp(value - np.where(dead, 0.0, mixed)) / len(scores)
+    known = share > 0
+    error = np.sqrt(np.sum(np.where(known, share * np.where(known, stderr, 0.0), 0.0) ** 2, axis=0))
+    size = np.sum(np.where(known, share**2 / np.where(known, ess, 1.0), 0.0), axis=0)
+    chains = sum(int(score.num_samples.max(initial=0)) for score in scores)
+    ess = np.where(dead, 0.0, 1.0 / np.where(dead, 1.0, size))
+    return _log_prob(mixed, np.where(dead, np.inf, error), ess, chains)
+
+
+def _simulate_row(model: CVAE, row: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
+    _, c = row
+    z_key, x_key = jax.random.split(key)
+    z = model.p_z(c).sample(z_key)
+    return z, model.p_x(z, c).sample(x_key)
+
+
+class _Path:
+    """The densities between f_0 and the joint, of one row, over flat latents in units of their spread."""
+
+    def __init__(self, model: CVAE, x: PyTree, c: PyTree, start: Start, key: PRNGKeyArray):
+        self.prior = model.p_z(c)
+        posterior = model.q_z(x, c, self.prior)
+        self.first = posterior if start == "posterior" else self.prior
+        self.model, self.x, self.c = model, x, c
+        self.unravel = ravel_pytree(self.first.sample(key))[1]
+        keys = jax.random.split(key, 64)
+        spreads = []
+        for source in (self.first, posterior):
+            drawn = jax.vmap(lambda key, source=source: ravel_pytree(source.sample(key))[0])(keys)
+            spreads.append(jnp.maximum(jnp.std(drawn, axis=0), 1e-6))
+        self.near, self.far = spreads
+
+    def spread(self, beta: Array) -> Array:
+        """What a step is measured in, at β: from the spread of f_0 to that of q."""
+        return ((1.0 - beta) * self.near**-2 + beta * self.far**-2) ** -0.5
+
+    def ends(self, z: Float[Array, " d"]) -> tuple[Array, Array]:
+        """log f_0 and log of the joint."""
+        value = self.unravel(z)
+        first = self.first.log_prob(value)
+        joint = self.prior.log_prob(value) + self.model.p_x(value, self.c).log_prob(self.x)
+        return first, joint
+
+    def difference(self, z: Float[Array, " d"]) -> Array:
+        """d(z) = log of the joint − log f_0."""
+        first, joint = self.ends(z)
+        return joint - first
+
+    def log_density(self, z: Float[Array, " d"], beta: Array) -> Array:
+        first, joint = self.ends(z)
+        return (1.0 - beta) * first + beta * joint
+
+    def move(
+        self, z: Float[Array, " d"], beta: Array, step: Array, key: PRNGKeyArray
+    ) -> tuple[Float[Array, " d"], Array]:
+        """One Hamiltonian transition that leaves f_β invariant, and the probability of its acceptance."""
+        momentum_key, length_key, accept_key = jax.random.split(key, 3)
+        slope = jax.value_and_grad(self.log_density)
+        spread = self.spread(beta)
+        # A step of random length, so that no trajectory of a Gaussian returns to where it began.
+        size = step * jax.random.uniform(length_key, (), z.dtype, 0.4, 1.0)
+        momentum = jax.random.normal(momentum_key, z.shape, z.dtype)
+        before, gradient = slope(z, beta)
+
+        def leap(state: tuple, _: None) -> tuple[tuple, None]:
+            z, momentum, gradient, _ = state
+            momentum = momentum + 0.5 * size * spread * gradient
+            z = z + size * spread * momentum
+            value, gradient = slope(z, beta)
+            return (z, momentum + 0.5 * size * spread * gradient, gradient, value), None
+
+        (proposal, end, _, after), _ = jax.lax.scan(leap, (z, momentum, gradient, before), None, LEAPFROGS)
+        log_ratio = after - before + 0.5 * (jnp.sum(momentum**2) - jnp.sum(end**2))
+        chance = jnp.where(jnp.isnan(log_ratio), 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
+        accepted = jax.random.uniform(accept_key, (), z.dtype) < chance
+        return jnp.where(accepted, proposal, z), chance
+
+
+def _pilot(path: _Path, betas: np.ndarray, key: PRNGKeyArray) -> Array:
+    """A step size for each of β_1 ... β_T, found on the way from f_0 by chains of its own."""
+    stops = max(20, (len(betas) - 1) // 5)
+    visited = np.interp(np.linspace(0, 1, stops), np.linspace(0, 1, len(betas)), betas)
+    way = jnp.asarray(np.concatenate([np.zeros(WARM_UP), visited]))
+    start_key, key = jax.random.split(key)
+    z = jax.vmap(lambda key: ravel_pytree(path.first.sample(key))[0])(
+        jax.random.split(start_key, PILOT_CHAINS)
+    )
+
+    def stop(state: tuple[Array, Array], at: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        z, log_step = state
+        beta, key = at
+        keys = jax.random.split(key, PILOT_CHAINS)
+        z, chance = jax.vmap(path.move, (0, None, None, 0))(z, beta, jnp.exp(log_step), keys)
+        changed = jnp.clip(log_step + 0.4 * (jnp.mean(chance) - ACCEPTED), -12.0, 1.0)
+        return (z, changed), changed
+
+    begin = (z, jnp.full((), -1.0, z.dtype))
+    _, log_steps = jax.lax.scan(stop, begin, (way.astype(z.dtype), jax.random.split(key, len(way))))
+    log_steps = log_steps[WARM_UP:]
+    window = min(11, stops)
+    padded = jnp.pad(log_steps, window // 2, mode="edge")
+    smooth = jnp.convolve(padded, jnp.full(window, 1.0 / window, z.dtype), mode="valid")[:stops]
+    at = jnp.asarray(betas[1:], z.dtype)
+    return jnp.exp(jnp.interp(at, jnp.asarray(visited, z.dtype), smooth))
+
+
+def _anneal_row(model: CVAE, row: PyTree, key: PRNGKeyArray, options: _Options) -> tuple[Array, Array]:
+    """d along chains from below, and from above: [T, chains] each, in the order of the temperatures.
+
+    Those from above start in the latent that comes with the row; without one, in a chain of those from
+    below, drawn by its weight.
+    """
+    x, c, own = row
+    spread_key, pilot_key, start_key, below_key, choose_key, above_key = jax.random.split(key, 6)
+    path = _Path(model, x, c, options.start, spread_key)
+    betas = schedule(options.num_temperatures, options.start)
+    steps = _pilot(path, betas, pilot_key)
+    z = jax.vmap(lambda key: ravel_pytree(path.first.sample(key))[0])(
+        jax.random.split(start_key, options.num_chains)
+    )
+    move = jax.vmap(path.move, (0, None, None, 0))
+    difference = jax.vmap(path.difference)
+    temperatures = jnp.asarray(betas[1:], z.dtype)
+
+    def up(z: Array, at: tuple) -> tuple[Array, Array]:
+        beta, step, key = at
+        before = difference(z)
+        return move(z, beta, step, jax.random.split(key, options.num_chains))[0], before
+
+    def down(z: Array, at: tuple) -> tuple[Array, Array]:
+        beta, step, key = at
+        z = move(z, beta, step, jax.random.split(key, options.num_chains))[0]
+        return z, difference(z)
+
+    keys = jax.random.split(below_key, options.num_temperatures)
+    z, below = jax.lax.scan(up, z, (temperatures, steps, keys))
+    if own is None:
+        log_weights = jnp.sum(below * jnp.asarray(np.diff(betas), z.dtype)[:, None], axis=0)
+        log_weights = jnp.where(jnp.isnan(log_weights), -jnp.inf, log_weights)
+        z = z[jax.random.categorical(choose_key, log_weights, shape=(options.num_chains,))]
+    else:
+        z = jnp.broadcast_to(ravel_pytree(own)[0], z.shape)
+    keys = jax.random.split(above_key, options.num_temperatures)
+    _, above = jax.lax.scan(down, z, (temperatures, steps, keys), reverse=True)
+    return below, above

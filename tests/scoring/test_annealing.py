@@ -1,0 +1,196 @@
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as npd
+import pytest
+
+from condvae import CVAE, Mixture, sample
+from condvae.conditionals import AffineGaussian
+from condvae.linear_gaussian import exact_log_prob, linear_gaussian, random_linear_gaussian
+from condvae.scoring import anneal, sandwich
+from condvae.scoring.annealing import _mean, _Options, _summed, schedule
+from helpers import CASES, conditions, hide_cells, masked, masked_log_prob
+
+KEY = jax.random.key(0)
+
+
+class Emission(eqx.Module):
+    """Normal(W z, noise²) in every cell."""
+
+    weight: jax.Array
+    noise: float
+
+    def __call__(self, z, c):
+        return npd.Normal(self.weight @ z, self.noise)
+
+
+class MeanField(eqx.Module):
+    """The best diagonal Gaussian: the posterior's mean, and its precision's diagonal."""
+
+    exact: AffineGaussian
+
+    def __call__(self, x, c, prior=None):
+        precision = jnp.diag(jnp.linalg.inv(self.exact.covariance))
+        return npd.Normal(self.exact.mean(x, c), precision**-0.5)
+
+
+class Unit(eqx.Module):
+    size: int
+
+    def __call__(self, c):
+        return npd.Normal(jnp.zeros(self.size), 1.0)
+
+
+def oracle(z_size: int, noise: float, x_size: int) -> tuple[CVAE, CVAE]:
+    """A linear-Gaussian model with its best diagonal q, and the same for the exact functions."""
+    weight = jax.random.normal(jax.random.key(z_size), (x_size, z_size)) / np.sqrt(z_size)
+    prior = AffineGaussian((None,), jnp.zeros(z_size), jnp.eye(z_size))
+    likelihood = AffineGaussian((weight, None), jnp.zeros(x_size), noise**2 * jnp.eye(x_size))
+    exact = linear_gaussian(prior, likelihood)
+    assert isinstance(exact.posterior, AffineGaussian)
+    return CVAE(Unit(z_size), Emission(weight, noise), MeanField(exact.posterior)), exact
+
+
+def errors(found, exact):
+    """Of the lower and the upper end, the mean error and its standard error."""
+    truth = np.asarray(exact_log_prob(exact, jnp.asarray(found.x)), float)
+    gaps = [end.value - truth for end in (found.lower, found.upper)]
+    return [(gap.mean(), gap.std(ddof=1) / np.sqrt(len(gap))) for gap in gaps]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [1.0, 0.1])
+@pytest.mark.parametrize("z_size", [2, 10, 50])
+def test_from_q_either_end_is_log_p(z_size, noise):
+    model, exact = oracle(z_size, noise, z_size + 5)
+    for mean, stderr in errors(sandwich(model, rows=200, key=KEY), exact):
+        assert abs(mean) <= 0.03 + 2 * stderr
+
+
+@pytest.mark.parametrize("start", [pytest.param("posterior", marks=pytest.mark.slow), "prior"])
+def test_log_p_lies_between_the_ends(start):
+    model, exact = oracle(3, 0.5, 6)
+    found = sandwich(model, rows=64, key=KEY, num_temperatures=60, num_chains=8, start=start)
+    (lower, lower_error), (upper, upper_error) = errors(found, exact)
+    assert lower <= 3 * lower_error + 0.005
+    assert upper >= -3 * upper_error - 0.005
+    assert max(abs(lower), abs(upper)) < 0.2
+    width, stderr = found.width
+    np.testing.assert_allclose(width, upper - lower, atol=1e-5)
+    assert 0 < stderr < 0.2
+
+
+def test_from_above_real_data_gives_an_estimate_and_a_row_is_its_own():
+    model, exact = oracle(3, 0.5, 6)
+    x = np.array(sample(exact, key=KEY, num_samples=8))
+    options = {"key": KEY, "num_temperatures": 100, "num_chains": 8}
+    found = anneal(model, x, **options)
+    truth = np.asarray(exact_log_prob(exact, jnp.asarray(x)), float)
+    np.testing.assert_allclose(found.lower.value, truth, atol=0.25)
+    np.testing.assert_allclose(found.upper_estimate.value, truth, atol=0.25)
+    assert (found.lower.stderr < 0.1).all()
+    assert found.lower.method == "annealed importance sampling"
+    far = x.copy()
+    far[3] = 1e25  # of no density in float32: nothing of it reaches its neighbours
+    other = anneal(model, far, **options)
+    rest = np.arange(8) != 3
+    np.testing.assert_array_equal(other.lower.value[rest], found.lower.value[rest])
+    assert np.isneginf(other.lower.value[3])
+    assert not other.lower.trusted[3]
+
+
+def test_missing_cells_are_left_out_exactly_and_members_are_mixed():
+    members = [masked(key) for key in jax.random.split(KEY, 2)]
+    x, c = hide_cells(jax.random.normal(jax.random.key(2), (16, 3))), conditions(16)
+    found = anneal(Mixture.of(members), x, c, key=KEY, num_temperatures=100)
+    truth = np.logaddexp(*(masked_log_prob(member, x, c) for member in members)) - np.log(2)
+    assert (np.abs(found.lower.value - truth) < 5 * found.lower.stderr + 0.02).all()
+    assert (found.lower.num_samples == 32).all()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case, id=case.name, marks=() if case.name in ("flow", "discrete") else pytest.mark.slow
+        )
+        for case in CASES
+    ],
+)
+def test_every_kind_of_latent_is_annealed_or_summed_over(case):
+    model = case.build(jax.random.key(0))
+    c = conditions(4) if case.has_c else None
+    x = sample(model, key=KEY, num_samples=4) if c is None else sample(model, c, key=KEY)[:, 0]
+    x = case.rows(jnp.asarray(x))
+    found = anneal(model, x, c, key=KEY, num_temperatures=60, num_chains=8)
+    truth = case.log_prob(model, x, c)
+    assert (np.abs(found.lower.value - truth) < 5 * found.lower.stderr + 0.1).all()
+    if not case.has_path:
+        assert found.lower.method == "enumeration"
+
+
+class Bounded(eqx.Module):
+    def __call__(self, *inputs, prior=None):
+        return npd.Gamma(jnp.full(2, 2.0), 1.0)
+
+
+class Many(eqx.Module):
+    """More values than are listed."""
+
+    def __call__(self, *inputs, prior=None):
+        return npd.Categorical(logits=jnp.zeros((20, 3)))
+
+
+@pytest.mark.parametrize("latent", [Bounded(), Many()])
+def test_latents_that_are_not_real_numbers_are_refused(latent):
+    model = CVAE(latent, Emission(jnp.ones((3, 2)), 1.0), latent)
+    with pytest.raises(ValueError, match="discrete, or bounded\\): use importance sampling"):
+        anneal(model, np.zeros((2, 3)), key=KEY)
+
+
+def test_bad_arguments_are_refused():
+    model, _ = oracle(2, 1.0, 3)
+    with pytest.raises(ValueError, match="num_temperatures is 9, expected at least 10"):
+        anneal(model, np.zeros((2, 3)), key=KEY, num_temperatures=9)
+    with pytest.raises(ValueError, match="num_chains is 1, expected at least 2"):
+        anneal(model, np.zeros((2, 3)), key=KEY, num_chains=1)
+    with pytest.raises(ValueError, match="start is 'q', expected posterior or prior"):
+        anneal(model, np.zeros((2, 3)), key=KEY, start="q")
+    with pytest.raises(ValueError, match="say how many rows are to be simulated"):
+        sandwich(model, key=KEY)
+    with pytest.raises(ValueError, match="take a member of the mixture"):
+        sandwich(Mixture.of([random_linear_gaussian(KEY, x_size=2, z_size=1)] * 2), rows=2, key=KEY)
+
+
+def test_increments_are_added_up_in_float64():
+    rng = np.random.default_rng(0)
+    differences = (1e6 + rng.normal(size=(1, 5000, 2))).astype(np.float32)
+    steps = np.diff(schedule(5000, "posterior"))
+    exact = [
+        math.fsum(float(d) * s for d, s in zip(differences[0, :, k], steps, strict=True)) for k in (0, 1)
+    ]
+    expected = np.logaddexp(*exact) - np.log(2)
+    found = _summed(differences, _Options(5000, 2, "posterior"), False)
+    assert abs(found.value[0] - expected) < 1e-7
+    above = _summed(differences, _Options(5000, 2, "posterior"), True)
+    assert abs(above.value[0] + np.logaddexp(*-np.array(exact)) - np.log(2)) < 1e-7
+
+
+@pytest.mark.parametrize("start", ["posterior", "prior"])
+def test_a_schedule_goes_from_nought_to_one(start):
+    betas = schedule(37, start)
+    assert (len(betas), betas[0], betas[-1]) == (38, 0.0, 1.0)
+    assert (np.diff(betas) > 0).all()
+
+
+def test_members_of_no_density_count_for_their_weight_alone():
+    good = _summed(np.full((2, 10, 4), -3.0), _Options(10, 4, "posterior"), False)
+    none = _summed(np.full((2, 10, 4), -np.inf), _Options(10, 4, "posterior"), False)
+    np.testing.assert_allclose(_mean([good, none]).value, -3.0 - np.log(2))
+    np.testing.assert_allclose(_mean([good, none]).ess, 4.0)
+    nothing = _mean([none, none])
+    assert np.isneginf(nothing.value).all()
+    assert np.isposinf(nothing.stderr).all()
