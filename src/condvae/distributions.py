@@ -103,7 +103,7 @@ class Distribution(eqx.Module):
         """Whether every value of this shape has a density above 0: so a latent may be moved anywhere."""
         return True
 
-    def spread(self, factor: float) -> "Distribution | None":
+    def spread(self, factor: float | Array) -> "Distribution | None":
         """The distribution `factor` times as wide about its centre: a proposal that goes further out.
 
         None where that has no meaning (a discrete distribution) or is not known.
@@ -216,7 +216,7 @@ class Numpyro(Distribution):
         is_category = isinstance(self.base, npd.CategoricalLogits | npd.CategoricalProbs)
         return None if is_category else jnp.broadcast_to(mean, self.base.shape())
 
-    def spread(self, factor: float) -> Distribution | None:
+    def spread(self, factor: float | Array) -> Distribution | None:
         centre = getattr(self.base, "loc", None)
         centre = self.mean() if centre is None else jnp.broadcast_to(centre, self.base.shape())
         if centre is None or not self.on_reals:
@@ -236,7 +236,7 @@ class _Spread(Distribution):
 
     of: Distribution
     centre: Array
-    factor: float
+    factor: float | Array
 
     @property
     def reparameterised(self) -> bool:
@@ -247,7 +247,7 @@ class _Spread(Distribution):
 
     def log_prob(self, value: Array) -> Scalar:
         inner = self.centre + (value - self.centre) / self.factor
-        return self.of.log_prob(inner) - self.centre.size * math.log(self.factor)
+        return self.of.log_prob(inner) - self.centre.size * jnp.log(self.factor)
 
 
 class _Masked(Distribution):
@@ -297,7 +297,7 @@ class Flow(Distribution):
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[Array, Scalar]:
         return self.flow.sample_and_log_prob(key, condition=self.condition)
 
-    def spread(self, factor: float) -> "Distribution | None":
+    def spread(self, factor: float | Array) -> "Distribution | None":
         from flowjax.bijections import Affine
         from flowjax.distributions import AbstractTransformed, Transformed
 
@@ -305,7 +305,7 @@ class Flow(Distribution):
             return None
         # Of the noise that the flow transforms: what it does to the shape of the latent is kept.
         base = self.flow.base_dist
-        wide = Transformed(base, Affine(scale=jnp.full(base.shape, factor)))
+        wide = Transformed(base, Affine(scale=jnp.broadcast_to(factor, base.shape)))
         return Flow(Transformed(wide, self.flow.bijection), self.condition)
 
 
@@ -365,7 +365,7 @@ class Chain(Distribution):
             value, total = (*value, z), total + log_density
         return value, total
 
-    def spread(self, factor: float) -> Distribution | None:
+    def spread(self, factor: float | Array) -> Distribution | None:
         def wider(layer: Distribution) -> Distribution:
             return layer.spread(factor) or layer
 
@@ -416,7 +416,7 @@ class Product(Distribution):
         known = [term for term in terms if term is not None]
         return jnp.sum(jnp.stack(known)) if len(known) == len(terms) else None
 
-    def spread(self, factor: float) -> Distribution | None:
+    def spread(self, factor: float | Array) -> Distribution | None:
         wider = {name: d.spread(factor) for name, d in self.blocks.items()}
         if all(block is None for block in wider.values()):
             return None

@@ -31,29 +31,49 @@ class Strata(NamedTuple):
     """A mixture that is drawn from by strata: so many draws of each distribution.
 
     Attributes:
-        parts: the distributions.
-        counts: how many draws of each.
+        groups: distributions, each with how far it is spread: a stratum for every factor. Those of one
+            distribution are one vectorised function, so that a program does not grow with their number.
+        counts: how many draws of each stratum.
     """
 
-    parts: tuple[Distribution, ...]
+    groups: tuple[tuple[Distribution, tuple[float, ...]], ...]
     counts: tuple[int, ...]
 
     def draw(self, key: PRNGKeyArray) -> PyTree[Array]:
         """All draws, stratum by stratum, on a leading axis."""
-        keys = jax.random.split(key, len(self.parts))
-        drawn = [
-            jax.vmap(part.sample)(jax.random.split(k, count))
-            for part, k, count in zip(self.parts, keys, self.counts, strict=True)
-        ]
+        drawn, left = [], list(self.counts)
+        for (source, factors), k in zip(self.groups, jax.random.split(key, len(self.groups)), strict=True):
+            counts = [left.pop(0) for _ in factors]
+            keys = jax.random.split(k, sum(counts))
+            if factors == ALONE:
+                drawn.append(jax.vmap(source.sample)(keys))
+            else:
+                each = jnp.repeat(jnp.array(factors), np.array(counts), total_repeat_length=sum(counts))
+                drawn.append(jax.vmap(lambda f, key, q=source: _spread(q, f).sample(key))(each, keys))
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *drawn)
 
     def log_prob(self, z: PyTree[Array]) -> Array:
-        """log r(z) of one z, each part by its share of the draws."""
-        total = sum(self.counts)
-        terms = jnp.stack([part.log_prob(z) for part in self.parts])
+        """log r(z) of one z, each stratum by its share of the draws."""
+        terms = [
+            source.log_prob(z)[None]
+            if factors == ALONE
+            else jax.vmap(lambda f, q=source: _spread(q, f).log_prob(z))(jnp.array(factors))
+            for source, factors in self.groups
+        ]
+        found = jnp.concatenate(terms)
         # A density that overflows far from where it was made for counts as none.
-        terms = jnp.where(jnp.isnan(terms), -jnp.inf, terms)
-        return jax.nn.logsumexp(terms + np.log(np.array(self.counts) / total).astype(terms.dtype))
+        found = jnp.where(jnp.isnan(found), -jnp.inf, found)
+        share = np.array(self.counts) / sum(self.counts)
+        return jax.nn.logsumexp(found + np.log(share).astype(found.dtype))
+
+
+ALONE = (1.0,)
+
+
+def _spread(source: Distribution, factor: Array) -> Distribution:
+    wider = source.spread(factor)
+    assert wider is not None
+    return wider
 
 
 def strata(
@@ -65,14 +85,14 @@ def strata(
     the prior half and half.
     """
     if proposal == "posterior":
-        return Strata((posterior,), (max(2, num_draws),))
+        return Strata(((posterior, ALONE),), (max(2, num_draws),))
     if proposal == "prior":
-        return Strata((prior,), (max(2, num_draws),))
-    spread = [(posterior.spread(factor), share) for factor, share in SPREADS if factor != 1.0]
-    if any(part is None for part, _ in spread):
-        return Strata((posterior, prior), (max(2, -(-num_draws // 2)),) * 2)
-    parts = [(posterior, SPREADS[0][1]), *spread, (prior, 1.0 - sum(share for _, share in SPREADS))]
-    return Strata(tuple(part for part, _ in parts), _counts([share for _, share in parts], num_draws))
+        return Strata(((prior, ALONE),), (max(2, num_draws),))
+    if posterior.spread(SPREADS[1][0]) is None:
+        return Strata(((posterior, ALONE), (prior, ALONE)), (max(2, -(-num_draws // 2)),) * 2)
+    factors, shares = zip(*SPREADS, strict=True)
+    counts = _counts([*shares, 1.0 - sum(shares)], num_draws)
+    return Strata(((posterior, factors), (prior, ALONE)), counts)
 
 
 def _counts(shares: Sequence[float], num_draws: int) -> tuple[int, ...]:
