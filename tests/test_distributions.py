@@ -179,3 +179,51 @@ def test_only_distributions_are_distributions():
     assert point.sample_and_log_prob(KEY)[1] == 0.0
     with pytest.raises(TypeError, match="the prior returned float, expected a distribution"):
         as_distribution(1.0, "the prior")
+
+
+def flat(values):
+    return np.concatenate([np.reshape(v, (len(v), -1)) for v in jax.tree.leaves(values)], axis=1)
+
+
+@pytest.mark.parametrize("name", ["normal", "student_t", "full", "flow", "chain"])
+def test_spread_out_it_is_wider_and_its_density_is_that_of_its_draws(name):
+    """E over the spread of p/spread is 1, and its deviations grow by the factor, around the same centre."""
+    d, factor = INSTANCES[name](), 1.3
+    wide = d.spread(factor)
+    assert wide is not None
+    keys = jax.random.split(KEY, 20_000)
+    drawn = jax.jit(jax.vmap(wide.sample))(keys)
+    ratio = np.exp(jax.jit(jax.vmap(lambda z: d.log_prob(z) - wide.log_prob(z)))(drawn))
+    assert abs(ratio.mean() - 1) < 5 * ratio.std() / np.sqrt(len(keys))
+    own = flat(jax.jit(jax.vmap(d.sample))(keys))
+    if name in ("normal", "full"):
+        np.testing.assert_allclose(flat(drawn).std(axis=0), factor * own.std(axis=0), rtol=0.03)
+        np.testing.assert_allclose(flat(drawn).mean(axis=0), own.mean(axis=0), atol=0.06)
+    assert (flat(drawn).std(axis=0) > 1.1 * own.std(axis=0)).all()
+
+
+def test_how_far_it_is_spread_may_be_known_only_when_it_runs():
+    for name in ("normal", "flow", "chain"):
+        d = INSTANCES[name]()
+        value = d.sample(KEY)
+        traced = jax.jit(lambda f, d=d, value=value: d.spread(f).log_prob(value))(1.3)
+        np.testing.assert_allclose(traced, d.spread(1.3).log_prob(value), rtol=1e-4)
+
+
+def test_what_has_no_spread_says_so():
+    assert INSTANCES["categorical"]().spread(1.3) is None
+    assert Numpyro(npd.Gamma(jnp.ones(2), 1.0)).spread(1.3) is None
+    both = INSTANCES["product"]().spread(2.0)
+    assert both.blocks["b"].spread(2.0) is None
+    np.testing.assert_allclose(
+        both.blocks["a"].log_prob(jnp.array([0.0, 1.0])),
+        INSTANCES["normal"]().log_prob(jnp.array([0.0, 1.0])) - 2 * np.log(2.0),
+        rtol=1e-5,
+    )
+
+
+def test_what_ranges_over_the_real_numbers():
+    on_reals = {name: make().on_reals for name, make in INSTANCES.items()}
+    assert [name for name, found in on_reals.items() if not found] == ["categorical", "product"]
+    assert not Numpyro(npd.Gamma(jnp.ones(2), 1.0)).on_reals
+    assert not Numpyro(npd.Dirichlet(jnp.ones(3))).on_reals

@@ -48,3 +48,19 @@ def test_in_words(home, condvae_says, tmp_path, model, words):
     assert_readable(said)
     for word in words[1:]:
         assert word in " ".join(said.split())
+
+
+def test_evaluate_by_annealing_says_how_well_log_p_is_known(home, condvae_says):
+    arguments = ("evaluate", home / "model", home / "few.csv", "--method", "ais", "--budget", 60)
+    _, said, _ = condvae_says(*arguments)
+    assert_readable(said)
+    said = " ".join(said.split())
+    assert "from above it is estimated (not bounded) at" in said
+    assert "on 7 rows simulated from the model, log p lies between" in said
+    assert "do not trust" not in said
+    found = json.loads(condvae_says(*arguments, "--json")[1])
+    ends = found["sandwich"]
+    assert (ends["rows"], ends["temperatures"]) == (7, 60)
+    assert abs(ends["upper"] - ends["lower"] - ends["width"]) < 1e-4
+    assert abs(ends["width"]) < 0.3
+    assert abs(found["upper_estimate"] - found["log_prob"]) < 0.3

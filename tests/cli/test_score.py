@@ -39,6 +39,55 @@ def test_score_to_standard_output_is_a_table_alone(home, condvae_says):
     assert len(out.splitlines()) == 9
 
 
+def test_rows_that_cannot_be_trusted_are_named(home, condvae_says, monkeypatch):
+    from condvae.scoring import LogProb
+
+    monkeypatch.setattr(LogProb, "trusted", property(lambda score: score.value != score.value.max()))
+    arguments = (home / "model", home / "few.csv", "--num-samples", 50, "--budget", 50)
+    _, said, warned = condvae_says("score", *arguments)
+    assert_readable(said)
+    assert "1 of 7 rows cannot be trusted (row " in warned
+    assert "is averaged in; without them log p is " in warned
+    found = json.loads(condvae_says("score", *arguments, "--json")[1])
+    best = int(
+        np.argmax(
+            ConditionalVAE.load(home / "model")
+            .log_prob(*[read_table(home / "few.csv")] * 2, num_samples=50, budget=50)
+            .value[[0, 1, 2, 4, 5, 6, 7]]
+        )
+    )
+    assert found["untrusted"]["which"] == [best + (best > 2)]
+    assert found["untrusted"]["rows"] == 1
+    assert found["untrusted"]["log_prob_without"] < found["log_prob"]
+    assert found["draws"] == {"fewest": 52, "most": 52, "mean": 52.0}
+
+
+def test_score_by_annealing(home, condvae_says):
+    arguments = (home / "model", home / "few.csv")
+    _, said, _ = condvae_says("score", *arguments, "--method", "ais", "--budget", 60)
+    assert_readable(said)
+    assert "by annealed importance sampling over 60 temperatures with 16 chains a row" in said.replace(
+        "\n", " "
+    )
+    ways = {
+        method: json.loads(condvae_says("score", *arguments, "--method", method, *more, "--json")[1])
+        for method, more in (("is", ()), ("ais", ("--budget", 60)))
+    }
+    noise = np.hypot(*(found["log_prob_noise"] for found in ways.values()))
+    assert abs(ways["is"]["log_prob"] - ways["ais"]["log_prob"]) < 5 * noise + 0.05
+
+
+def test_a_budget_that_cannot_be_kept_is_refused(home, condvae_says):
+    for more, sentence in (
+        (("--budget", 100), "--budget is 100, less than the 1000 draws that every row gets"),
+        (("--method", "ais", "--budget", 5), "--budget is 5, expected at least 10 temperatures"),
+        (("--method", "other"), "'other' is not one of 'is', 'ais'"),
+    ):
+        status, _, said = condvae_says("score", home / "model", home / "few.csv", *more)
+        assert status == 2
+        assert sentence in said
+
+
 def test_nothing_to_score(home, condvae_says):
     status, out, _ = condvae_says("score", home / "model", home / "blank.csv")
     assert (status, out) == (0, "no row has an observed target to score\n")

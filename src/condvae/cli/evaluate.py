@@ -5,8 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from condvae.cli import describe, inputs
-from condvae.cli.options import Budget, Draws, Json, ModelPath, Quiet
+from condvae.cli.options import Budget, Draws, How, Json, ModelPath, Quiet
 from condvae.cli.words import (
+    between,
     console,
     count,
     how,
@@ -22,6 +23,7 @@ from condvae.cli.words import (
 EXAMPLES = (
     "condvae evaluate model test.csv",
     "condvae evaluate model test.parquet --json",
+    "condvae evaluate model test.csv --method ais    (and how well log p is known)",
     "condvae evaluate model test.csv --json | python -m json.tool",
 )
 
@@ -37,7 +39,8 @@ def evaluate(
             show_default=False,
         ),
     ],
-    num_samples: Draws = 1000,
+    method: How = "is",
+    num_samples: Draws = None,
     budget: Budget = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -50,10 +53,11 @@ def evaluate(
     """
     from condvae.estimator.evaluation import evaluate as measure
 
+    inputs.require_budget(method, num_samples, budget)
     estimator = inputs.load(model, quiet)
     table = inputs.read_whole(estimator, data)
     rows = inputs.conditions(estimator, table)
-    found = measure(estimator, rows, table, num_samples=num_samples, budget=budget)
+    found = measure(estimator, rows, table, method=method, num_samples=num_samples, budget=budget)
     inputs.warn_outside(estimator, rows)
     warn_untrusted(found)
     if same := found["training_rows"]:
@@ -91,6 +95,9 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
         density.add_row(words, f"{other['log_prob']:.2f}", gain)
     console().print(density)
     say(f"log p {how(found)}")
+    if "sandwich" in found:
+        for sentence in between(found):
+            say(sentence)
     if found["crps"]:
         console().print(_numeric(found))
     if found["accuracy"]:

@@ -99,6 +99,20 @@ def require_apart(names: Sequence[str], added: Iterable[str]) -> None:
         taken.add(name)
 
 
+def require_budget(method: str, num_samples: int | None, budget: int | None) -> None:
+    """Refuse a budget that cannot be kept to, before anything is read."""
+    from condvae.tables import TableError
+
+    draws = 1000 if num_samples is None else num_samples
+    if method == "is" and budget is not None and budget < draws:
+        raise TableError(
+            f"--budget is {budget}, less than the {draws} draws that every row gets: raise it, or lower "
+            "--num-samples"
+        )
+    if method == "ais" and budget is not None and budget < 10:
+        raise TableError(f"--budget is {budget}, expected at least 10 temperatures")
+
+
 class Outside:
     """How many rows' conditions lie outside of what was trained on, and in which columns."""
 

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,13 +14,29 @@ Out = Annotated[
         show_default=False,
     ),
 ]
-Draws = Annotated[int, typer.Option(metavar="N", min=4, help="Draws of the latent for each row.")]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=4,
+        help="Draws of the latent for each row: 1000; with --method ais, chains: 16.",
+        show_default=False,
+    ),
+]
+How = Annotated[
+    Literal["is", "ais"],
+    typer.Option(
+        "--method",
+        help="Importance sampling, or annealed: slower, and surer where the encoder is far off.",
+    ),
+]
 Budget = Annotated[
     int | None,
     typer.Option(
         metavar="N",
         min=4,
-        help="The most draws of a row, for rows that need more; 16 times as many by default.",
+        help="The most draws of a row, for rows that need more: 16 times as many; with --method ais, the "
+        "temperatures: 1000.",
         show_default=False,
     ),
 ]

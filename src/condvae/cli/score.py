@@ -5,12 +5,13 @@ from typing import Annotated, Any
 import typer
 
 from condvae.cli import inputs
-from condvae.cli.options import Budget, Draws, Json, ModelPath, Quiet, Seed
+from condvae.cli.options import Budget, Draws, How, Json, ModelPath, Quiet, Seed
 from condvae.cli.words import count, how, plus_minus, say, say_json, warn_untrusted
 
 EXAMPLES = (
     "condvae score model rows.csv --out scores.csv",
-    "condvae score model rows.csv --num-samples 5000 --json",
+    "condvae score model rows.csv --num-samples 5000 --budget 100000 --json",
+    "condvae score model rows.csv --method ais",
     "cat rows.csv | condvae score model - --out - | sort -t, -g | head    (the least likely rows)",
 )
 
@@ -33,7 +34,8 @@ def score(
             show_default=False,
         ),
     ] = None,
-    num_samples: Draws = 1000,
+    method: How = "is",
+    num_samples: Draws = None,
     budget: Budget = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -45,14 +47,17 @@ def score(
     from condvae import scoring, tables
 
     inputs.require_outputs(out, as_json)
+    inputs.require_budget(method, num_samples, budget)
     estimator = inputs.load(model, quiet)
     table = inputs.read_for(estimator, data)
     outside = inputs.Outside(estimator)
+    options: dict[str, Any] = {"method": method, "num_samples": num_samples, "budget": budget}
+    options["random_state"] = seed
     totals = scoring.Totals()
 
     def scored(_: int, __: int, part: Any) -> Any:
         rows = inputs.conditions(estimator, part)
-        found = estimator.log_prob(rows, part, num_samples=num_samples, budget=budget, random_state=seed)
+        found = estimator.log_prob(rows, part, **options)
         outside.look(rows)
         totals.add(found, estimator.observed_rows(part))
         columns = {"log_prob": found.value, "log_prob_stderr": found.stderr, "ess": found.ess}

@@ -135,11 +135,33 @@ def how(summary: dict[str, Any]) -> str:
         if drawn["fewest"] == drawn["most"]
         else "{fewest:,} to {most:,}".format(**drawn)
     )
+    unit = "chains" if summary["method"].startswith("annealed") else "draws"
     noise = "" if summary["log_prob_noise"] is None else f": that adds ± {summary['log_prob_noise']:.4f}"
     return (
-        f"by {summary['method']} with {range_} draws a row{noise}; the smallest effective number of draws "
-        f"is {ess['smallest']:.0f}"
+        f"by {summary['method']} with {range_} {unit} a row{noise}; the smallest effective number of "
+        f"{unit} is {ess['smallest']:.0f}"
     )
+
+
+WIDE = 0.5
+"""A sandwich wider than this, in nats, is said to be."""
+
+
+def between(found: dict[str, Any]) -> list[str]:
+    """What annealing from above adds: an estimate on the data, bounds on what the model simulates."""
+    ends = found["sandwich"]
+    width = plus_minus(ends["width"], ends["width_stderr"], 3)
+    said = [
+        f"from above it is estimated (not bounded) at {found['upper_estimate']:.2f}",
+        f"on {count(ends['rows'], 'row')} simulated from the model, log p lies between {ends['lower']:.3f} "
+        f"and {ends['upper']:.3f}: {width} nats, by {ends['chains']} chains of {ends['temperatures']:,} "
+        "temperatures",
+    ]
+    if ends["width"] > WIDE:
+        said.append(
+            f"do not trust log p to better than {ends['width']:.1f} nats; a larger --budget narrows that"
+        )
+    return said
 
 
 def warn_untrusted(summary: dict[str, Any]) -> None:

@@ -8,11 +8,14 @@ import numpy as np
 from condvae import tables
 from condvae.calibration import conformal_level, coverage, crps
 from condvae.estimator import prepare
-from condvae.estimator.fitted import TableModel, observed_rows
+from condvae.estimator.fitted import DRAWS, Method, TableModel, observed_rows
 from condvae.estimator.fitting import compare
 from condvae.estimator.frames import as_frame
 from condvae.rows import content_hashes, num_rows
-from condvae.scoring import Totals
+from condvae.scoring import LogProb, Totals
+
+SIMULATED_ROWS = 100
+"""Rows simulated from the model to see how well its log-densities are known, where they are annealed."""
 
 LEVELS = (0.5, 0.9)
 """Of the intervals whose coverage is measured."""
@@ -23,8 +26,9 @@ def evaluate(
     X: Any,
     y: Any,
     *,
-    num_samples: int = 1000,
+    num_samples: int | None = None,
     budget: int | None = None,
+    method: Method = "is",
     interval_samples: int = 1000,
 ) -> dict[str, Any]:
     """How well a fitted estimator predicts the rows of a table.
@@ -36,8 +40,10 @@ def evaluate(
         estimator: a fitted `ConditionalVAE`.
         X: conditions, or None where it was fitted without.
         y: targets.
-        num_samples: draws of z for each row, for its log-density.
-        budget: the most draws that a row may get, where it needs them; by default 16 times as many.
+        num_samples: draws of z for each row, for its log-density (1000); annealed chains (16).
+        budget: the most draws that a row may get, where it needs them (16 times as many); or temperatures
+            (1000).
+        method: of finding log-densities: "is", importance sampling; or "ais", annealed.
         interval_samples: draws of each row's targets, for CRPS and intervals.
 
     Returns:
@@ -49,6 +55,9 @@ def evaluate(
           model was fitted to a table that was streamed, whose rows are not remembered;
         - `log_prob`, in nats a row, and how it was found: `method`, `draws`, `log_prob_stderr`,
           `log_prob_noise`, `ess` and `untrusted`, as in `condvae.scoring.Totals.summary`; `elbo`;
+        - where it was annealed, `upper_estimate`, no bound (see `condvae.scoring.Annealed`), and
+          `sandwich`: of `rows` simulated from the model, given conditions of the table, the mean log p from
+          below and from above, `lower` and `upper`, and the mean `width` with its `width_stderr`;
         - `baseline`: for `marginal` (the targets without conditions) and `linear` (linear and multinomial
           regression) its `log_prob`, the model's `gain` over it and the paired `gain_stderr`;
         - `crps` by numeric target, in its units: lower is better; of a point forecast it is the absolute
@@ -82,7 +91,7 @@ def evaluate(
     outside = int(prepare.support(model, c, as_frame(X, "c"))["outside"].sum())
     x, c = jax.tree.map(lambda leaf: leaf[seen], (x, c))
     hashes = model.training_rows
-    score = model.log_prob(x, c, key=estimator._key(None, 2), num_samples=num_samples, budget=budget)
+    score, annealed = _score(model, x, c, estimator._key(None, 2), num_samples, budget, method)
     totals = Totals()
     totals.add(score, np.ones(len(seen), bool))
     summary = totals.summary()
@@ -90,14 +99,39 @@ def evaluate(
     untrusted["which"] = seen[untrusted["which"]].tolist()
     return {
         **summary,
+        **annealed,
         "rows": rows,
         "outside": outside,
         "training_rows": None if hashes is None else int(np.isin(content_hashes((x, c)), hashes).sum()),
         "elbo": float(np.mean(model.elbo(x, c, key=estimator._key(None, 3)))),
         "baseline": compare(score.value, model.baselines(x, c)),
         **_numeric(model, x, c, interval_samples, estimator._key(None, 5)),
-        **_categorical(model, x, c, num_samples, estimator._key(None, 4)),
+        **_categorical(model, x, c, DRAWS, estimator._key(None, 4)),
         "cells": _cells(model, x),
+    }
+
+
+def _score(
+    model: TableModel,
+    x: Any,
+    c: Any,
+    key: jax.Array,
+    num_samples: int | None,
+    budget: int | None,
+    method: Method,
+) -> tuple[LogProb, dict[str, Any]]:
+    """The rows' log-densities; where they are annealed, what there is besides."""
+    if method != "ais":
+        found = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
+        return found, {}
+    row_key, simulated_key, pick_key = jax.random.split(key, 3)
+    options: dict[str, Any] = {"num_chains": num_samples, "num_temperatures": budget}
+    score, above = model.annealed(x, c, key=row_key, **options)
+    picked = np.asarray(jax.random.permutation(pick_key, num_rows(x=x)))[:SIMULATED_ROWS]
+    few_x, few_c = jax.tree.map(lambda leaf: leaf[picked], (x, c))
+    return score, {
+        "upper_estimate": float(above.value.mean()),
+        "sandwich": model.sandwich(few_x, few_c, key=simulated_key, **options),
     }
 
 

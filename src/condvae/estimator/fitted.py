@@ -6,7 +6,7 @@ into frames.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,19 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae import sampling, scoring, tables
 from condvae.baselines import Baseline, design_matrix
+from condvae.calibration import mean_stderr
 from condvae.distributions import Distribution, Numpyro, Product
 from condvae.mixture import Mixture
 from condvae.predictive import expect
 from condvae.rows import content_seeds, num_rows
 from condvae.scoring import LogProb
 from condvae.support import Support
+
+Method = Literal["is", "ais"]
+"""How log-densities are found: importance sampling, or annealed importance sampling."""
+
+DRAWS, CHAINS, TEMPERATURES = 1000, 16, 1000
+"""Unless others are asked for: draws of a row; chains of a row, and steps of each, where it is annealed."""
 
 CELLS_AT_ONCE = 2**24
 """Draws held at once, over rows and columns, where they are only summarised."""
@@ -68,19 +75,84 @@ class TableModel:
         return [column for column in self.schema.target if column.kind == "categorical"]
 
     def log_prob(
-        self, x: Any, c: Any, *, key: PRNGKeyArray, num_samples: int, budget: int | None = None
+        self,
+        x: Any,
+        c: Any,
+        *,
+        key: PRNGKeyArray,
+        num_samples: int | None = None,
+        budget: int | None = None,
+        method: Method = "is",
     ) -> LogProb:
         """log p(x | c) in nats and the user's units; exactly 0 where nothing of x is observed."""
-        score = scoring.log_prob(
-            self.mixture,
-            x,
-            c,
-            key=key,
-            num_samples=num_samples,
-            budget=budget,
-            seeds=content_seeds((x, c)),
-            progress=self.progress,
+        if method == "ais":
+            return self.annealed(x, c, key=key, num_chains=num_samples, num_temperatures=budget)[0]
+        if method != "is":
+            raise ValueError(f"method is {method!r}, expected is or ais")
+        num_samples = DRAWS if num_samples is None else num_samples
+        options: dict[str, Any] = {"key": key, "seeds": content_seeds((x, c)), "progress": self.progress}
+        score = scoring.log_prob(self.mixture, x, c, num_samples=num_samples, budget=budget, **options)
+        return self._score_in_own_units(score, x)
+
+    def annealed(
+        self,
+        x: Any,
+        c: Any,
+        *,
+        key: PRNGKeyArray,
+        num_temperatures: int | None = None,
+        num_chains: int | None = None,
+    ) -> tuple[LogProb, LogProb]:
+        """log p(x | c) by annealing, from below and an estimate from above, likewise."""
+        options: dict[str, Any] = {"key": key, "seeds": content_seeds((x, c)), "progress": self.progress}
+        chains = max(2, -(-(num_chains or CHAINS) // self.mixture.num_members))
+        temperatures = num_temperatures or TEMPERATURES
+        found = scoring.anneal(
+            self.mixture, x, c, num_temperatures=temperatures, num_chains=chains, **options
         )
+        return self._score_in_own_units(found.lower, x), self._score_in_own_units(found.upper_estimate, x)
+
+    def sandwich(
+        self,
+        x: Any,
+        c: Any,
+        *,
+        key: PRNGKeyArray,
+        num_temperatures: int | None = None,
+        num_chains: int | None = None,
+    ) -> dict[str, Any]:
+        """log p of rows simulated from the members, a share of the rows each, from below and from above."""
+        n, size = num_rows(x=x), self.mixture.num_members
+        temperatures, chains = num_temperatures or TEMPERATURES, num_chains or CHAINS
+        lower, upper = [], []
+        for k, (member, own) in enumerate(zip(self.mixture, jax.random.split(key, size), strict=True)):
+            rows = slice(k * n // size, (k + 1) * n // size)
+            if rows.start == rows.stop:
+                continue
+            found = scoring.sandwich(
+                member,
+                _part(c, rows),
+                like=_part(x, rows),
+                key=own,
+                num_temperatures=temperatures,
+                num_chains=chains,
+                progress=self.progress,
+            )
+            lower.append(self.in_own_units(found.lower.value, found.x))
+            upper.append(self.in_own_units(found.upper.value, found.x))
+        below, above = np.concatenate(lower), np.concatenate(upper)
+        width, stderr = mean_stderr(above - below)
+        return {
+            "rows": n,
+            "lower": float(below.mean()),
+            "upper": float(above.mean()),
+            "width": width,
+            "width_stderr": stderr if np.isfinite(stderr) else None,
+            "temperatures": temperatures,
+            "chains": chains,
+        }
+
+    def _score_in_own_units(self, score: LogProb, x: Any) -> LogProb:
         seen = observed_rows(x)
         return score._replace(
             value=self.in_own_units(score.value, x),

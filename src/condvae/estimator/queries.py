@@ -12,7 +12,7 @@ from condvae import sampling, scoring, tables
 from condvae.calibration import conformal_level
 from condvae.estimator import prepare
 from condvae.estimator.edge import Edge
-from condvae.estimator.fitted import observed_rows
+from condvae.estimator.fitted import Method, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
 from condvae.estimator.streaming import by_part, in_memory, one_scan
 from condvae.rows import num_rows
@@ -59,33 +59,37 @@ class Queries(Edge, TransformerMixin):
         X: Any,
         y: Any,
         *,
-        num_samples: int = 1000,
+        num_samples: int | None = None,
         budget: int | None = None,
+        method: Method = "is",
         random_state: int | None = None,
     ) -> LogProb:
         """log p(y | X) of each row in nats and the user's own units, with its standard error.
 
-        By importance sampling with a defensive proposal. Missing targets are summed out: a row's
+        By importance sampling with a defensive proposal, or by annealing, which is slower and sees more
+        of a posterior that q is far from. Missing targets are summed out: a row's
         log-density is that of the cells it has (0 where it has none).
 
         Args:
             X: conditions, or None where the model was fitted without.
             y: targets.
-            num_samples: draws for each row, shared out among the members.
-            budget: the most draws that a row may get, where it needs them; by default 16 times as many.
+            num_samples: draws for each row (1000), or annealed chains (16), shared out among the members.
+            budget: the most draws that a row may get, where it needs them (16 times as many); or the
+                temperatures that each chain goes through (1000).
+            method: "is", importance sampling; or "ais", annealed.
             random_state: another seed than the estimator's.
 
         Returns:
             `LogProb`, arrays of shape (n,): `value`, `stderr`, and what is known of them; `.trusted`.
         """
         if (both := one_scan(X, y)) is not None:
-            options: dict[str, Any] = {"num_samples": num_samples, "budget": budget}
+            options: dict[str, Any] = {"num_samples": num_samples, "budget": budget, "method": method}
             options["random_state"] = random_state
             found = by_part(both, X, y, lambda _, own, target: self.log_prob(own, target, **options))
             return LogProb.joined(list(found))
         model, c, x = self._pair(X, y)
         key = self._key(random_state, 2)
-        return model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget)
+        return model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
 
     def elbo(self, X: Any, y: Any, *, num_samples: int = 100) -> np.ndarray:
         """The ELBO of each row, a lower bound of its log p, shape (n,): log-mean-exp of the members'."""

@@ -29,6 +29,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
+from condvae.observed import Observed
 from condvae.progress import Progress
 from condvae.rows import chunk_size, map_rows, num_rows
 from condvae.scoring.estimates import LogProb
@@ -155,7 +156,8 @@ def anneal(
         for member, member_key in zip(models, jax.random.split(key, len(models)), strict=True):
             parts.append(_run(member, (x, c, None), member_key, seeds, options, bar))
     lower, upper = ([_summed(part[i], options, i == 1) for part in parts] for i in (0, 1))
-    return Annealed(_mean(lower), _mean(upper), num_temperatures, num_chains, start)
+    ends = (_mean(end, num_temperatures) for end in (lower, upper))
+    return Annealed(*ends, num_temperatures, num_chains, start)
 
 
 def sandwich(
@@ -164,6 +166,7 @@ def sandwich(
     *,
     key: PRNGKeyArray,
     rows: int | None = None,
+    like: PyTree = None,
     num_temperatures: int = 1000,
     num_chains: int = 16,
     start: Start = "posterior",
@@ -181,14 +184,15 @@ def sandwich(
         model: a `CVAE`; of a mixture, one member.
         c: conditions, a row for each x; None for a plain VAE.
         key: a PRNG key.
-        rows: how many rows, without c.
+        rows: how many rows, without c and `like`.
+        like: rows of x with missing cells (`Observed`): the simulated rows miss the same cells.
         num_temperatures: T.
         num_chains: for each row and direction.
         start: "posterior" or "prior".
         progress: whether to show a progress bar.
 
     Raises:
-        ValueError: for a mixture; if there are neither c nor `rows`; and as `anneal`.
+        ValueError: for a mixture; if nothing says how many rows there are; and as `anneal`.
 
     Source:
         Grosse, Ghahramani and Adams 2015; Grosse, Ancha and Roy 2016.
@@ -207,14 +211,15 @@ def sandwich(
     """
     if isinstance(model, Mixture):
         raise ValueError("a sandwich is of one model: take a member of the mixture, mixture.member(k)")
-    if c is None and rows is None:
+    if c is None and rows is None and like is None:
         raise ValueError("without conditions, say how many rows are to be simulated: rows=100, or so")
     options = _checked(num_temperatures, num_chains, start)
     _require_reals(model, c)
-    n = num_rows(c=c) if c is not None else int(rows or 0)
+    n = int(rows or 0) if c is None and like is None else num_rows(c=(c, like))
     sample_key, key = jax.random.split(key)
     placeholder = np.zeros((n, 0), np.float32)
     z, x = map_rows(_simulate_row, model, (placeholder, c), sample_key)
+    x = x if like is None else _as_observed(x, like)
     with Progress("annealing", n, enabled=progress) as bar:
         below, above = _run(model, (x, c, z), key, None, options, bar)
     lower, upper = _summed(below, options, False), _summed(above, options, True)
@@ -291,10 +296,13 @@ def _summed(differences: np.ndarray, options: _Options, reverse: bool) -> LogPro
         np.where(known, stderr, np.inf),
         np.where(known, ess, 0.0),
         chains,
+        options.num_temperatures,
     )
 
 
-def _log_prob(value: np.ndarray, stderr: np.ndarray, ess: np.ndarray, chains: int) -> LogProb:
+def _log_prob(
+    value: np.ndarray, stderr: np.ndarray, ess: np.ndarray, chains: int, temperatures: int
+) -> LogProb:
     n = len(value)
     return LogProb(
         value,
@@ -302,11 +310,11 @@ def _log_prob(value: np.ndarray, stderr: np.ndarray, ess: np.ndarray, chains: in
         ess,
         np.full(n, np.nan),  # of so few weights there is no tail
         np.full(n, chains),
-        method="annealed importance sampling",
+        method=f"annealed importance sampling over {temperatures:,} temperatures",
     )
 
 
-def _mean(scores: list[LogProb]) -> LogProb:
+def _mean(scores: list[LogProb], temperatures: int) -> LogProb:
     """Members to their mixture: the mean of densities; errors and sample sizes are those of a sum."""
     value, stderr, ess = (np.stack(part) for part in list(zip(*scores, strict=True))[:3])
     mixed = np.logaddexp.reduce(value, axis=0) - np.log(len(scores))
@@ -317,7 +325,7 @@ def _mean(scores: list[LogProb]) -> LogProb:
     size = np.sum(np.where(known, share**2 / np.where(known, ess, 1.0), 0.0), axis=0)
     chains = sum(int(score.num_samples.max(initial=0)) for score in scores)
     ess = np.where(dead, 0.0, 1.0 / np.where(dead, 1.0, size))
-    return _log_prob(mixed, np.where(dead, np.inf, error), ess, chains)
+    return _log_prob(mixed, np.where(dead, np.inf, error), ess, chains, temperatures)
 
 
 def _simulate_row(model: CVAE, row: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
@@ -325,6 +333,15 @@ def _simulate_row(model: CVAE, row: PyTree, key: PRNGKeyArray) -> tuple[PyTree, 
     z_key, x_key = jax.random.split(key)
     z = model.p_z(c).sample(z_key)
     return z, model.p_x(z, c).sample(x_key)
+
+
+def _as_observed(x: PyTree, like: PyTree) -> PyTree:
+    """The values of x, with the masks of `like`."""
+
+    def one(part: PyTree, value: Array) -> PyTree:
+        return Observed(value, np.asarray(part.mask)) if isinstance(part, Observed) else value
+
+    return jax.tree.map(one, like, x, is_leaf=lambda node: isinstance(node, Observed))
 
 
 class _Path:
