@@ -156,8 +156,8 @@ def anneal(
         for member, member_key in zip(models, jax.random.split(key, len(models)), strict=True):
             parts.append(_run(member, (x, c, None), member_key, seeds, options, bar))
     lower, upper = ([_summed(part[i], options, i == 1) for part in parts] for i in (0, 1))
-    ends = (_mean(end, num_temperatures) for end in (lower, upper))
-    return Annealed(*ends, num_temperatures, num_chains, start)
+    below, above = (_mean(end, num_temperatures) for end in (lower, upper))
+    return Annealed(below, above, num_temperatures, num_chains, start)
 
 
 def sandwich(

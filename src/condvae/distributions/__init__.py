@@ -1,0 +1,31 @@
+"""The one small protocol that everything else speaks: a distribution over one value.
+
+*One* value: code here is written for a single example, and is vectorised once, at the edge, by
+`jax.vmap` over the function that uses it. A distribution is built and used inside that function and
+never returned from it: a distribution that leaves `vmap` has forgotten its batch, and would give every
+row the same noise.
+
+What the protocol asks is what the objectives need: draw, score, and say whether the draw carries
+gradients. What a distribution may offer besides is asked for by name and is absent by default: exact
+enumeration, the marginal over observed cells, a Kullback-Leibler divergence, a mean.
+
+- `Numpyro` adapts any of numpyro's distributions.
+- `Flow` holds a flow with the context that it is conditioned on.
+- `Chain` is a hierarchy, z = (z_1, ..., z_L), each layer given those before it.
+- `Product` is independent blocks, a dictionary of them: a row of mixed kinds.
+"""
+
+from condvae.distributions.adapters import MAX_SUPPORT, Flow, Numpyro, as_distribution
+from condvae.distributions.compositions import Chain, Product
+from condvae.distributions.protocol import Distribution, Scalar
+
+__all__ = [
+    "MAX_SUPPORT",
+    "Chain",
+    "Distribution",
+    "Flow",
+    "Numpyro",
+    "Product",
+    "Scalar",
+    "as_distribution",
+]

@@ -1,0 +1,256 @@
+"""Distributions of other libraries, over one value: numpyro's, and flows."""
+
+import math
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as npd
+from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+from numpyro.distributions.kl import kl_divergence
+
+from condvae.distributions.protocol import Distribution, Scalar
+from condvae.observed import Observed
+
+MAX_SUPPORT = 4096
+"""Supports up to this size are enumerated; a larger one counts as one that cannot be."""
+
+
+def as_distribution(value: Any, source: str = "a module") -> Distribution:
+    """`value` as a `Distribution`: itself, or numpyro's behind the adapter.
+
+    Args:
+        value: what a prior, likelihood or posterior returned.
+        source: who returned it, for the message.
+
+    Raises:
+        TypeError: if it is neither.
+    """
+    if isinstance(value, Distribution):
+        return value
+    if isinstance(value, npd.Distribution):
+        return Numpyro(value)
+    raise TypeError(
+        f"{source} returned {type(value).__name__}, expected a distribution: return one of "
+        "numpyro.distributions, or a subclass of condvae.Distribution"
+    )
+
+
+class Numpyro(Distribution):
+    """One of numpyro's distributions as a distribution over one value.
+
+    Its batch shape counts as part of the value: `Normal(loc, scale)` with a `loc` of shape (d,) is a
+    distribution over vectors, and its `log_prob` is the sum over their cells. A value must have the
+    distribution's whole shape: nothing is broadcast.
+
+    Args:
+        base: the distribution; `Independent` around it is taken off.
+
+    Example:
+        >>> import jax.numpy as jnp, numpyro.distributions as npd
+        >>> from condvae import Observed
+        >>> from condvae.distributions import Numpyro
+        >>> unit = Numpyro(npd.Normal(jnp.zeros(2), 1.0))
+        >>> round(float(unit.log_prob(jnp.zeros(2))), 4)
+        -1.8379
+        >>> row = Observed(jnp.zeros(2), jnp.array([True, False]))  # the second cell is missing
+        >>> round(float(unit.log_prob(row)), 4)
+        -0.9189
+    """
+
+    base: npd.Distribution
+
+    def __init__(self, base: npd.Distribution):
+        while isinstance(base, npd.Independent):
+            base = base.base_dist
+        self.base = base
+
+    @property
+    def reparameterised(self) -> bool:
+        return bool(self.base.has_rsample)
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        return jnp.asarray(self.base.sample(key))
+
+    def log_prob(self, value: Array | Observed) -> Scalar:
+        if isinstance(value, Observed):
+            return self.marginal(value.mask).log_prob(value.value)
+        return jnp.sum(self._cells(value))
+
+    def _cells(self, value: Array) -> Array:
+        expected, got = self.base.shape(), jnp.shape(value)
+        if expected != got:
+            raise ValueError(
+                f"{type(self.base).__name__} expected a value of shape {expected}, got {got}: "
+                "make the parameters' shape that of the value, since nothing is broadcast"
+            )
+        return jnp.asarray(self.base.log_prob(value))
+
+    def enumerate_support(self) -> Array | None:
+        if not self.base.has_enumerate_support or self.base.event_shape != ():
+            return None
+        values = self.base.enumerate_support(expand=False).reshape(-1)
+        shape = self.base.batch_shape
+        cells = math.prod(shape)
+        if values.shape[0] ** cells > MAX_SUPPORT:
+            return None
+        choices = np.indices((values.shape[0],) * cells).reshape(cells, -1).T
+        return values[choices].reshape(-1, *shape)
+
+    def marginal(self, mask: Bool[Array, "..."]) -> "Distribution":
+        if self.base.event_shape != ():
+            raise TypeError(
+                f"{type(self.base).__name__} does not factorise over its cells, so none of them can "
+                "be missing: use independent cells, or drop the rows with missing ones"
+            )
+        return _Masked(self, mask)
+
+    def kl(self, other: Distribution) -> Scalar | None:
+        if not isinstance(other, Numpyro) or self.base.shape() != other.base.shape():
+            return None
+        try:
+            return jnp.sum(kl_divergence(self.base, other.base))
+        except NotImplementedError:
+            return None
+
+    def mean(self) -> Array | None:
+        try:
+            mean = jnp.asarray(self.base.mean)
+        except NotImplementedError:
+            return None
+        is_category = isinstance(self.base, npd.CategoricalLogits | npd.CategoricalProbs)
+        return None if is_category else jnp.broadcast_to(mean, self.base.shape())
+
+    def spread(self, factor: float | Array) -> Distribution | None:
+        centre = getattr(self.base, "loc", None)
+        centre = self.mean() if centre is None else jnp.broadcast_to(centre, self.base.shape())
+        if centre is None or not self.on_reals:
+            return None
+        return _Spread(self, jnp.where(jnp.isfinite(centre), centre, 0.0), factor)
+
+    def free(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
+        found = {name: getattr(self.base, name) for name in _FREED if hasattr(self.base, name)}
+        if not found:
+            raise TypeError(
+                f"{type(self.base).__name__} has no location, scale or logits that may be refined: use a "
+                "Gaussian or another location-scale family, or define free() on a distribution of your own"
+            )
+        shape = {name: self.base.shape() for name in ("loc", "scale")}
+        found = {
+            name: jnp.broadcast_to(value, shape.get(name, value.shape)) for name, value in found.items()
+        }
+
+        def rebuild(parameters: dict[str, Array]) -> Distribution:
+            base = copy(self.base)
+            for name, value in parameters.items():
+                setattr(base, name, _FREED[name][1](value))
+            return Numpyro(base)
+
+        return {name: _FREED[name][0](value) for name, value in found.items()}, rebuild
+
+    @property
+    def on_reals(self) -> bool:
+        support: Any = self.base.support
+        while hasattr(support, "base_constraint"):  # of each cell of a vector
+            support = support.base_constraint
+        return isinstance(support, type(npd.constraints.real))
+
+
+def _log_diagonal(lower: Array) -> Array:
+    return jnp.tril(lower, -1) + jnp.diag(jnp.log(jnp.diagonal(lower)))
+
+
+def _exp_diagonal(lower: Array) -> Array:
+    return jnp.tril(lower, -1) + jnp.diag(jnp.exp(jnp.diagonal(lower)))
+
+
+def _same(value: Array) -> Array:
+    return value
+
+
+_FREED: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "loc": (_same, _same),
+    "scale": (jnp.log, jnp.exp),
+    "scale_tril": (_log_diagonal, _exp_diagonal),
+    "logits": (_same, _same),
+}
+
+
+class _Spread(Distribution):
+    """z = centre + factor (u − centre), u from another distribution: its density by change of variables."""
+
+    of: Distribution
+    centre: Array
+    factor: float | Array
+
+    @property
+    def reparameterised(self) -> bool:
+        return self.of.reparameterised
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        return self.centre + self.factor * (self.of.sample(key) - self.centre)
+
+    def log_prob(self, value: Array) -> Scalar:
+        inner = self.centre + (value - self.centre) / self.factor
+        return self.of.log_prob(inner) - self.centre.size * jnp.log(self.factor)
+
+
+class _Masked(Distribution):
+    """Independent cells, of which only those where `mask` is true count."""
+
+    of: Numpyro
+    mask: Bool[Array, "..."]
+
+    @property
+    def reparameterised(self) -> bool:
+        return self.of.reparameterised
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        return self.of.sample(key)
+
+    def log_prob(self, value: Array) -> Scalar:
+        # A cell that is not counted is first moved inside the support: `where` alone would let an
+        # infinite derivative through as 0 * inf.
+        support = self.of.base.support
+        inside = jnp.zeros_like(value) if support is None else support.feasible_like(jnp.zeros_like(value))
+        cells = self.of._cells(jnp.where(self.mask, value, inside))
+        return jnp.sum(jnp.where(self.mask, cells, 0.0))
+
+
+class Flow(Distribution):
+    """A normalising flow, and the context that it is conditioned on.
+
+    Args:
+        flow: a flowjax distribution, used natively (its own numpyro wrapper stops the gradient of the
+            condition, so that an encoder which feeds it never learns).
+        condition: the vector that the flow sees, or None.
+    """
+
+    flow: Any
+    condition: Array | None = None
+
+    @property
+    def reparameterised(self) -> bool:
+        return True
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        return self.flow.sample(key, condition=self.condition)
+
+    def log_prob(self, value: Array) -> Scalar:
+        return self.flow.log_prob(value, condition=self.condition)
+
+    def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[Array, Scalar]:
+        return self.flow.sample_and_log_prob(key, condition=self.condition)
+
+    def spread(self, factor: float | Array) -> "Distribution | None":
+        from flowjax.bijections import Affine
+        from flowjax.distributions import AbstractTransformed, Transformed
+
+        if not isinstance(self.flow, AbstractTransformed):
+            return None
+        # Of the noise that the flow transforms: what it does to the shape of the latent is kept.
+        base = self.flow.base_dist
+        wide = Transformed(base, Affine(scale=jnp.broadcast_to(factor, base.shape)))
+        return Flow(Transformed(wide, self.flow.bijection), self.condition)

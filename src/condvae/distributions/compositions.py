@@ -1,0 +1,154 @@
+"""Distributions made of others: hierarchies, and independent blocks."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from condvae.distributions.adapters import as_distribution
+from condvae.distributions.protocol import Distribution, Scalar
+
+
+class Chain(Distribution):
+    """A hierarchy: p(z_1) p(z_2 | z_1) ... p(z_L | z_1, ..., z_{L-1}).
+
+    A value is the tuple (z_1, ..., z_L). The later layers are held as functions of the earlier ones,
+    so that `log_prob` computes again what depends on them.
+
+    Args:
+        first: the distribution of z_1.
+        rest: for each later layer, a function of the tuple of the layers before it that returns a
+            distribution (numpyro's serve).
+    """
+
+    first: Distribution
+    rest: tuple[Callable[[tuple], Any], ...]
+
+    def __init__(self, first: Any, rest: tuple[Callable[[tuple], Any], ...]):
+        self.first = as_distribution(first, "the first layer")
+        self.rest = tuple(rest)
+
+    def _layer(self, depth: int, above: tuple) -> Distribution:
+        if depth == 0:
+            return self.first
+        return as_distribution(self.rest[depth - 1](above), f"layer {depth + 1}")
+
+    @property
+    def reparameterised(self) -> bool:
+        return all(layer.reparameterised for layer in self._layers())
+
+    @property
+    def on_reals(self) -> bool:
+        return all(layer.on_reals for layer in self._layers())
+
+    def _layers(self) -> Iterator[Distribution]:
+        # A later layer can only be asked once the ones before it have a value.
+        above, key = (), jax.random.key(0)
+        for depth in range(1 + len(self.rest)):
+            layer = self._layer(depth, above)
+            yield layer
+            above = (*above, layer.sample(key))
+
+    def sample(self, key: PRNGKeyArray) -> tuple:
+        return self.sample_and_log_prob(key)[0]
+
+    def log_prob(self, value: tuple) -> Scalar:
+        if len(value) != 1 + len(self.rest):
+            raise ValueError(f"Chain expected {1 + len(self.rest)} layers, got {len(value)}")
+        terms = [self._layer(i, value[:i]).log_prob(z) for i, z in enumerate(value)]
+        return jnp.sum(jnp.stack(terms))
+
+    def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[tuple, Scalar]:
+        value, total = (), jnp.zeros(())
+        for depth, layer_key in enumerate(jax.random.split(key, 1 + len(self.rest))):
+            z, log_density = self._layer(depth, value).sample_and_log_prob(layer_key)
+            value, total = (*value, z), total + log_density
+        return value, total
+
+    def free(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
+        # What a layer's parameters are depends on the layers above: what is free is what is added to them.
+        offsets = tuple(jax.tree.map(jnp.zeros_like, layer.free()[0]) for layer in self._layers())
+
+        def moved(layer: Distribution, offset: PyTree[Array]) -> Distribution:
+            parameters, rebuild = layer.free()
+            return rebuild(jax.tree.map(jnp.add, parameters, offset))
+
+        def rebuild(offsets: tuple) -> Distribution:
+            rest = tuple(
+                lambda above, function=function, own=own: moved(as_distribution(function(above)), own)
+                for function, own in zip(self.rest, offsets[1:], strict=True)
+            )
+            return Chain(moved(self.first, offsets[0]), rest)
+
+        return offsets, rebuild
+
+    def spread(self, factor: float | Array) -> Distribution | None:
+        def wider(layer: Distribution) -> Distribution:
+            return layer.spread(factor) or layer
+
+        def after(function: Callable[[tuple], Any]) -> Callable[[tuple], Any]:
+            return lambda above: wider(as_distribution(function(above), "a layer"))
+
+        return Chain(wider(self.first), tuple(after(function) for function in self.rest))
+
+
+class Product(Distribution):
+    """Independent blocks: the density of a dictionary is the product over its entries.
+
+    Args:
+        blocks: a distribution for each name; a value is a dictionary with the same names, each entry
+            an array or an `Observed`.
+    """
+
+    blocks: dict[str, Distribution]
+
+    @property
+    def reparameterised(self) -> bool:
+        return all(block.reparameterised for block in self.blocks.values())
+
+    @property
+    def on_reals(self) -> bool:
+        return all(block.on_reals for block in self.blocks.values())
+
+    def sample(self, key: PRNGKeyArray) -> dict[str, Any]:
+        keys = jax.random.split(key, len(self.blocks))
+        return {name: d.sample(k) for (name, d), k in zip(self.blocks.items(), keys, strict=True)}
+
+    def log_prob(self, value: dict[str, Any]) -> Scalar:
+        self._require_names(value)
+        return jnp.sum(jnp.stack([d.log_prob(value[name]) for name, d in self.blocks.items()]))
+
+    def _require_names(self, value: dict[str, Any]) -> None:
+        if not isinstance(value, dict) or set(value) != set(self.blocks):
+            got = sorted(value) if isinstance(value, dict) else type(value).__name__
+            raise ValueError(f"Product expected a dictionary of {sorted(self.blocks)}, got {got}")
+
+    def marginal(self, mask: dict[str, Any]) -> "Product":
+        return Product({name: d.marginal(mask[name]) for name, d in self.blocks.items()})
+
+    def kl(self, other: Distribution) -> Scalar | None:
+        if not isinstance(other, Product) or set(other.blocks) != set(self.blocks):
+            return None
+        terms = [d.kl(other.blocks[name]) for name, d in self.blocks.items()]
+        known = [term for term in terms if term is not None]
+        return jnp.sum(jnp.stack(known)) if len(known) == len(terms) else None
+
+    def free(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
+        parts = {name: block.free() for name, block in self.blocks.items()}
+
+        def rebuild(parameters: dict[str, PyTree[Array]]) -> Distribution:
+            return Product({name: back(parameters[name]) for name, (_, back) in parts.items()})
+
+        return {name: parameters for name, (parameters, _) in parts.items()}, rebuild
+
+    def spread(self, factor: float | Array) -> Distribution | None:
+        wider = {name: d.spread(factor) for name, d in self.blocks.items()}
+        if all(block is None for block in wider.values()):
+            return None
+        return Product({name: wider[name] or block for name, block in self.blocks.items()})
+
+    def mean(self) -> dict[str, Any] | None:
+        means = {name: d.mean() for name, d in self.blocks.items()}
+        return None if any(mean is None for mean in means.values()) else means

@@ -1,0 +1,99 @@
+"""What every distribution offers."""
+
+import abc
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+
+Scalar = Float[Array, ""]
+
+
+class Distribution(eqx.Module):
+    """A distribution over one value: an array or a pytree of arrays.
+
+    A user's own subclass needs `sample`, `log_prob` and `reparameterised`; the rest have defaults
+    that say "not available", and what needs them finds another way or refuses in a sentence.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae.distributions import Distribution
+        >>> class Point(Distribution):
+        ...     at: jax.Array
+        ...     reparameterised = True
+        ...     def sample(self, key):
+        ...         return self.at
+        ...     def log_prob(self, value):
+        ...         return jnp.where(jnp.all(value == self.at), 0.0, -jnp.inf)
+        >>> z, log_density = Point(jnp.ones(2)).sample_and_log_prob(jax.random.key(0))
+        >>> float(log_density)
+        0.0
+    """
+
+    @property
+    @abc.abstractmethod
+    def reparameterised(self) -> bool:
+        """Whether gradients flow through `sample` to every parameter of the distribution."""
+
+    @abc.abstractmethod
+    def sample(self, key: PRNGKeyArray) -> PyTree[Array]:
+        """One draw."""
+
+    @abc.abstractmethod
+    def log_prob(self, value: PyTree[Array]) -> Scalar:
+        """The log-density (or log-mass) of one value, in nats: a scalar."""
+
+    def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[PyTree[Array], Scalar]:
+        """One draw and its log-density, together where that is cheaper."""
+        value = self.sample(key)
+        return value, self.log_prob(value)
+
+    def enumerate_support(self) -> PyTree[Array] | None:
+        """Every value there is, stacked on a leading axis; None where they cannot be listed."""
+        return None
+
+    def marginal(self, mask: PyTree[Bool[Array, "..."]]) -> "Distribution":
+        """The distribution of the cells where `mask` is true, the others summed out exactly.
+
+        Raises:
+            TypeError: if the marginal has no exact form here.
+        """
+        raise TypeError(
+            f"{type(self).__name__} has no exact marginal, so cells of it cannot be missing: use a "
+            "distribution that factorises over cells, or define marginal(mask)"
+        )
+
+    def kl(self, other: "Distribution") -> Scalar | None:
+        """KL(self || other) in nats, in closed form; None where there is none."""
+        return None
+
+    def mean(self) -> PyTree[Array] | None:
+        """The mean, of the shape of a draw; None where there is no closed form."""
+        return None
+
+    def free(self) -> tuple[PyTree[Array], "Callable[[PyTree[Array]], Distribution]"]:
+        """Its parameters as numbers that may take any value, and the way back: to refine it for one row.
+
+        By default these are all of its floating-point arrays: a subclass with bounded parameters says how
+        they are bounded.
+
+        Raises:
+            TypeError: if it has none.
+        """
+        arrays, rest = eqx.partition(self, eqx.is_inexact_array)
+        if not jax.tree.leaves(arrays):
+            raise TypeError(f"{type(self).__name__} holds no parameters that may be refined: define free()")
+        return arrays, lambda arrays: eqx.combine(arrays, rest)
+
+    @property
+    def on_reals(self) -> bool:
+        """Whether every value of this shape has a density above 0: so a latent may be moved anywhere."""
+        return True
+
+    def spread(self, factor: float | Array) -> "Distribution | None":
+        """The distribution `factor` times as wide about its centre: a proposal that goes further out.
+
+        None where that has no meaning (a discrete distribution) or is not known.
+        """
+        return None
