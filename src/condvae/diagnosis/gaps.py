@@ -4,7 +4,8 @@
       the inference gap         the approximation gap            the amortisation gap
 
 with q* the best of the family of q for this very row, found by starting at q_φ(z | x, c) and refining its
-parameters on the row's own ELBO. What q* leaves is the family's; what q_φ loses against it is the encoder's.
+parameters on the row's own ELBO. What q* leaves is the family's; what q_φ loses against it is the
+encoder's.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -76,7 +77,8 @@ class Gaps(NamedTuple):
         said = []
         if encoder > max(NOTICED, 2 * encoder_error):
             said.append(
-                f"the encoder costs {encoder:.2f} ± {encoder_error:.2f} nats a row: widen it or train longer"
+                f"the encoder costs {encoder:.2f} ± {encoder_error:.2f} nats a row: widen it or train "
+                "longer"
             )
         if family > max(NOTICED, 2 * family_error):
             said.append(f"the family of q costs {family:.2f} ± {family_error:.2f}: try a flow")
@@ -91,8 +93,8 @@ class Gaps(NamedTuple):
             )
         if not self.log_prob.trusted.all():
             said.append(
-                f"log p of {(~self.log_prob.trusted).sum():,} of {len(self.elbo):,} rows cannot be trusted, nor "
-                "can what the family is said to cost there"
+                f"log p of {(~self.log_prob.trusted).sum():,} of {len(self.elbo):,} rows cannot be trusted, "
+                "nor can what the family is said to cost there"
             )
         return "; ".join(said)
 
@@ -110,10 +112,10 @@ def gaps(
 ) -> Gaps:
     """The inference gap of each row, and its two parts.
 
-    A row is refined by Adam, in rounds of 100 steps, each judged by the ELBO on noise that stays the same; a
-    round that brings too little halves the rate, and after five halvings the row is done. The best round is
-    kept. What is reported is the ELBO on fresh noise, for q_φ and q* alike. Neither log p nor a closed form
-    has a part in when to stop.
+    A row is refined by Adam, in rounds of 100 steps, each judged by the ELBO on noise that stays the same;
+    a round that brings too little halves the rate, and after five halvings the row is done. The best round
+    is kept. What is reported is the ELBO on fresh noise, for q_φ and q* alike. Neither log p nor a closed
+    form has a part in when to stop.
 
     Args:
         model: a `CVAE`; of a mixture, one member.
