@@ -93,8 +93,8 @@ class Gaps(NamedTuple):
             )
         if not self.log_prob.trusted.all():
             said.append(
-                f"log p of {(~self.log_prob.trusted).sum():,} of {len(self.elbo):,} rows cannot be trusted, "
-                "nor can what the family is said to cost there"
+                f"log p of {(~self.log_prob.trusted).sum():,} of {len(self.elbo):,} rows cannot be "
+                "trusted, nor can what the family is said to cost there"
             )
         return "; ".join(said)
 
