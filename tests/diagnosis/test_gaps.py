@@ -70,6 +70,7 @@ def test_both_gaps_are_those_in_closed_form():
     assert ("try a flow" in words) == (found.approximation[0] > 0.1)
 
 
+@pytest.mark.slow
 def test_a_family_that_has_the_posterior_costs_nothing():
     exact, x, c = model_and_rows(8)
     wrong = eqx.tree_at(lambda m: m.bias, exact_posterior(exact), exact.posterior.bias + 0.3)

@@ -37,7 +37,7 @@ def frames(cells):
 
 
 def log_prob(estimator, X, y):
-    return estimator.log_prob(X, y, num_samples=DRAWS).value
+    return estimator.log_prob(X, y, num_samples=DRAWS, budget=DRAWS).value
 
 
 @given(tuples, st.randoms(use_true_random=False), st.sampled_from(["polars", "pyarrow"]))

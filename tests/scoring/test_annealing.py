@@ -115,7 +115,7 @@ def test_missing_cells_are_left_out_exactly_and_members_are_mixed():
     "case",
     [
         pytest.param(
-            case, id=case.name, marks=() if case.name in ("flow", "discrete") else pytest.mark.slow
+            case, id=case.name, marks=() if case.name in ("diagonal", "discrete") else pytest.mark.slow
         )
         for case in CASES
     ],

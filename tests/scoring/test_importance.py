@@ -29,7 +29,7 @@ def narrowed(model: CVAE, factor: float) -> CVAE:
 
 
 SIZES, FACTORS = (2, 10, 20, 50), (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
-SOME = [(2, 0.7), (20, 1.0)]
+SOME = [(2, 0.7)]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_exact_posterior_alone_is_exact():
 
 def test_the_reported_error_is_the_spread_over_keys():
     model, x, c = model_and_rows(3)
-    scores = [log_prob(model, x, c, key=jax.random.key(i), num_samples=400) for i in range(200)]
+    scores = [log_prob(model, x, c, key=jax.random.key(i), num_samples=400, budget=400) for i in range(200)]
     spread = np.std([s.value for s in scores], axis=0)
     np.testing.assert_allclose(np.mean([s.stderr for s in scores], axis=0), spread, rtol=0.25)
 
