@@ -24,7 +24,10 @@ Proposal = Literal["defensive", "posterior", "prior"]
 PROPOSALS = ("defensive", "posterior", "prior")
 
 SPREADS = ((1.0, 0.3), (1.3, 0.4), (0.8, 0.2))
-"""How far q is spread, and the share of the draws; what is left is the prior's."""
+"""How far q is spread, and the share of the draws."""
+
+PRIOR_SHARE = 0.1
+"""The prior's share."""
 
 
 class Strata(NamedTuple):
@@ -91,7 +94,7 @@ def strata(
     if posterior.spread(SPREADS[1][0]) is None:
         return Strata(((posterior, ALONE), (prior, ALONE)), (max(2, -(-num_draws // 2)),) * 2)
     factors, shares = zip(*SPREADS, strict=True)
-    counts = _counts([*shares, 1.0 - sum(shares)], num_draws)
+    counts = _counts([*shares, PRIOR_SHARE], num_draws)
     return Strata(((posterior, factors), (prior, ALONE)), counts)
 
 
