@@ -89,17 +89,17 @@ def inference_gaps(train_x: Any, test_x: Any, epochs: int) -> None:
         f"which estimates add ± {np.sqrt(np.sum(score.stderr.astype(float) ** 2)) / len(x):.3f}; "
         f"{(~score.trusted).sum():,} rows are not to be trusted; {clock()}"
     )
-    ends = sandwich(model, rows=100, key=KEY, progress=True)
+    ends = sandwich(model, like=x[:100], key=KEY, progress=True)
     width, stderr = ends.width
     print(
-        f"log p of 100 simulated images lies between {ends.lower.value.mean():.2f} and "
+        f"log p of {len(ends.x)} simulated images lies between {ends.lower.value.mean():.2f} and "
         f"{ends.upper.value.mean():.2f}: {width:.3f} ± {stderr:.3f} nats, 1,000 temperatures; {clock()}"
     )
     if width > 0.5:
         print(f"do not trust log p to better than {width:.1f} nats")
     found = gaps(model, x[:100], key=KEY, num_samples=5000, progress=True)
     (family, family_error), (encoder, encoder_error) = found.approximation, found.amortisation
-    print(f"gaps of 100 test images, in nats; {clock()}")
+    print(f"gaps of {len(found.elbo)} test images, in nats; {clock()}")
     print(f"{'':24}{'here':>16}{'Cremer et al.':>16}")
     print(f"{'log p':24}{said(found.log_prob.value, 1.0):>16}{'−89.80':>16}")
     print(f"{'approximation gap':24}{f'{family:.2f} ± {family_error:.2f}':>16}{'1.43':>16}")

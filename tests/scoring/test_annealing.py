@@ -7,7 +7,8 @@ import numpy as np
 import numpyro.distributions as npd
 import pytest
 
-from condvae import CVAE, Mixture, sample
+from condvae import CVAE, Mixture, Observed, sample
+from condvae.architectures import mlp_cvae
 from condvae.conditionals import AffineGaussian
 from condvae.linear_gaussian import exact_log_prob, linear_gaussian, random_linear_gaussian
 from condvae.scoring import anneal, sandwich
@@ -130,6 +131,17 @@ def test_every_kind_of_latent_is_annealed_or_summed_over(case):
     assert (np.abs(found.lower.value - truth) < 5 * found.lower.stderr + 0.1).all()
     if not case.has_path:
         assert found.lower.method == "enumeration"
+
+
+def test_simulated_rows_are_as_the_model_is_used_to():
+    """Binary pixels: drawn as whole numbers, encoded as floating-point ones; some are missing."""
+    x = Observed(np.zeros((6, 4), np.float32), np.arange(24).reshape(6, 4) % 3 > 0)
+    model = mlp_cvae(x, latent_size=2, width=4, depth=1, likelihood="bernoulli", key=KEY)
+    found = sandwich(model, like=x, key=KEY, num_temperatures=20, num_chains=4)
+    assert found.x.value.dtype == np.float32
+    np.testing.assert_array_equal(found.x.mask, x.mask)
+    assert np.isin(found.x.value, (0, 1)).all()
+    assert abs(found.width[0]) < 0.5
 
 
 class Bounded(eqx.Module):

@@ -185,7 +185,8 @@ def sandwich(
         c: conditions, a row for each x; None for a plain VAE.
         key: a PRNG key.
         rows: how many rows, without c and `like`.
-        like: rows of x with missing cells (`Observed`): the simulated rows miss the same cells.
+        like: rows of x, as the model was trained on: the simulated ones are of their types (draws of a
+            Bernoulli likelihood are whole numbers), and miss the cells that they miss.
         num_temperatures: T.
         num_chains: for each row and direction.
         start: "posterior" or "prior".
@@ -219,7 +220,7 @@ def sandwich(
     sample_key, key = jax.random.split(key)
     placeholder = np.zeros((n, 0), np.float32)
     z, x = map_rows(_simulate_row, model, (placeholder, c), sample_key)
-    x = x if like is None else _as_observed(x, like)
+    x = x if like is None else _as_given(x, like)
     with Progress("annealing", n, enabled=progress) as bar:
         below, above = _run(model, (x, c, z), key, None, options, bar)
     lower, upper = _summed(below, options, False), _summed(above, options, True)
@@ -335,11 +336,13 @@ def _simulate_row(model: CVAE, row: PyTree, key: PRNGKeyArray) -> tuple[PyTree, 
     return z, model.p_x(z, c).sample(x_key)
 
 
-def _as_observed(x: PyTree, like: PyTree) -> PyTree:
-    """The values of x, with the masks of `like`."""
+def _as_given(x: PyTree, like: PyTree) -> PyTree:
+    """The values of x, with the types and the masks of `like`."""
 
     def one(part: PyTree, value: Array) -> PyTree:
-        return Observed(value, np.asarray(part.mask)) if isinstance(part, Observed) else value
+        if isinstance(part, Observed):
+            return Observed(value.astype(part.value.dtype), np.asarray(part.mask))
+        return value.astype(part.dtype)
 
     return jax.tree.map(one, like, x, is_leaf=lambda node: isinstance(node, Observed))
 
