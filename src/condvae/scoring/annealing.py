@@ -218,8 +218,8 @@ def sandwich(
     _require_reals(model, c)
     n = int(rows or 0) if c is None and like is None else num_rows(c=(c, like))
     sample_key, key = jax.random.split(key)
-    placeholder = np.zeros((n, 0), np.float32)
-    z, x = map_rows(_simulate_row, model, (placeholder, c), sample_key)
+    count = np.zeros((n, 0), np.float32)  # as many rows, where no condition says so
+    z, x = map_rows(_simulate_row, model, (count, c), sample_key)
     x = x if like is None else _as_given(x, like)
     with Progress("annealing", n, enabled=progress) as bar:
         below, above = _run(model, (x, c, z), key, None, options, bar)
