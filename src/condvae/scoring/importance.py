@@ -116,14 +116,13 @@ def log_prob(
 
 def enumerates(model: CVAE, c: PyTree) -> bool:
     """Whether the latent's support can be listed, so that log p is a sum."""
-    found = []
+    return _enumerates(model, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), c))
 
-    def look(c: PyTree) -> Array:
-        found.append(model.p_z(c).enumerate_support() is not None)
-        return jnp.zeros(())
 
-    eqx.filter_eval_shape(look, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), c))
-    return found[0]
+@eqx.filter_jit
+def _enumerates(model: CVAE, c: PyTree) -> bool:
+    # Compiled so that it is traced once for each structure: nothing of it is ever computed.
+    return model.p_z(c).enumerate_support() is not None
 
 
 class _Plan(NamedTuple):
