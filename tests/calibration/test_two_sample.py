@@ -32,6 +32,8 @@ def test_categories_and_missing_cells():
     b[rng.random(n) < 0.3] = np.nan
     found = two_sample(a[:, None], b[:, None], categorical=np.array([True]))
     assert found.p_value < 1e-6
+    many = two_sample(*rng.integers(2000, size=(2, 300, 1)), categorical=np.array([True]))
+    assert 0.3 < many.share < 0.7
     same = two_sample(np.zeros((30, 1)), np.zeros((30, 1)))
     assert (same.share, same.p_value) == (0.5, 1.0)
 

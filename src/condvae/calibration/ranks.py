@@ -130,8 +130,8 @@ def uniformity(u: np.ndarray, level: float = 0.95) -> Uniformity:
     """Whether numbers, such as probability integral transforms, are uniform on (0, 1).
 
     Their distribution function is held to binomial intervals at 99 points (one less than their count, if
-    they are few), all of which hold at once with probability `level`: the size that they have in common is
-    found by simulation, with a seed of its own. Where no simulation is as far off, the p-value is the bound of
+    they are few), all of which hold at once with probability `level`: the size that they have in common
+    is found by simulation, with a seed of its own. Where no simulation is as far off, the p-value is the bound of
     Bonferroni over the points.
 
     Args:

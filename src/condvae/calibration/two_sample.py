@@ -1,12 +1,15 @@
 """Whether a classifier can tell two sets of rows apart."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import binomtest
 
 FOLDS = 5
 """A row is judged by a classifier that was fitted to the other folds."""
+
+CODES = 255
+"""Categories that the trees can tell apart."""
 
 SMALL = 100_000
 """Up to so many cells are learned from by one thread."""
@@ -46,7 +49,8 @@ def two_sample(
     Args:
         first: [n, d]; NaN where missing.
         second: [n, d].
-        categorical: [d], which columns are codes of categories; none by default.
+        categorical: [d], which columns are codes of categories, from 0; none by default. Where there are
+            more than 255 of them, codes are taken as numbers.
         seed: of the folds and the classifier.
 
     Raises:
@@ -71,19 +75,16 @@ def two_sample(
         raise ValueError(f"the sets have shapes {first.shape} and {second.shape}, expected [n, d] of both")
     if (n := len(first)) < 4 * FOLDS:
         raise ValueError(f"there are {n} pairs of rows, too few to learn to tell them apart; 20 at least")
+    options: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1.0}
+    if categorical is not None:
+        most = np.nanmax(np.concatenate([first, second]), axis=0, initial=0)
+        options["categorical_features"] = np.asarray(categorical, bool) & (most < CODES)
     odds = np.empty((2, n))
     folds = KFold(FOLDS, shuffle=True, random_state=seed).split(first)
     # Threads cost more than they bring where rows are few.
     with threadpool_limits(None if first.size > SMALL else 1):
         for train, test in folds:
-            classifier = HistGradientBoostingClassifier(
-                max_iter=100,
-                max_leaf_nodes=15,
-                l2_regularization=1.0,
-                early_stopping=False,
-                categorical_features=categorical,
-                random_state=seed,
-            )
+            classifier = HistGradientBoostingClassifier(**options, early_stopping=False, random_state=seed)
             rows = np.concatenate([first[train], second[train]])
             classifier.fit(rows, np.repeat([1, 0], len(train)))
             odds[0, test], odds[1, test] = (
