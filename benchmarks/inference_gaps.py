@@ -6,8 +6,8 @@
 `gaps`: a VAE (200-200 tanh, z of 50) of dynamically binarised images; −log p by importance sampling with
 5,000 draws, the sandwich of 100 simulated images, and both gaps of 100 test images, whose log p is found by
 annealing, beside Cremer, Li and Duvenaud (2018). `quadrant`: the bottom left quarter is given, the rest is
-learned, after Sohn, Lee and Yan (2015): −ELBO, Monte Carlo through the prior, and importance sampling, on all
-test images.
+learned, after Sohn, Lee and Yan (2015): −ELBO, Monte Carlo through the prior, and importance sampling,
+on all test images.
 
 The file holds `x_train`, `y_train`, `x_test`, `y_test`, as it comes with Keras (`mnist.npz`).
 """

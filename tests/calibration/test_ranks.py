@@ -60,7 +60,7 @@ def test_what_is_wrong_is_seen_and_named(numbers, shape):
 
 def test_p_values_go_as_low_as_they_need():
     assert uniformity(np.full(1000, 0.5)).p_value < 1e-100
-    assert uniformity(np.array([0.2, np.nan, 0.7])).count == 2
+    assert uniformity(np.array([0.2, np.nan, 0.7])).size == 2
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ class Uniformity(NamedTuple):
         low, high: the band, [K]: of uniform numbers all points lie in it at once with probability `level`.
         level: of the band.
         p_value: how often uniform numbers would be as far off.
-        count: how many numbers there are.
+        size: how many numbers there are.
     """
 
     points: np.ndarray
@@ -104,7 +104,7 @@ class Uniformity(NamedTuple):
     high: np.ndarray
     level: float
     p_value: float
-    count: int
+    size: int
 
     @property
     def inside(self) -> bool:
@@ -131,8 +131,8 @@ def uniformity(u: np.ndarray, level: float = 0.95) -> Uniformity:
 
     Their distribution function is held to binomial intervals at 99 points (one less than their count, if
     they are few), all of which hold at once with probability `level`: the size that they have in common
-    is found by simulation, with a seed of its own. Where no simulation is as far off, the p-value is the bound of
-    Bonferroni over the points.
+    is found by simulation, with a seed of its own. Where no simulation is as far off, the p-value
+    is Bonferroni's bound over the points.
 
     Args:
         u: numbers in [0, 1], any shape; NaN are left out.

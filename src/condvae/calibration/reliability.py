@@ -12,18 +12,18 @@ class Reliability(NamedTuple):
         predicted: the mean probability in each bin, [B].
         observed: the share of rows in the bin that had the level, [B].
         stderr: of that share, were the probabilities right, [B].
-        count: rows in each bin, [B].
+        rows: how many are in each bin, [B].
     """
 
     predicted: np.ndarray
     observed: np.ndarray
     stderr: np.ndarray
-    count: np.ndarray
+    rows: np.ndarray
 
     @property
     def error(self) -> float:
         """The expected calibration error: the mean of |observed − predicted| over rows."""
-        return float(np.sum(self.count * np.abs(self.observed - self.predicted)) / np.sum(self.count))
+        return float(np.sum(self.rows * np.abs(self.observed - self.predicted)) / np.sum(self.rows))
 
 
 def reliability(probability: np.ndarray, hit: np.ndarray, bins: int = 10) -> Reliability:

@@ -75,7 +75,12 @@ def two_sample(
         raise ValueError(f"the sets have shapes {first.shape} and {second.shape}, expected [n, d] of both")
     if (n := len(first)) < 4 * FOLDS:
         raise ValueError(f"there are {n} pairs of rows, too few to learn to tell them apart; 20 at least")
-    options: dict[str, Any] = {"max_iter": 100, "max_leaf_nodes": 15, "l2_regularization": 1.0}
+    options: dict[str, Any] = {
+        "max_iter": 100,
+        "max_leaf_nodes": 15,
+        "l2_regularization": 1.0,
+        "early_stopping": False,
+    }
     if categorical is not None:
         most = np.nanmax(np.concatenate([first, second]), axis=0, initial=0)
         options["categorical_features"] = np.asarray(categorical, bool) & (most < CODES)
@@ -84,7 +89,7 @@ def two_sample(
     # Threads cost more than they bring where rows are few.
     with threadpool_limits(None if first.size > SMALL else 1):
         for train, test in folds:
-            classifier = HistGradientBoostingClassifier(**options, early_stopping=False, random_state=seed)
+            classifier = HistGradientBoostingClassifier(**options, random_state=seed)
             rows = np.concatenate([first[train], second[train]])
             classifier.fit(rows, np.repeat([1, 0], len(train)))
             odds[0, test], odds[1, test] = (
