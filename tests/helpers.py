@@ -11,7 +11,7 @@ import numpyro.distributions as npd
 from flowjax.distributions import Normal as FlowNormal
 from flowjax.flows import coupling_flow
 
-from condvae import CVAE, Observed
+from condvae import CVAE, Draws, Observed
 from condvae.conditionals import AffineGaussian, Conditional, FlowConditional
 from condvae.diagnosis.quadrature import posterior_by_quadrature
 from condvae.distributions import Chain
@@ -25,6 +25,12 @@ from condvae.linear_gaussian import (
 )
 from condvae.networks import MLP, Features
 from condvae.rows import map_rows
+
+
+@eqx.filter_jit
+def compiled_draws(model: CVAE, x: Any, c: Any = None, *, key: jax.Array, num_samples: int = 1) -> Draws:
+    """`model.draws` as one program: operation by operation, most of the time goes into compiling them."""
+    return model.draws(x, c, key=key, num_samples=num_samples)
 
 
 class Case(NamedTuple):

@@ -7,6 +7,7 @@ import pytest
 from condvae import Observed, elbo, sample
 from condvae.architectures import ease_scales, mlp_cvae
 from condvae.conditionals import PriorCorrection, StandardNormal
+from helpers import compiled_draws
 
 KEY = jax.random.key(0)
 
@@ -28,7 +29,7 @@ def test_a_row_of_mixed_kinds():
     assert draws["categorical"].shape == (4, 6, 2)
     assert draws["categorical"].max(axis=(0, 1)).tolist() == [1, 4]
     row_x, row_c = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), (x, c))
-    assert jnp.isfinite(elbo(model.draws(row_x, row_c, key=KEY)))
+    assert jnp.isfinite(elbo(compiled_draws(model, row_x, row_c, key=KEY)))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_every_option_gives_a_model_that_scores_and_samples(options, with_c):
     x = np.zeros((3, 2, 2), np.float32)
     c = np.zeros((3, 4), np.float32) if with_c else None
     model = mlp_cvae(x, c, latent_size=2, width=8, **{"depth": 1, **options}, key=KEY)
-    draws = model.draws(x[0], None if c is None else c[0], key=KEY, num_samples=3)
+    draws = compiled_draws(model, x[0], None if c is None else c[0], key=KEY, num_samples=3)
     assert jnp.isfinite(draws.log_weights).all()
     assert sample(model, c, key=KEY, num_samples=5).shape[-3:] == (5, 2, 2)
     if options.get("prior") == "fixed" or not with_c:

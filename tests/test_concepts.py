@@ -26,6 +26,14 @@ from helpers import CASES, Z_SIZE, Case, conditions, row_keys
 
 ROWS = 6
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+LONG = {"hierarchical", "flow"}  # to compile
+some_cases = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=pytest.mark.slow if case.name in LONG else (), id=case.name)
+        for case in CASES
+    ],
+)
 
 
 def data(case: Case, model, n: int = ROWS, seed: int = 1):
@@ -81,7 +89,7 @@ def test_elbo_is_log_prob_less_the_divergence(case):
     assert_mean(estimates(elbo, model, x, c, num_samples=2, repeats=4000), exact)
 
 
-@every_case
+@some_cases
 def test_iwae_is_the_elbo_at_one_draw_and_tightens(case):
     model = case.build(jax.random.key(0))
     x, c = data(case, model)
@@ -100,7 +108,7 @@ def test_iwae_is_the_elbo_at_one_draw_and_tightens(case):
         np.testing.assert_allclose(means, truth.mean(), rtol=1e-4)
 
 
-@every_case
+@some_cases
 def test_sticking_the_landing_has_the_gradient_of_the_elbo(case):
     model = case.build(jax.random.key(0))
     x, c = data(case, model)
@@ -129,7 +137,7 @@ def test_scores_are_within_their_errors(case, proposal):
         assert (score.stderr == 0).all()
 
 
-@every_case
+@some_cases
 def test_scores_of_a_mixture_are_within_their_errors(case):
     members = [case.build(jax.random.key(seed)) for seed in (0, 1)]
     x, c = data(case, members[0], n=50)
@@ -170,14 +178,7 @@ def test_rows_encode_and_reconstruct(case):
 
 
 # Two of the five take their time.
-LONG = {"hierarchical", "flow"}
-
-
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, marks=pytest.mark.slow if case.name in LONG else ()) for case in CASES],
-    ids=lambda case: case.name,
-)
+@some_cases
 def test_training_reaches_the_truth(case):
     truth = case.build(jax.random.key(0))
     x, c = data(case, truth, n=2000)

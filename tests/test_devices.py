@@ -68,6 +68,7 @@ def test_losses_are_those_of_one_device(on_one_device):
         assert found["all-gather"] == found["all-to-all"] == [0, 0]
 
 
+@pytest.mark.slow
 def test_two_processes_come_to_the_losses_of_one_and_a_run_outlives_the_end_of_one(on_one_device, tmp_path):
     port, folder = free_port(), tmp_path / "run"
     both = [start("processes", i, 2, port, folder) for i in range(2)]

@@ -98,7 +98,9 @@ def test_the_moments_of_a_truth_are_those_of_its_draws():
     np.testing.assert_array_equal(alone.moments().covariance, np.eye(2))
 
 
-@pytest.mark.parametrize("latent_size", [1, 2, 4, 6])
+@pytest.mark.parametrize(
+    "latent_size", [pytest.param(n, marks=pytest.mark.slow if n != 2 else ()) for n in (1, 2, 4, 6)]
+)
 @pytest.mark.parametrize("with_c", [True, False])
 def test_nothing_beats_maximum_likelihood(latent_size, with_c):
     key = jax.random.key(3)

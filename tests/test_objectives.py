@@ -14,7 +14,7 @@ from condvae.linear_gaussian import (
     linear_gaussian,
     random_linear_gaussian,
 )
-from helpers import CASES, flatten_layers, hierarchical, row_keys
+from helpers import CASES, compiled_draws, flatten_layers, hierarchical, row_keys
 
 pytestmark = pytest.mark.usefixtures("x64")
 REPEATS = 4000
@@ -94,7 +94,7 @@ def test_sticking_the_landing_is_without_variance_at_the_exact_posterior():
 
 def test_the_kl_is_in_closed_form_where_there_is_one():
     model, x, c = one_row()
-    draws = model.draws(x, c, key=jax.random.key(0), num_samples=2)
+    draws = compiled_draws(model, x, c, key=jax.random.key(0), num_samples=2)
     assert draws.kl is not None
     monte_carlo = eqx.tree_at(lambda d: d.kl, draws, None)
     closed, sampled = elbo(draws), elbo(monte_carlo)
@@ -105,7 +105,7 @@ def test_the_kl_is_in_closed_form_where_there_is_one():
 
 def test_beta_weighs_the_kl():
     model, x, c = one_row()
-    draws = model.draws(x, c, key=jax.random.key(0), num_samples=4)
+    draws = compiled_draws(model, x, c, key=jax.random.key(0), num_samples=4)
     np.testing.assert_allclose(elbo(draws) - elbo(draws, beta=3.0), 2.0 * draws.kl, rtol=1e-12)
     np.testing.assert_allclose(
         sticking_the_landing(draws, beta=0.0), draws.log_likelihood.mean(), rtol=1e-12

@@ -104,7 +104,13 @@ def test_one_round_is_compiled_for_a_fit_and_for_those_like_it(compilations, mon
 
 @pytest.mark.parametrize(
     ("source", "validation"),
-    [("one", "fraction"), ("built", "groups"), ("mixture", "none"), ("built", "mask"), ("one", "time")],
+    [
+        ("one", "fraction"),
+        ("built", "groups"),
+        ("mixture", "none"),
+        pytest.param("built", "mask", marks=pytest.mark.slow),
+        pytest.param("one", "time", marks=pytest.mark.slow),
+    ],
 )
 def test_a_fit_compiles_two_programs_whatever_it_is_given(compilations, source, validation):
     x, c = normal(0, 200, 3), normal(1, 200, 2)

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from cli.saying import assert_readable
 from condvae import ConditionalVAE
@@ -62,6 +63,7 @@ def test_rows_that_cannot_be_trusted_are_named(home, condvae_says, monkeypatch):
     assert found["draws"] == {"fewest": 50, "most": 50, "mean": 50.0}
 
 
+@pytest.mark.slow
 def test_score_by_annealing(home, condvae_says):
     arguments = (home / "model", home / "few.csv")
     _, said, _ = condvae_says("score", *arguments, "--method", "ais", "--budget", 60)

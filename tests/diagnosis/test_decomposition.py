@@ -65,7 +65,11 @@ def test_divergences_vanish_at_the_truth(x64):
 @pytest.mark.parametrize(
     ("build", "method"),
     [
-        (lambda: random_linear_gaussian(KEY, x_size=X_SIZE, z_size=4, c_size=C_SIZE), "closed form"),
+        pytest.param(
+            lambda: random_linear_gaussian(KEY, x_size=X_SIZE, z_size=4, c_size=C_SIZE),
+            "closed form",
+            marks=pytest.mark.slow,
+        ),
         (lambda: discrete(KEY), "enumeration"),
         pytest.param(lambda: diagonal(KEY), "quadrature", marks=pytest.mark.slow),
     ],
@@ -100,6 +104,7 @@ def test_without_c_it_is_the_identity_of_the_plain_vae():
     assert abs(terms.residual) < 4 * terms.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_be_checked_says_so():
     case = next(case for case in CASES if case.name == "hierarchical")
     terms = decompose(case.build(KEY), Bent(with_c=True), key=KEY, num_rows=200)

@@ -234,6 +234,7 @@ def test_hard_tables_are_fitted_all_the_same():
         pytest.param(1.5, id="beyond all draws"),
     ],
 )
+@pytest.mark.slow
 def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offset):
     """The members are as they are; rows come from elsewhere, skewed, and off on average.
 

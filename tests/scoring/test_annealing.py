@@ -103,6 +103,7 @@ def test_from_above_real_data_gives_an_estimate_and_a_row_is_its_own():
     assert not other.lower.trusted[3]
 
 
+@pytest.mark.slow
 def test_missing_cells_are_left_out_exactly_and_members_are_mixed():
     members = [masked(key) for key in jax.random.split(KEY, 2)]
     x, c = hide_cells(jax.random.normal(jax.random.key(2), (16, 3))), conditions(16)

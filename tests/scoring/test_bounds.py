@@ -33,7 +33,12 @@ def repeated(model, x, c, repeats, **options):
 
 # Those whose ELBO has a closed form; of the others it is an integral.
 @pytest.mark.parametrize(
-    "case", [case for case in CASES if case.elbo is not elbo_by_quadrature], ids=lambda case: case.name
+    "case",
+    [
+        pytest.param(case, marks=() if case.name == "discrete" else pytest.mark.slow, id=case.name)
+        for case in CASES
+        if case.elbo is not elbo_by_quadrature
+    ],
 )
 def test_the_elbo_of_every_kind_of_latent(case):
     """Averaged over 40 keys, within five of their standard errors and what quadrature leaves."""

@@ -188,6 +188,7 @@ def exact_mixture(model, x, c):
     return np.logaddexp.reduce(each, axis=0) - np.log(K)
 
 
+@pytest.mark.slow
 def test_a_mixture_scores_the_mean_of_its_members_densities_with_an_honest_error():
     model, x, c = mixture_and_rows(20)
     truth = exact_mixture(model, x, c)

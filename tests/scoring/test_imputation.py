@@ -89,6 +89,7 @@ def test_observed_cells_stay_to_the_bit(of):
     assert (impute(model, x, c, key=jax.random.key(1), num_samples=5)[missing] != drawn[missing]).all()
 
 
+@pytest.mark.slow
 def test_members_are_weighed_by_how_well_they_explain_what_is_observed():
     """p(missing | observed) of a mixture: members k with shares p_k(observed) / Σ_j p_j(observed)."""
     models = [masked(jax.random.key(k)) for k in (3, 4)]
