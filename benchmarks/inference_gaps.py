@@ -146,7 +146,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--mnist", type=Path, required=True, metavar="FILE")
     parser.add_argument("--task", choices=("gaps", "quadrant", "both"), default="both")
-    parser.add_argument("--epochs", type=int, help="300 for gaps, 40 for the quadrant")
+    parser.add_argument("--epochs", type=int, help="80 for gaps, 40 for the quadrant")
     parser.add_argument("--test-rows", type=int, default=10_000)
     arguments = parser.parse_args()
     if not arguments.mnist.exists():
@@ -155,6 +155,6 @@ if __name__ == "__main__":
         images = [found[name].reshape(-1, 784).astype(np.float32) / 255 for name in ("x_train", "x_test")]
     images[1] = images[1][: arguments.test_rows]
     if arguments.task != "quadrant":
-        inference_gaps(*images, arguments.epochs or 300)
+        inference_gaps(*images, arguments.epochs or 80)
     if arguments.task != "gaps":
         quadrant(*images, arguments.epochs or 40)

@@ -9,7 +9,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from condvae.distributions import Distribution
 from condvae.mixture import Mixture
 from condvae.model import CVAE
-from condvae.rows import map_rows
+from condvae.observed import Observed
+from condvae.rows import map_rows, num_rows
 
 DRAWS_AT_ONCE = 4096
 """Draws of one row that are made side by side."""
@@ -114,6 +115,62 @@ def _decode(model: CVAE, latent: Distribution, c: PyTree, key: PRNGKeyArray) -> 
     """z from `latent`, then x ~ p_θ(x | z, c)."""
     z_key, x_key = jax.random.split(key)
     return model.p_x(latent.sample(z_key), c).sample(x_key)
+
+
+def simulate(
+    model: CVAE, c: PyTree = None, *, key: PRNGKeyArray, rows: int | None = None, like: PyTree = None
+) -> tuple[PyTree, PyTree]:
+    """Pairs (z, x) from the model itself: z ~ p_θ(z | c), x ~ p_θ(x | z, c), one for each row.
+
+    So z is an exact draw of the posterior p_θ(z | x, c) of this x.
+
+    Args:
+        model: a `CVAE`; of a mixture, one member.
+        c: conditions, n rows on the leading axis; None for a plain VAE.
+        key: a PRNG key; row i uses `fold_in(key, i)`.
+        rows: how many rows, without c and `like`.
+        like: rows of x, as the model was trained on: the simulated ones are of their types (draws of a
+            Bernoulli likelihood are whole numbers), and miss the cells that they miss.
+
+    Returns:
+        z and x, n rows each.
+
+    Raises:
+        ValueError: if nothing says how many rows there are, or rows do not match.
+
+    Example:
+        >>> import jax
+        >>> from condvae.linear_gaussian import random_linear_gaussian
+        >>> from condvae.sampling import simulate
+        >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2)
+        >>> z, x = simulate(model, key=jax.random.key(1), rows=5)
+        >>> z.shape, x.shape
+        ((5, 2), (5, 3))
+    """
+    if c is None and rows is None and like is None:
+        raise ValueError("without conditions, say how many rows are to be simulated: rows=100, or so")
+    n = int(rows or 0) if c is None and like is None else num_rows(c=(c, like))
+    count = np.zeros((n, 0), np.float32)  # as many rows, where no condition says so
+    z, x = map_rows(_simulate_row, model, (count, c), key)
+    return z, x if like is None else _as_given(x, like)
+
+
+def _simulate_row(model: CVAE, row: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
+    _, c = row
+    z_key, x_key = jax.random.split(key)
+    z = model.p_z(c).sample(z_key)
+    return z, model.p_x(z, c).sample(x_key)
+
+
+def _as_given(x: PyTree, like: PyTree) -> PyTree:
+    """The values of x, with the types and the masks of `like`."""
+
+    def one(part: PyTree, value: Array) -> PyTree:
+        if isinstance(part, Observed):
+            return Observed(value.astype(part.value.dtype), np.asarray(part.mask))
+        return value.astype(part.dtype)
+
+    return jax.tree.map(one, like, x, is_leaf=lambda node: isinstance(node, Observed))
 
 
 def encode(

@@ -50,6 +50,7 @@ def test_in_words(home, condvae_says, tmp_path, model, words):
         assert word in " ".join(said.split())
 
 
+@pytest.mark.slow
 def test_evaluate_by_annealing_says_how_well_log_p_is_known(home, condvae_says):
     arguments = ("evaluate", home / "model", home / "few.csv", "--method", "ais", "--budget", 60)
     _, said, _ = condvae_says(*arguments)

@@ -3,6 +3,7 @@
 import json
 
 import pyarrow.parquet as parquet
+import pytest
 
 from cli.saying import PENGUINS, TARGETS, assert_readable, assert_refused
 from condvae.tables import read_table
@@ -43,6 +44,7 @@ def test_a_table_that_has_rows_and_draws_of_its_own(home, condvae_says, tmp_path
     assert_refused(condvae_says(*arguments), "two columns would be named 'row'")
 
 
+@pytest.mark.slow
 def test_levels_and_no_conditions(home, condvae_says):
     rows = "bill_length_mm,bill_depth_mm,flipper_length_mm,body_mass_g\n39.1,,190,\n"
     status, out, err = condvae_says("impute", home / "plain", "-", "--out", "-", stdin=rows)

@@ -89,6 +89,7 @@ def test_crps_is_that_of_the_models_own_draws(found, fitted):
     assert 0.9 < result["crps"]["response"] < 1.6  # 2 / sqrt(pi) for the right Gaussian
 
 
+@pytest.mark.slow
 def test_coverage_is_that_of_the_intervals_that_users_get(found, fitted):
     result, X, y = found
     for coverage, level in ((0.5, "0.5"), (0.9, "0.9")):

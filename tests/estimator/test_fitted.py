@@ -140,6 +140,7 @@ def test_a_row_without_a_cell_has_log_density_zero(known):
     assert not known.estimator.elbo(known.asked, nothing).any()
 
 
+@pytest.mark.slow
 def test_holes_are_filled_as_the_truth_fills_them(known):
     """By quadrature: the mean of x0 given x1 and the category, and the levels' probabilities given both."""
     n = 4000

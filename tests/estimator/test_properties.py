@@ -118,6 +118,7 @@ def test_order_in_which_categories_are_declared(known, cells, order):
 
 @given(tuples, st.sampled_from([1, 3]))
 @MANY
+@pytest.mark.slow
 def test_shapes_types_and_what_is_observed(known, cells, n):
     X, y = frames(cells)
     drawn = known.estimator.sample(X, n)
@@ -139,6 +140,7 @@ def test_shapes_types_and_what_is_observed(known, cells, n):
 
 @given(tuples)
 @MANY
+@pytest.mark.slow
 def test_kept_as_plain_data_and_back(known, cells):
     """What a file holds: the schema through JSON, and arrays."""
     X, y = frames(cells)

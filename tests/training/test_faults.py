@@ -168,6 +168,7 @@ def test_a_rate_that_is_too_high_is_lowered_from_the_best_parameters(rows):
     assert history["train"][-1] > history["train"][0]
 
 
+@pytest.mark.slow
 def test_a_member_goes_back_alone(rows):
     rates = np.array([1e-3, 1.0, 1e-3])
     with pytest.warns(UserWarning, match="left out in all members"):

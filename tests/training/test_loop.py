@@ -137,6 +137,7 @@ def test_batches_can_be_transformed(rows):
     assert abs(drawn - (rows[0].mean() + 5.0)) < 0.5
 
 
+@pytest.mark.slow
 def test_kl_warm_up_that_ends_in_time_is_the_elbo(rows):
     model, history = run(*rows, kl_warmup=50, num_steps=2000)
     assert history.notes == []
@@ -302,6 +303,7 @@ def test_a_member_that_has_stopped_changes_no_more_and_depends_on_no_other(rows,
     assert cut.best_step[first] == history.best_step[first]
 
 
+@pytest.mark.slow
 def test_what_a_stopped_member_would_have_come_to_is_nobodys_concern(rows):
     def bias(model):
         return model.likelihood.head.parameters.linear.bias

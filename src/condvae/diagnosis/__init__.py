@@ -1,6 +1,20 @@
 """Diagnosis: where the nats go, and whether the model is right."""
 
+from condvae.diagnosis.conditions import ConditionUse, condition_use
 from condvae.diagnosis.decomposition import Decomposition, decompose
 from condvae.diagnosis.gaps import Gaps, gaps
+from condvae.diagnosis.latent import LatentUse, latent_use
+from condvae.diagnosis.prior_match import PriorMatch, prior_match
 
-__all__ = ["Decomposition", "Gaps", "decompose", "gaps"]
+__all__ = [
+    "ConditionUse",
+    "Decomposition",
+    "Gaps",
+    "LatentUse",
+    "PriorMatch",
+    "condition_use",
+    "decompose",
+    "gaps",
+    "latent_use",
+    "prior_match",
+]

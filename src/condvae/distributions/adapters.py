@@ -79,6 +79,11 @@ class Numpyro(Distribution):
             return self.marginal(value.mask).log_prob(value.value)
         return jnp.sum(self._cells(value))
 
+    def terms(self, value: Array | Observed) -> Array:
+        if isinstance(value, Observed):
+            return self.marginal(value.mask).terms(value.value)
+        return self._cells(value).reshape(-1)
+
     def _cells(self, value: Array) -> Array:
         expected, got = self.base.shape(), jnp.shape(value)
         if expected != got:
@@ -211,12 +216,15 @@ class _Masked(Distribution):
         return self.of.sample(key)
 
     def log_prob(self, value: Array) -> Scalar:
+        return jnp.sum(self.terms(value))
+
+    def terms(self, value: Array) -> Array:
         # A cell that is not counted is first moved inside the support: `where` alone would let an
         # infinite derivative through as 0 * inf.
         support = self.of.base.support
         inside = jnp.zeros_like(value) if support is None else support.feasible_like(jnp.zeros_like(value))
         cells = self.of._cells(jnp.where(self.mask, value, inside))
-        return jnp.sum(jnp.where(self.mask, cells, 0.0))
+        return jnp.where(self.mask, cells, 0.0).reshape(-1)
 
 
 class Flow(Distribution):

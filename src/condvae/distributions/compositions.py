@@ -60,6 +60,9 @@ class Chain(Distribution):
         terms = [self._layer(i, value[:i]).log_prob(z) for i, z in enumerate(value)]
         return jnp.sum(jnp.stack(terms))
 
+    def terms(self, value: tuple) -> Array:
+        return jnp.concatenate([self._layer(i, value[:i]).terms(z) for i, z in enumerate(value)])
+
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[tuple, Scalar]:
         value, total = (), jnp.zeros(())
         for depth, layer_key in enumerate(jax.random.split(key, 1 + len(self.rest))):
@@ -119,6 +122,10 @@ class Product(Distribution):
     def log_prob(self, value: dict[str, Any]) -> Scalar:
         self._require_names(value)
         return jnp.sum(jnp.stack([d.log_prob(value[name]) for name, d in self.blocks.items()]))
+
+    def terms(self, value: dict[str, Any]) -> Array:
+        self._require_names(value)
+        return jnp.concatenate([self.blocks[name].terms(value[name]) for name in sorted(self.blocks)])
 
     def _require_names(self, value: dict[str, Any]) -> None:
         if not isinstance(value, dict) or set(value) != set(self.blocks):

@@ -72,6 +72,13 @@ class Distribution(eqx.Module):
         """The mean, of the shape of a draw; None where there is no closed form."""
         return None
 
+    def terms(self, value: PyTree[Array]) -> Float[Array, " T"]:
+        """The log-density as terms that add up to it: of independent cells each, of a hierarchy each layer.
+
+        By default there is one.
+        """
+        return self.log_prob(value)[None]
+
     def free(self) -> tuple[PyTree[Array], "Callable[[PyTree[Array]], Distribution]"]:
         """Its parameters as numbers that may take any value, and the way back: to refine it for one row.
 

@@ -29,9 +29,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
-from condvae.observed import Observed
 from condvae.progress import Progress
 from condvae.rows import chunk_size, map_rows, num_rows
+from condvae.sampling import simulate
 from condvae.scoring.estimates import LogProb
 from condvae.scoring.importance import enumerates, log_prob
 
@@ -212,16 +212,11 @@ def sandwich(
     """
     if isinstance(model, Mixture):
         raise ValueError("a sandwich is of one model: take a member of the mixture, mixture.member(k)")
-    if c is None and rows is None and like is None:
-        raise ValueError("without conditions, say how many rows are to be simulated: rows=100, or so")
     options = _checked(num_temperatures, num_chains, start)
     _require_reals(model, c)
-    n = int(rows or 0) if c is None and like is None else num_rows(c=(c, like))
     sample_key, key = jax.random.split(key)
-    count = np.zeros((n, 0), np.float32)  # as many rows, where no condition says so
-    z, x = map_rows(_simulate_row, model, (count, c), sample_key)
-    x = x if like is None else _as_given(x, like)
-    with Progress("annealing", n, enabled=progress) as bar:
+    z, x = simulate(model, c, key=sample_key, rows=rows, like=like)
+    with Progress("annealing", num_rows(x=x), enabled=progress) as bar:
         below, above = _run(model, (x, c, z), key, None, options, bar)
     lower, upper = _summed(below, options, False), _summed(above, options, True)
     return Sandwich(x, lower, upper, num_temperatures, num_chains, start)
@@ -327,24 +322,6 @@ def _mean(scores: list[LogProb], temperatures: int) -> LogProb:
     chains = sum(int(score.num_samples.max(initial=0)) for score in scores)
     ess = np.where(dead, 0.0, 1.0 / np.where(dead, 1.0, size))
     return _log_prob(mixed, np.where(dead, np.inf, error), ess, chains, temperatures)
-
-
-def _simulate_row(model: CVAE, row: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
-    _, c = row
-    z_key, x_key = jax.random.split(key)
-    z = model.p_z(c).sample(z_key)
-    return z, model.p_x(z, c).sample(x_key)
-
-
-def _as_given(x: PyTree, like: PyTree) -> PyTree:
-    """The values of x, with the types and the masks of `like`."""
-
-    def one(part: PyTree, value: Array) -> PyTree:
-        if isinstance(part, Observed):
-            return Observed(value.astype(part.value.dtype), np.asarray(part.mask))
-        return value.astype(part.dtype)
-
-    return jax.tree.map(one, like, x, is_leaf=lambda node: isinstance(node, Observed))
 
 
 class _Path:
