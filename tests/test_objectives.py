@@ -1,5 +1,7 @@
 """Values and gradients against closed forms, at the exact posterior and away from it, in float64."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -110,6 +112,20 @@ def test_beta_weighs_the_kl():
     np.testing.assert_allclose(
         sticking_the_landing(draws, beta=0.0), draws.log_likelihood.mean(), rtol=1e-12
     )
+
+
+def test_free_bits_cost_nothing_and_teach_q_nothing():
+    model, x, c = one_row()
+    draws = compiled_draws(model, x, c, key=jax.random.key(0), num_samples=4)
+    free = partial(elbo, free_bits=float(draws.kl) + 1.0)
+    np.testing.assert_allclose(elbo(draws) - free(draws), 1.0, rtol=1e-9)
+    assert elbo(draws, free_bits=float(draws.kl) - 0.1) == elbo(draws)
+
+    def gradient(objective):
+        return flat_gradient(lambda m: objective(m.draws(x, c, key=jax.random.key(0))), model)
+
+    # What is left is the gradient of the distortion.
+    np.testing.assert_allclose(gradient(free), gradient(partial(elbo, beta=0.0)), rtol=1e-9, atol=1e-12)
 
 
 def test_iwae_gradient_on_an_enumerated_latent_is_that_of_log_prob():

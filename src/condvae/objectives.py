@@ -9,22 +9,28 @@ expectation is a sum, and exact). It refuses anything else, in the sentence of `
 """
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from condvae.distributions import Scalar
 from condvae.model import Draws
 
 
-def elbo(draws: Draws, *, beta: float | Float[Array, ""] = 1.0) -> Scalar:
+def elbo(draws: Draws, *, beta: float | Float[Array, ""] = 1.0, free_bits: float = 0.0) -> Scalar:
     """The evidence lower bound: E_q[log p_θ(x | z, c)] − β KL(q_φ(z | x, c) || p_θ(z | c)).
 
     With β = 1 its expectation is log p_θ(x | c) − KL(q_φ(z | x, c) || p_θ(z | x, c)), a lower bound of
     log p_θ(x | c); with any other β it is no bound. The KL is in closed form where there is one, by
     Monte Carlo from the same draws otherwise; exact, sum by sum, where z is enumerated.
 
+    With `free_bits` λ > 0 the KL term is max(KL, λ): the first λ nats of a row cost nothing, so that a
+    latent that would be given up early in training is kept. It is still a lower bound at β = 1, only
+    lower. In `fit`: `objective=functools.partial(elbo, free_bits=1.0)`.
+
     Args:
         draws: of one example.
         beta: the weight of the KL term.
+        free_bits: λ, nats a row.
 
     Returns:
         A scalar, nats.
@@ -33,12 +39,14 @@ def elbo(draws: Draws, *, beta: float | Float[Array, ""] = 1.0) -> Scalar:
         ValueError: if z is neither reparameterised nor enumerated.
 
     Source:
-        Kingma and Welling 2014; Sohn, Lee and Yan 2015.
+        Kingma and Welling 2014; Sohn, Lee and Yan 2015; Kingma et al. 2016 (free bits).
     """
     _require_gradient(draws, "elbo")
     kl = draws.kl
     if kl is None:
         kl = draws.expectation(draws.log_posterior - draws.log_prior)
+    if free_bits > 0:
+        kl = jnp.maximum(kl, free_bits)
     return draws.expectation(draws.log_likelihood) - beta * kl
 
 

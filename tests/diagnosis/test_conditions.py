@@ -20,7 +20,7 @@ def model_and_rows(n=1000):
     def first(module, place):
         weights = list(module.weights)
         weights[place] = weights[place].at[:, 1].set(0.0)
-        return AffineGaussian(tuple(weights), module.bias, module.scale_tril)
+        return AffineGaussian(tuple(weights), module.bias, module.covariance)
 
     prior, likelihood = first(model.prior, 0), first(model.likelihood, 1)
     model = linear_gaussian(prior, likelihood, model.posterior)

@@ -23,10 +23,10 @@ from helpers import CASES, conditions
 KEY = jax.random.key(0)
 
 
-def model_and_rows(n=1000, c_size=2):
+def model_and_rows(n=500, c_size=2):
     model = random_linear_gaussian(jax.random.key(5), x_size=4, z_size=3, c_size=c_size)
     exact = exact_posterior(model)
-    wider = AffineGaussian(exact.weights, exact.bias, 1.3 * exact.scale_tril)
+    wider = AffineGaussian(exact.weights, exact.bias, 1.3**2 * exact.covariance)
     model = linear_gaussian(model.prior, model.likelihood, wider)
     c = jax.random.normal(jax.random.key(1), (n, c_size)) if c_size else None
     return model, simulate(model, c, key=jax.random.key(2), rows=n)[1], c

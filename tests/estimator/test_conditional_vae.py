@@ -279,6 +279,7 @@ TWICE = pd.DataFrame(X5, columns=["a", "a"])
         "batch_size": [0, np.inf],
         "learning_rate": ["a", -1, np.nan],
         "weight_decay": [-1, np.inf],
+        "free_bits": [-0.5, np.nan],
         "validation_fraction": [1, -0.1, "a", None],
         "test_fraction": [1.0, np.nan],
         "calibration_fraction": [2],

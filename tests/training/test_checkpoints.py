@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -134,6 +135,8 @@ def test_checkpoints_are_not_begun_over_nor_mixed_up(rows, tmp_path):
         run(x, c, checkpoint=folder, resume=True, batch_transform=lambda key, batch: batch)
     with pytest.raises(StorageError, match="another objective"):
         run(x, c, checkpoint=folder, resume=True, objective=lambda draws: elbo(draws))
+    with pytest.raises(StorageError, match="another objective"):
+        run(x, c, checkpoint=folder, resume=True, objective=partial(elbo, free_bits=0.5))
     assert steps(folder)[-1] == 400
 
 

@@ -3,6 +3,7 @@
 from condvae.diagnosis.conditions import ConditionUse, condition_use
 from condvae.diagnosis.decomposition import Decomposition, decompose
 from condvae.diagnosis.gaps import Gaps, gaps
+from condvae.diagnosis.inference import Ranks, posterior_ranks
 from condvae.diagnosis.latent import LatentUse, latent_use
 from condvae.diagnosis.prior_match import PriorMatch, prior_match
 
@@ -12,9 +13,11 @@ __all__ = [
     "Gaps",
     "LatentUse",
     "PriorMatch",
+    "Ranks",
     "condition_use",
     "decompose",
     "gaps",
     "latent_use",
+    "posterior_ranks",
     "prior_match",
 ]

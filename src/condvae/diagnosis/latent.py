@@ -19,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from condvae.calibration import mean_stderr
+from condvae.diagnosis.inference import cell_names
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.rows import map_rows, num_rows, taken
@@ -165,14 +166,8 @@ def _likelihood_row(model: CVAE, row: PyTree, key: PRNGKeyArray) -> Array:
 
 def _labels(z: PyTree, terms: int) -> list[str]:
     """Names of the terms: of cells, of layers, or of z as a whole."""
-    leaves = jax.tree_util.tree_leaves_with_path(z)
-    names = ["z" + jax.tree_util.keystr(path) for path, _ in leaves]
-    cells = [
-        name + "".join(f"[{i}]" for i in place)
-        for name, (_, leaf) in zip(names, leaves, strict=True)
-        for place in np.ndindex(np.shape(leaf))
-    ]
-    for found in (cells, names):
-        if len(found) == terms:
-            return found
+    layers = ["z" + jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(z)]
+    for names in (cell_names(z), layers):
+        if len(names) == terms:
+            return names
     return ["z"] if terms == 1 else [f"term {i}" for i in range(terms)]

@@ -49,6 +49,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         batch_size: rows in a step.
         learning_rate: the peak of a cosine schedule.
         weight_decay: decoupled, on weight matrices.
+        free_bits: nats a row that z may tell at no cost, where the model would rather not use it; 0 is the
+            ELBO.
         validation_fraction: of the rows, held out by each member to choose the parameters it keeps.
         test_fraction: of the rows, kept from all members, to measure the fitted model on.
         calibration_fraction: of the rows, kept from all members, to adjust intervals by.
@@ -96,6 +98,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         batch_size: int | None = None,
         learning_rate: float | None = None,
         weight_decay: float = 0.02,
+        free_bits: float = 0.0,
         validation_fraction: float = 0.1,
         test_fraction: float = 0.0,
         calibration_fraction: float = 0.0,
@@ -113,6 +116,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.free_bits = free_bits
         self.validation_fraction = validation_fraction
         self.test_fraction = test_fraction
         self.calibration_fraction = calibration_fraction
@@ -219,6 +223,7 @@ class ConditionalVAE(Queries, BaseEstimator):
             self.depth,
             self.likelihood,  # pyright: ignore[reportArgumentType]
             self.weight_decay,
+            float(self.free_bits),
             self.validation_fraction,
             self.test_fraction,
             self.calibration_fraction,

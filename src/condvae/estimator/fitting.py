@@ -1,6 +1,8 @@
 """From a table to a fitted model: which rows are for what, training, and what is measured at the end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from condvae.estimator.streaming import share_of
 from condvae.holdout import held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
+from condvae.objectives import elbo
 from condvae.observed import Observed
 from condvae.rows import content_hashes, num_rows
 from condvae.support import Support
@@ -46,6 +49,7 @@ class Options(NamedTuple):
     depth: int
     likelihood: Family
     weight_decay: float
+    free_bits: float
     validation_fraction: float
     test_fraction: float
     calibration_fraction: float
@@ -149,6 +153,7 @@ def fit_table(
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
             weight_decay=options.weight_decay,
+            objective=_objective(options.free_bits),
             patience=settings.patience,
             averaging=AVERAGING,
             anneal=ease_scales if start is None else None,
@@ -253,6 +258,12 @@ def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyAr
         return held_out(n, fraction, key=key, groups=own[0], time=own[1])
     except ValueError as error:
         raise ValueError(f"{name}={fraction:g}: {error}") from error
+
+
+@cache
+def _objective(free_bits: float) -> Callable[..., Any]:
+    """The same function for the same number: what is compiled with it serves again."""
+    return partial(elbo, free_bits=free_bits) if free_bits else elbo
 
 
 def _transform(schema: tables.Schema) -> SometimesOther | None:

@@ -243,7 +243,7 @@ def check_arguments(parameters: dict[str, Any]) -> None:
             continue
         if not _is_number(value) or value != value // 1 or value < low:
             raise ValueError(f"{name} is {value!r}, expected a whole number of at least {low}")
-    for name in ("learning_rate", "weight_decay"):
+    for name in ("learning_rate", "weight_decay", "free_bits"):
         value: Any = parameters[name]
         if value is None and name == "learning_rate":
             continue

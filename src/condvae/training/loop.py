@@ -7,6 +7,7 @@ import inspect
 import json
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -308,6 +309,8 @@ def _identity(
 
 
 def _name_of(function: Any) -> str:
+    if isinstance(function, partial):
+        return f"{_name_of(function.func)}{function.args}{sorted(function.keywords.items())}"
     return getattr(function, "__qualname__", type(function).__name__)
 
 

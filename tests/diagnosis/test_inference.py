@@ -1,0 +1,58 @@
+"""Simulation-based calibration of q, right and broken on purpose."""
+
+import jax
+import numpy as np
+import pytest
+
+from condvae import Mixture
+from condvae.conditionals import AffineGaussian
+from condvae.diagnosis import posterior_ranks
+from condvae.diagnosis.inference import FIT
+from condvae.linear_gaussian import exact_posterior, linear_gaussian, random_linear_gaussian
+from helpers import CASES
+
+KEY = jax.random.key(0)
+
+
+def model_and_c(scale=1.0, shift=0.0, n=800):
+    """A model whose q is the posterior, `scale` times as wide and moved."""
+    model = random_linear_gaussian(jax.random.key(5), x_size=3, z_size=2, c_size=1)
+    exact = exact_posterior(model)
+    wrong = AffineGaussian(exact.weights, exact.bias + shift, scale**2 * exact.covariance)
+    return linear_gaussian(model.prior, model.likelihood, wrong), jax.random.normal(KEY, (n, 1))
+
+
+def test_ranks_of_the_posterior_are_uniform_as_often_as_stated():
+    model, c = model_and_c(n=300)
+    p = [posterior_ranks(model, c, key=jax.random.key(seed)).p_value for seed in range(40)]
+    assert np.mean(np.array(p) <= 0.1) < 0.1 + 3 * np.sqrt(0.09 / 40)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "shape"),
+    [
+        ({"scale": 0.7}, "narrow"),
+        ({"scale": 1.4}, "wide"),
+        ({"shift": 0.3}, "high"),
+        ({"shift": -0.3}, "low"),
+    ],
+)
+def test_a_q_that_is_wrong_is_found_and_named(wrong, shape):
+    model, c = model_and_c(**wrong)
+    found = posterior_ranks(model, c, key=KEY)
+    assert found.p_value < 1e-3
+    assert {found.uniformity[name].shape for name in ("z[0]", "z[1]")} == {shape}
+
+
+def test_discrete_latents_break_ties_at_random():
+    case = next(case for case in CASES if case.name == "discrete")
+    model = case.build(KEY)
+    found = posterior_ranks(model, jax.random.normal(KEY, (50, 2)), key=KEY)
+    assert FIT in found.u
+    assert all(((u > 0) & (u < 1)).all() for u in found.u.values())
+
+
+def test_a_mixture_is_refused():
+    model, c = model_and_c(n=5)
+    with pytest.raises(ValueError, match="take a member of the mixture"):
+        posterior_ranks(Mixture.of([model, model]), c, key=KEY)
