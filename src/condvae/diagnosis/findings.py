@@ -1,0 +1,61 @@
+"""What was found, as small records: Python, JSON, the terminal and the report say the same."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Level = Literal["good", "note", "problem"]
+LEVELS: tuple[Level, ...] = ("problem", "note", "good")
+"""From what must be looked at first."""
+
+SURE = 2.0
+"""Standard errors beyond which a difference counts."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One verdict.
+
+    Attributes:
+        code: a short name that does not change, such as "z-ignored".
+        level: "problem", "note" (worth knowing) or "good".
+        what: a sentence.
+        nats: what it is worth, in nats a row, where that is known.
+        stderr: the standard error of `nats`.
+        p_value: how often chance alone gives as much, where it was tested.
+        advice: what to do, where something should be done.
+    """
+
+    code: str
+    level: Level
+    what: str
+    nats: float | None = None
+    stderr: float | None = None
+    p_value: float | None = None
+    advice: str | None = None
+
+    def words(self) -> str:
+        """The sentence, how sure it is, and what to do."""
+        said = self.what
+        if self.nats is not None:
+            error = "" if self.stderr is None else f" ± {self.stderr:.2f}"
+            said += f" ({self.nats:.2f}{error} nats a row)"
+        elif self.p_value is not None:
+            said += f" (p = {self.p_value:.2g})" if self.p_value >= 1e-4 else " (p < 0.0001)"
+        return said if self.advice is None else f"{said}: {self.advice}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON's types; None stands for what is not known."""
+        return asdict(self)
+
+
+def ordered(findings: Sequence[Finding]) -> list[Finding]:
+    """Problems first, the dearest of them first; then what is worth knowing, then what is good.
+
+    Example:
+        >>> from condvae.diagnosis.findings import Finding, ordered
+        >>> found = [Finding("a", "good", "fine"), Finding("b", "problem", "bad", nats=0.1, stderr=0.02)]
+        >>> ordered(found)[0].words()
+        'bad (0.10 ± 0.02 nats a row)'
+    """
+    return sorted(findings, key=lambda one: (LEVELS.index(one.level), -abs(one.nats or 0.0)))
