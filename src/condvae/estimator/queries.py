@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from condvae import sampling, scoring, tables
 from condvae.calibration import conformal_level
 from condvae.estimator import prepare
+from condvae.estimator.diagnosing import Diagnosis, diagnose
 from condvae.estimator.edge import Edge
 from condvae.estimator.fitted import Method, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
@@ -25,6 +26,29 @@ def _has_categories(queries: Any) -> bool:
 
 class Queries(Edge, TransformerMixin):
     """The questions; `ConditionalVAE` is what fits, and is asked."""
+
+    # --- whether it is right
+
+    def diagnose(self, X: Any, y: Any, *, random_state: int | None = None) -> Diagnosis:
+        """Whether the model is right, on rows that it was not trained on: verdicts, and their numbers.
+
+        Whether z and c are used, column by column; whether the latents of these rows are what the prior
+        draws, and q the posterior; whether every target is calibrated; whether a classifier tells the rows
+        from samples. At most 4,000 rows are looked at.
+
+        Args:
+            X: conditions, or None where the model was fitted without.
+            y: targets.
+            random_state: another seed than the estimator's.
+
+        Returns:
+            `condvae.estimator.diagnosing.Diagnosis`: `.findings`, what must be looked at first; `.words()`.
+
+        Raises:
+            TableError: for columns or cells that do not fit the model, or too few rows.
+        """
+        model, c, x = self._pair(X, y)
+        return diagnose(model, x, c, self._key(random_state, 8))
 
     # --- the whole distribution
 

@@ -1,0 +1,81 @@
+"""Verdicts on a model of which every answer is known: on its own rows, and on other ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from condvae.tables import TableError
+
+ROWS = 1200
+
+
+@pytest.fixture(scope="module")
+def own(known):
+    """Conditions, and targets as the model makes them."""
+    X = pd.DataFrame({"u": np.random.default_rng(0).normal(size=ROWS)})
+    return X, known.estimator.sample(X).reset_index(drop=True)
+
+
+def codes(found):
+    return {one.code for one in found.findings}
+
+
+def test_a_model_of_its_own_rows_is_right(known, own):
+    found = known.estimator.diagnose(*own)
+    assert found.rows == ROWS
+    assert "problem" not in {one.level for one in found.findings}
+    assert {"z-used", "c-used", "calibrated", "samples-alike"} <= codes(found)
+    assert set(found.pit) == {"x0", "x1", "g"}
+    assert set(found.scores) == {"energy", "variogram"}
+    assert found.words().splitlines()[-1].startswith("good: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda y: y + 0.7 * y.std(), "'x0' is too low"),
+        (lambda y: y.mean() + 2.0 * (y - y.mean()), "'x0' is too narrow: too much lies far out"),
+        (lambda y: y.mean() + 0.5 * (y - y.mean()), "'x0' is too wide: too little lies far out"),
+    ],
+)
+def test_rows_that_are_otherwise_are_found_and_named(known, own, change, words):
+    X, y = own
+    found = known.estimator.diagnose(X, y.assign(x0=change(y["x0"])))
+    first = found.findings[0]
+    assert first.level == "problem"
+    said = [one.what for one in found.findings if one.code == "miscalibrated"]
+    assert any(words in sentence for sentence in said), said
+    assert "samples-told" in codes(found)
+
+
+def test_conditions_of_other_rows_are_not_used(known, own):
+    X, y = own
+    found = known.estimator.diagnose(X.sample(frac=1.0, random_state=0).reset_index(drop=True), y)
+    assert "c-unused" in codes(found)
+
+
+def test_missing_cells_are_left_out(known, own):
+    X, y = own
+    y = y.iloc[:200].copy()
+    y.loc[::3, "x0"] = np.nan
+    y.loc[::5, "g"] = None
+    y.loc[0] = [np.nan, np.nan, None]
+    found = known.estimator.diagnose(X.iloc[:200], y)
+    assert found.rows == 199
+    assert found.pit["x0"].size == y["x0"].notna().sum()
+    assert "miscalibrated" not in codes(found)
+
+
+def test_too_few_rows_are_refused(known, own):
+    X, y = own
+    with pytest.raises(TableError, match="1 rows have an observed target, too few"):
+        known.estimator.diagnose(X[:1], y[:1])
+
+
+@pytest.mark.slow
+def test_few_rows_are_asked_what_they_can_tell(known, own):
+    X, y = own
+    found = known.estimator.diagnose(X[:10], y[:10])
+    assert found.samples is None
+    assert found.prior is None
+    assert found.posterior is not None
