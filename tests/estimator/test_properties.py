@@ -58,6 +58,7 @@ def test_order_of_rows_and_columns_and_kind_of_frame(known, cells, random, kind)
 
 @given(tuples)
 @MANY
+@pytest.mark.slow
 def test_chunks_of_any_size(known, monkeypatch, cells):
     X, y = frames(cells)
     with monkeypatch.context() as patch:
