@@ -195,7 +195,3 @@ def _cells(model: TableModel, x: Any) -> dict[str, int]:
             counts = np.asarray(x[block].mask).sum(axis=0)
             counted |= {str(column.name): int(count) for column, count in zip(columns, counts, strict=True)}
     return {str(column.name): counted[str(column.name)] for column in model.schema.target}
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

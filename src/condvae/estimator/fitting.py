@@ -177,9 +177,7 @@ def fit_table(
         support=None,
         linear=baseline(c_rest),
         marginal=baseline(None),
-        training_rows=None
-        if stream is not None
-        else np.sort(content_hashes((x_rest, c_rest)))[:MAX_HASHES],
+        training_rows=None if stream is not None else _hashes(x_rest, c_rest),
         progress=options.progress,
     )
     if c is not None:
