@@ -15,16 +15,20 @@ import argparse
 import resource
 import time
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as npd
 
-from condvae import CVAE, log_prob, sample
+from condvae import log_prob, sample
 from condvae.architectures import mlp_cvae
 from condvae.conditionals import AffineGaussian
-from condvae.linear_gaussian import exact_log_prob, exact_posterior, linear_gaussian, random_linear_gaussian
+from condvae.linear_gaussian import (
+    exact_log_prob,
+    exact_posterior,
+    linear_gaussian,
+    mean_field_oracle,
+    random_linear_gaussian,
+)
 from condvae.mixture import Mixture
 from condvae.scoring import sandwich
 
@@ -54,46 +58,13 @@ def coverage() -> None:
             )
 
 
-class Emission(eqx.Module):
-    """Normal(W z, noise²) in every cell."""
-
-    weight: jax.Array
-    noise: float
-
-    def __call__(self, z, c):
-        return npd.Normal(self.weight @ z, self.noise)
-
-
-class MeanField(eqx.Module):
-    """The best diagonal Gaussian for a known posterior."""
-
-    exact: AffineGaussian
-
-    def __call__(self, x, c, prior=None):
-        precision = jnp.diag(jnp.linalg.inv(self.exact.covariance))
-        return npd.Normal(self.exact.mean(x, c), precision**-0.5)
-
-
-class Unit(eqx.Module):
-    """Normal(0, I)."""
-
-    size: int
-
-    def __call__(self, c):
-        return npd.Normal(jnp.zeros(self.size), 1.0)
-
-
 def annealing(num_temperatures: int, rows: int) -> None:
     """A line for each latent size, noise and start."""
     print(f"{num_temperatures:,} temperatures, {rows} rows: the mean error of either end, in nats")
     print(f"{'dimensions':>10}{'noise':>7}{'start':>11}{'lower':>18}{'upper':>18}{'seconds':>9}")
     for size in (2, 10, 50):
-        weight = jax.random.normal(jax.random.key(size), (size + 5, size)) / np.sqrt(size)
         for noise in (1.0, 0.1):
-            prior = AffineGaussian((None,), jnp.zeros(size), jnp.eye(size))
-            covariance = noise**2 * jnp.eye(size + 5)
-            exact = linear_gaussian(prior, AffineGaussian((weight, None), jnp.zeros(size + 5), covariance))
-            model = CVAE(Unit(size), Emission(weight, noise), MeanField(exact_posterior(exact)))
+            model, exact = mean_field_oracle(size, noise, size + 5)
             for start in ("posterior", "prior"):
                 before = time.perf_counter()
                 found = sandwich(model, rows=rows, key=KEY, num_temperatures=num_temperatures, start=start)

@@ -17,7 +17,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+import numpyro.distributions as npd
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.conditionals import AffineGaussian
 from condvae.model import CVAE
@@ -329,3 +330,56 @@ def _parts(model: CVAE) -> tuple[AffineGaussian, AffineGaussian, AffineGaussian]
                 "linear-Gaussian models"
             )
     return parts  # pyright: ignore[reportReturnType]
+
+
+class _Emission(eqx.Module):
+    """Normal(W z, noise²) in every cell."""
+
+    weight: Array
+    noise: float
+
+    def __call__(self, z: Array, c: PyTree) -> npd.Distribution:
+        return npd.Normal(self.weight @ z, self.noise)
+
+
+class _MeanField(eqx.Module):
+    """The best diagonal Gaussian for a known posterior: its mean, and its precision's diagonal."""
+
+    exact: AffineGaussian
+
+    def __call__(self, x: Array, c: PyTree, prior: PyTree = None) -> npd.Distribution:
+        precision = jnp.diag(jnp.linalg.inv(self.exact.covariance))
+        return npd.Normal(self.exact.mean(x, c), precision**-0.5)
+
+
+class _Unit(eqx.Module):
+    """Normal(0, I)."""
+
+    size: int
+
+    def __call__(self, c: PyTree) -> npd.Distribution:
+        return npd.Normal(jnp.zeros(self.size), 1.0)
+
+
+def mean_field_oracle(z_size: int, noise: float, x_size: int) -> tuple[CVAE, CVAE]:
+    """A model whose q factorises, as well as such a q can, and whose log p is known all the same.
+
+        z ~ Normal(0, I),  x | z ~ Normal(W z, noise² I)
+
+    with W drawn from a seed of its own, `z_size`.
+
+    Returns:
+        The model, of distributions that factorise over cells; and the same one for the exact functions.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from condvae.linear_gaussian import exact_log_prob, mean_field_oracle
+        >>> model, exact = mean_field_oracle(z_size=2, noise=0.1, x_size=3)
+        >>> exact_log_prob(exact, jnp.zeros((5, 3))).shape
+        (5,)
+    """
+    weight = jax.random.normal(jax.random.key(z_size), (x_size, z_size)) / np.sqrt(z_size)
+    prior = AffineGaussian((None,), jnp.zeros(z_size), jnp.eye(z_size))
+    likelihood = AffineGaussian((weight, None), jnp.zeros(x_size), noise**2 * jnp.eye(x_size))
+    exact = linear_gaussian(prior, likelihood)
+    return CVAE(_Unit(z_size), _Emission(weight, noise), _MeanField(exact_posterior(exact))), exact

@@ -9,50 +9,12 @@ import pytest
 
 from condvae import CVAE, Mixture, Observed, sample
 from condvae.architectures import mlp_cvae
-from condvae.conditionals import AffineGaussian
-from condvae.linear_gaussian import exact_log_prob, linear_gaussian, random_linear_gaussian
+from condvae.linear_gaussian import exact_log_prob, mean_field_oracle, random_linear_gaussian
 from condvae.scoring import anneal, sandwich
 from condvae.scoring.annealing import _mean, _Options, _summed, schedule
 from helpers import CASES, conditions, hide_cells, masked, masked_log_prob
 
 KEY = jax.random.key(0)
-
-
-class Emission(eqx.Module):
-    """Normal(W z, noise²) in every cell."""
-
-    weight: jax.Array
-    noise: float
-
-    def __call__(self, z, c):
-        return npd.Normal(self.weight @ z, self.noise)
-
-
-class MeanField(eqx.Module):
-    """The best diagonal Gaussian: the posterior's mean, and its precision's diagonal."""
-
-    exact: AffineGaussian
-
-    def __call__(self, x, c, prior=None):
-        precision = jnp.diag(jnp.linalg.inv(self.exact.covariance))
-        return npd.Normal(self.exact.mean(x, c), precision**-0.5)
-
-
-class Unit(eqx.Module):
-    size: int
-
-    def __call__(self, c):
-        return npd.Normal(jnp.zeros(self.size), 1.0)
-
-
-def oracle(z_size: int, noise: float, x_size: int) -> tuple[CVAE, CVAE]:
-    """A linear-Gaussian model with its best diagonal q, and the same for the exact functions."""
-    weight = jax.random.normal(jax.random.key(z_size), (x_size, z_size)) / np.sqrt(z_size)
-    prior = AffineGaussian((None,), jnp.zeros(z_size), jnp.eye(z_size))
-    likelihood = AffineGaussian((weight, None), jnp.zeros(x_size), noise**2 * jnp.eye(x_size))
-    exact = linear_gaussian(prior, likelihood)
-    assert isinstance(exact.posterior, AffineGaussian)
-    return CVAE(Unit(z_size), Emission(weight, noise), MeanField(exact.posterior)), exact
 
 
 def errors(found, exact):
@@ -66,14 +28,14 @@ def errors(found, exact):
 @pytest.mark.parametrize("noise", [1.0, 0.1])
 @pytest.mark.parametrize("z_size", [2, 10, 50])
 def test_from_q_either_end_is_log_p(z_size, noise):
-    model, exact = oracle(z_size, noise, z_size + 5)
+    model, exact = mean_field_oracle(z_size, noise, z_size + 5)
     for mean, stderr in errors(sandwich(model, rows=200, key=KEY), exact):
         assert abs(mean) <= 0.03 + 2 * stderr
 
 
 @pytest.mark.parametrize("start", [pytest.param("posterior", marks=pytest.mark.slow), "prior"])
 def test_log_p_lies_between_the_ends(start):
-    model, exact = oracle(3, 0.5, 6)
+    model, exact = mean_field_oracle(3, 0.5, 6)
     found = sandwich(model, rows=64, key=KEY, num_temperatures=60, num_chains=8, start=start)
     (lower, lower_error), (upper, upper_error) = errors(found, exact)
     assert lower <= 3 * lower_error + 0.005
@@ -85,7 +47,7 @@ def test_log_p_lies_between_the_ends(start):
 
 
 def test_from_above_real_data_gives_an_estimate_and_a_row_is_its_own():
-    model, exact = oracle(3, 0.5, 6)
+    model, exact = mean_field_oracle(3, 0.5, 6)
     x = np.array(sample(exact, key=KEY, num_samples=8))
     options = {"key": KEY, "num_temperatures": 100, "num_chains": 8}
     found = anneal(model, x, **options)
@@ -159,13 +121,13 @@ class Many(eqx.Module):
 
 @pytest.mark.parametrize("latent", [Bounded(), Many()])
 def test_latents_that_are_not_real_numbers_are_refused(latent):
-    model = CVAE(latent, Emission(jnp.ones((3, 2)), 1.0), latent)
+    model = CVAE(latent, mean_field_oracle(2, 1.0, 3)[0].likelihood, latent)
     with pytest.raises(ValueError, match="discrete, or bounded\\): use importance sampling"):
         anneal(model, np.zeros((2, 3)), key=KEY)
 
 
 def test_bad_arguments_are_refused():
-    model, _ = oracle(2, 1.0, 3)
+    model, _ = mean_field_oracle(2, 1.0, 3)
     with pytest.raises(ValueError, match="num_temperatures is 9, expected at least 10"):
         anneal(model, np.zeros((2, 3)), key=KEY, num_temperatures=9)
     with pytest.raises(ValueError, match="num_chains is 1, expected at least 2"):
