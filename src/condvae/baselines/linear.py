@@ -5,7 +5,7 @@ meant to be hard to beat: penalties are chosen by rows left out, and the covaria
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -16,6 +16,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from condvae.baselines.blocks import (
+    categorical_block,
+    chunks,
+    design_matrix,
+    num_rows,
+    numeric_block,
+    slices,
+    take,
+)
 from condvae.observed import Observed
 
 # No scale below e^-7 of a column's standard deviation: the bound of the heads of the CVAE itself.
@@ -28,47 +37,10 @@ HALF_ROW = 0.5  # of every level, added to the rows seen (Krichevsky and Trofimo
 FEWEST_PAIRS = 10  # rows that two columns must share before their correlation is believed
 TRAINING_CELLS = 20_000_000  # of the design matrix; a random part of the rows is enough for the rest
 FEWEST_ROWS = 1000
-CELLS = 4_000_000  # of the design matrix at a time, when scoring
 
 # Tall, thin matrices gain little from threads, and on a busy machine these wait for one another: ten times
 # slower.
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
-
-
-def design_matrix(c: Mapping[str, Observed] | None, levels: tuple[int, ...], n: int) -> np.ndarray:
-    """Conditions as the features h(c) of a linear model.
-
-    For the numeric columns their values (0 where missing), then for each an indicator of a missing cell;
-    for each categorical column an indicator of each level, then one of a missing cell.
-
-    Args:
-        c: blocks, as `condvae.tables.encode` makes them; None for none.
-        levels: the number of levels of each categorical column.
-        n: the number of rows.
-
-    Returns:
-        float64 [n, p], p = 2 d + sum of (levels + 1); p = 0 without conditions.
-
-    Raises:
-        ValueError: if a block has not n rows, or `levels` not one number for each of its columns, or a code
-            is no level.
-
-    Example:
-        >>> import numpy as np
-        >>> from condvae import Observed
-        >>> from condvae.baselines import design_matrix
-        >>> dose = Observed(np.array([[0.5], [0.0]]), np.array([[True], [False]]))
-        >>> sex = Observed(np.array([[1], [0]]), np.array([[True], [True]]))
-        >>> design_matrix({"numeric": dose, "categorical": sex}, (2,), 2)
-        array([[0.5, 0. , 0. , 1. , 0. ],
-               [0. , 1. , 1. , 0. , 0. ]])
-    """
-    blocks = dict(c or {})
-    numeric, categorical = _numeric(blocks, n), _categorical(blocks, levels, n)
-    parts = [np.where(numeric.mask, numeric.value, 0.0), ~numeric.mask]
-    for codes, mask, count in zip(categorical.value.T, categorical.mask.T, levels, strict=True):
-        parts.append(np.arange(count + 1) == np.where(mask, codes, count)[:, None])
-    return np.concatenate(parts, axis=1, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,13 +97,13 @@ class Baseline:
         Raises:
             ValueError: if the blocks are not those of the columns that the baseline was fitted to.
         """
-        n, p = _rows(x), len(self.coefficients)
-        numeric, categorical = _numeric(x, n), _categorical(x, self.x_levels, n)
+        n, p = num_rows(x), len(self.coefficients)
+        numeric, categorical = numeric_block(x, n), categorical_block(x, self.x_levels, n)
         if numeric.value.shape[1] != len(self.intercept):
             raise ValueError(f"x has {numeric.value.shape[1]} numeric columns, not {len(self.intercept)}")
         c_levels = tuple(int(count) for count in self.c_levels)
         residual, log_prob = np.zeros(numeric.value.shape), np.zeros(n)
-        for rows in _chunks(n, p + len(self.level_intercept) + len(self.intercept)):
+        for rows in chunks(n, p + len(self.level_intercept) + len(self.intercept)):
             length = len(log_prob[rows])
             part = {name: Observed(*(a[rows] for a in block)) for name, block in (c or {}).items()}
             h = design_matrix(part, c_levels, length) if p else np.zeros((length, 0))
@@ -140,7 +112,7 @@ class Baseline:
             mean = h @ self.coefficients + self.intercept
             residual[rows] = np.where(numeric.mask[rows], numeric.value[rows] - mean, 0.0)
             logits = h @ self.level_coefficients + self.level_intercept
-            for k, own in enumerate(_slices(self.x_levels)):
+            for k, own in enumerate(slices(self.x_levels)):
                 found = _level_log_prob(logits[:, own], categorical.value[rows, k], self.level_rows[k])
                 log_prob[rows] += np.where(categorical.mask[rows, k], found, 0.0)
         return log_prob + _gaussian(residual, numeric.mask, self.covariance)
@@ -198,18 +170,18 @@ def fit_baseline(
     Mach. Intell. 18, for shrinkage chosen by rows left out; Krichevsky and Trofimov (1981), IEEE Trans.
     Inf. Theory 27, for the half rows.
     """
-    n, rng = _rows(x), np.random.default_rng(0)
-    numeric, categorical = _numeric(x, n), _categorical(x, x_levels, n)
+    n, rng = num_rows(x), np.random.default_rng(0)
+    numeric, categorical = numeric_block(x, n), categorical_block(x, x_levels, n)
     rows, weight = _training_rows(sample_weight, n)
     if c is None:
         c, c_levels = {}, ()
-    width = 2 * _numeric(c, n).value.shape[1] + sum(c_levels) + len(c_levels)
+    width = 2 * numeric_block(c, n).value.shape[1] + sum(c_levels) + len(c_levels)
     if len(rows) * width > TRAINING_CELLS:
         kept = np.sort(rng.permutation(len(rows))[: max(TRAINING_CELLS // width, FEWEST_ROWS)])
         rows, weight = rows[kept], weight[kept] / weight[kept].mean()
-    c = {name: _take(block, rows) for name, block in c.items()}
+    c = {name: take(block, rows) for name, block in c.items()}
     h = design_matrix(c, c_levels, len(rows))
-    numeric, categorical = _take(numeric, rows), _take(categorical, rows)
+    numeric, categorical = take(numeric, rows), take(categorical, rows)
     coefficients, intercept, covariance = _fit_numeric(h, numeric, weight)
     fitted = [
         _fit_level(h[mask], codes[mask], weight[mask], count, rng)
@@ -390,35 +362,6 @@ def _level_log_prob(logits: np.ndarray, codes: np.ndarray, rows: float) -> np.nd
     return mixed - np.log(rows + HALF_ROW * logits.shape[1])
 
 
-def _rows(x: Mapping[str, Observed]) -> int:
-    if not x:
-        raise ValueError("x holds no block, so there is no target")
-    return len(next(iter(x.values())).mask)
-
-
-def _numeric(blocks: Mapping[str, Observed], n: int) -> Observed:
-    return _block(blocks, "numeric", n, np.float32)
-
-
-def _categorical(blocks: Mapping[str, Observed], levels: np.ndarray | tuple[int, ...], n: int) -> Observed:
-    block = _block(blocks, "categorical", n, np.int32)
-    if block.value.shape[1] != len(levels):
-        raise ValueError(f"{block.value.shape[1]} categorical columns, but levels of {len(levels)}")
-    value = np.where(block.mask, block.value, 0)
-    if ((value < 0) | (value >= np.asarray(levels, int))).any():
-        raise ValueError(f"a categorical column holds a code beyond its levels, {tuple(map(int, levels))}")
-    return Observed(value, block.mask)
-
-
-def _block(blocks: Mapping[str, Observed], name: str, n: int, dtype: type) -> Observed:
-    if name not in blocks:
-        return Observed(np.zeros((n, 0), dtype), np.zeros((n, 0), bool))
-    value, mask = (np.asarray(array) for array in blocks[name])
-    if value.ndim != 2 or value.shape != mask.shape or len(value) != n:
-        raise ValueError(f"the {name} block has shapes {value.shape} and {mask.shape}, expected {n} rows")
-    return Observed(value, mask)
-
-
 def _training_rows(sample_weight: np.ndarray | None, n: int) -> tuple[np.ndarray, np.ndarray]:
     """The rows of positive weight, and their weights, of mean 1."""
     weight = np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
@@ -426,18 +369,3 @@ def _training_rows(sample_weight: np.ndarray | None, n: int) -> tuple[np.ndarray
         raise ValueError(f"sample_weight must hold {n} non-negative numbers that are not all 0")
     rows = np.flatnonzero(weight)
     return rows, weight[rows] / weight[rows].mean()
-
-
-def _take(block: Observed, rows: np.ndarray) -> Observed:
-    return Observed(np.asarray(block.value)[rows], np.asarray(block.mask)[rows])
-
-
-def _slices(levels: np.ndarray) -> list[slice]:
-    ends = np.cumsum(levels)
-    return [slice(int(end - count), int(end)) for end, count in zip(ends, levels, strict=True)]
-
-
-def _chunks(n: int, width: int) -> Iterator[slice]:
-    step = max(1, CELLS // max(width, 1))
-    for start in range(0, n, step):
-        yield slice(start, start + step)
