@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from condvae.support import Support
+from condvae.support import Support, reference_rows
 
 
 def correlated(rng, n, p):
@@ -70,6 +70,30 @@ def test_distances_are_those_of_the_definition():
     gap = new[:, None].astype(float) - features
     exact = np.sqrt(np.einsum("mni,ij,mnj->mn", gap, inverse, gap))
     np.testing.assert_allclose(support.distance(new), np.sort(exact)[:, :5].mean(axis=1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "seed"), [(50, 0), (700, 0), (700, 3)])
+def test_the_nearest_reference_rows_are_training_rows_that_can_be_named(n, seed):
+    rng = np.random.default_rng(1)
+    features, new = rng.normal(size=(n, 3)).astype(np.float32), rng.normal(size=(9, 3)).astype(np.float32)
+    support, rows = Support.fit(features, 100, seed), reference_rows(n, 100, seed)
+    np.testing.assert_array_equal(features[rows], support.reference)
+    gap = (new[:, None].astype(float) - features[rows]) @ support.transform
+    exact = np.argsort(np.linalg.norm(gap, axis=2), axis=1)
+    for k in (1, 2, len(rows)):
+        np.testing.assert_array_equal(support.nearest(new, k), exact[:, :k])
+    assert support.nearest(new[:0], 2).shape == (0, 2)
+
+
+def test_of_copies_always_the_same_ones_are_nearest(monkeypatch):
+    features = np.repeat(np.random.default_rng(9).normal(size=(40, 17)), 30, axis=0)
+    support = Support.fit(features)
+    together = support.nearest(features[::30], 4)
+    assert (support.reference[together] == features[::30, None].astype(np.float32)).all()
+    for i, row in enumerate(features[::30]):
+        np.testing.assert_array_equal(support.nearest(row[None], 4)[0], together[i])
+    monkeypatch.setattr("condvae.support.CELLS", 50)
+    np.testing.assert_array_equal(support.nearest(features[::30], 4), together)
 
 
 def test_no_training_row_is_its_own_neighbour():
@@ -141,6 +165,7 @@ def test_without_conditions_nothing_lies_outside():
     new = np.zeros((3, 0))
     assert support.distance(new).tolist() == [0, 0, 0] == support.percentile(new).tolist()
     assert not support.outside(new).any()
+    assert support.nearest(new, 2).tolist() == [[0, 1]] * 3
 
 
 def test_more_features_than_are_whitened_are_scaled():
@@ -171,6 +196,7 @@ def test_arrays_come_back_exactly_and_by_seed():
         (lambda: Support.fit(np.full((3, 2), np.nan)), "not all finite"),
         (lambda: Support.fit(np.zeros((3, 2))).distance(np.zeros((3, 1))), r"expected \[rows, 2\]"),
         (lambda: Support.fit(np.zeros((3, 2))).outside(np.zeros((3, 2)), 99), "level is 99"),
+        (lambda: Support.fit(np.zeros((3, 2))).nearest(np.zeros((3, 2)), 4), "k is 4, expected 1 to 3"),
     ],
 )
 def test_bad_input_gets_one_sentence(call, message):

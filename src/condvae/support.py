@@ -5,7 +5,7 @@ A row's distance to its nearest training rows tells, and the same distance of tr
 among those compared with tells how large is large.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Self
@@ -22,8 +22,33 @@ NEIGHBOURS = 5
 VARIANCE_FLOOR = 0.1
 WIDEST = 500  # features that are whitened jointly; more are only scaled, each by itself
 FOLDS = 10
+MAX_REFERENCE = 2000
 CALIBRATION_ROWS = 10_000
 CELLS = 1 << 22
+DECIMALS = 9  # of a whitened row, when its nearest rows are looked up
+
+
+def reference_rows(n: int, max_reference: int = MAX_REFERENCE, seed: int = 0) -> np.ndarray:
+    """Which of n training rows `Support.fit` keeps, with the same arguments, in the order it keeps them.
+
+    Who stores more about these rows (their targets, say) finds them by the place that `Support.nearest`
+    gives. The order is random: the first few are a random sample themselves.
+
+    Returns:
+        int64 [min(n, max_reference)].
+
+    Example:
+        >>> import numpy as np
+        >>> from condvae.support import Support, reference_rows
+        >>> features = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
+        >>> bool((Support.fit(features).reference == features[reference_rows(5000)]).all())
+        True
+    """
+    return _order(n, seed)[:max_reference]
+
+
+def _order(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).permutation(n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +86,7 @@ class Support:
     distances: np.ndarray
 
     @classmethod
-    def fit(cls, features: np.ndarray, max_reference: int = 2000, seed: int = 0) -> Self:
+    def fit(cls, features: np.ndarray, max_reference: int = MAX_REFERENCE, seed: int = 0) -> Self:
         """Keep a random subset of the training rows, and measure how far others lie from it.
 
         With many more rows than `max_reference`, the distances are those of (at most 10,000) rows outside
@@ -82,8 +107,8 @@ class Support:
         n, p = features.shape
         if n < 2 or max_reference < 2:
             raise ValueError(f"{n} rows and max_reference={max_reference}: expected at least two of both")
-        order = np.random.default_rng(seed).permutation(n)
-        reference, others = features[order[:max_reference]], order[max_reference:]
+        rows, others = reference_rows(n, max_reference, seed), _order(n, seed)[max_reference:]
+        reference = features[rows]
         transform = _whitening(reference)
         if not p:
             return cls(reference, transform, np.zeros(len(reference)))
@@ -113,6 +138,27 @@ class Support:
         if not features.shape[1]:
             return np.zeros(len(features))
         return _nearest(self._tree, features, self.transform)
+
+    def nearest(self, features: np.ndarray, k: int) -> np.ndarray:
+        """The places in `reference` of the k rows nearest to each row, the nearest first: int64 [m, k].
+
+        Of rows at one distance it is arbitrary which come first, but always the same ones.
+
+        Raises:
+            ValueError: if `features` is not [m, p], or not finite, or there are no k reference rows.
+        """
+        features = _check(features, self.reference.shape[1])
+        if not 1 <= k <= len(self.reference):
+            raise ValueError(f"k is {k}, expected 1 to {len(self.reference)}, the number of reference rows")
+        if not features.shape[1]:
+            return np.tile(np.arange(k), (len(features), 1))
+        found = np.empty((len(features), k), np.int64)
+        for rows in _chunks(features):
+            # A product of matrices rounds otherwise for one row than for many: of copies of a reference row
+            # other ones would be nearest.
+            own = np.round(_apply(features[rows], self.transform), DECIMALS)
+            found[rows] = np.reshape(self._tree.query(own, k)[1], (-1, k))
+        return found
 
     def percentile(self, features: np.ndarray) -> np.ndarray:
         """The fraction of training rows that lie closer to the others than this row does, [m] in [0, 1].
@@ -178,14 +224,18 @@ def _apply(features: np.ndarray, transform: np.ndarray) -> np.ndarray:
 def _nearest(tree: KDTree, features: np.ndarray, transform: np.ndarray) -> np.ndarray:
     k = min(NEIGHBOURS, tree.n)
     found = np.empty(len(features))
-    step = max(1, CELLS // features.shape[1])
-    for start in range(0, len(features), step):
-        rows = _apply(features[start : start + step], transform)
+    for part in _chunks(features):
+        rows = _apply(features[part], transform)
         near = np.asarray(tree.query(rows, k)[0]).reshape(len(rows), k)
         # Copies of a row, multiplied in another order, differ in the last bits: their distance is 0.
         size = 1 + np.linalg.norm(rows, axis=1, keepdims=True)
-        found[start : start + step] = np.where(near < 1e-10 * size, 0.0, near).mean(axis=1)
+        found[part] = np.where(near < 1e-10 * size, 0.0, near).mean(axis=1)
     return found
+
+
+def _chunks(features: np.ndarray) -> Iterator[slice]:
+    step = max(1, CELLS // features.shape[1])
+    return (slice(start, start + step) for start in range(0, len(features), step))
 
 
 def _check(features: np.ndarray, p: int | None) -> np.ndarray:
