@@ -80,7 +80,7 @@ def _block(blocks: Mapping[str, Observed], name: str, n: int, dtype: type) -> Ob
     return Observed(value, mask)
 
 
-def take(block: Observed, rows: np.ndarray) -> Observed:
+def take(block: Observed, rows: np.ndarray | slice) -> Observed:
     """Some rows of a block."""
     return Observed(np.asarray(block.value)[rows], np.asarray(block.mask)[rows])
 
