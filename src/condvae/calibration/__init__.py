@@ -4,6 +4,7 @@ A row is one example, and its draws are from the predictive distribution of one 
 vector of them. An observed value of NaN is a missing one: its score is NaN, and no interval covers it.
 """
 
+from condvae.calibration.copies import Copies, copies
 from condvae.calibration.intervals import central_interval, conformal_level, coverage, covers
 from condvae.calibration.ranks import Uniformity, class_pit, pit, uniformity
 from condvae.calibration.reliability import Reliability, reliability
@@ -11,12 +12,14 @@ from condvae.calibration.scores import crps, energy_score, mean_stderr, paired_d
 from condvae.calibration.two_sample import TwoSample, two_sample
 
 __all__ = [
+    "Copies",
     "Reliability",
     "TwoSample",
     "Uniformity",
     "central_interval",
     "class_pit",
     "conformal_level",
+    "copies",
     "coverage",
     "covers",
     "crps",
