@@ -30,7 +30,8 @@ LAYERS = [
     ["distributions"],
     ["rows"],
     ["devices"],
-    ["plots", "storage", "calibration", "baselines", "support"],
+    ["plots"],
+    ["storage", "calibration", "baselines", "support"],
     ["tables"],
     ["progress", "observed"],
 ]
