@@ -3,6 +3,8 @@
 Every function takes an Axes to draw on, or makes one, and returns it.
 """
 
+from condvae.plots.bars import plot_nats, plot_shares
+from condvae.plots.calibration import plot_coverage, plot_ecdf, plot_pit, plot_reliability
 from condvae.plots.files import require_drawable, save_figure
 from condvae.plots.history import plot_history
 from condvae.plots.pairs import MAX_DOTS, MAX_PAIRED, plot_pairs
@@ -17,8 +19,14 @@ __all__ = [
     "MUTED",
     "OTHERS",
     "new_axes",
+    "plot_coverage",
+    "plot_ecdf",
     "plot_history",
+    "plot_nats",
     "plot_pairs",
+    "plot_pit",
+    "plot_reliability",
+    "plot_shares",
     "require_drawable",
     "save_figure",
 ]

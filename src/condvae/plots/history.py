@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from condvae.plots.style import DATA, MODEL, MUTED, new_axes
+from condvae.plots.style import DATA, MODEL, MUTED, new_axes, tidy
 
 
 def plot_history(
@@ -48,9 +48,8 @@ def plot_history(
             if record["step"] == step
         ]
         ax.plot(*zip(*marked, strict=True), ".", color=DATA, zorder=3, label="kept, of each member")
-    ax.set_xlabel("step")
-    ax.set_ylabel("objective (nats a row)")
-    ax.legend(frameon=False)
+    tidy(ax, x="step", y="objective (nats a row)")
+    ax.legend(frameon=False, fontsize=8)
     return ax
 
 
