@@ -5,6 +5,8 @@ Every function takes an Axes to draw on, or makes one, and returns it.
 
 from condvae.plots.bars import plot_nats, plot_shares
 from condvae.plots.calibration import plot_coverage, plot_ecdf, plot_pit, plot_reliability
+from condvae.plots.densities import plot_densities
+from condvae.plots.effects import plot_effect, plot_effect_shares
 from condvae.plots.files import require_drawable, save_figure
 from condvae.plots.history import plot_history
 from condvae.plots.pairs import MAX_DOTS, MAX_PAIRED, plot_pairs
@@ -20,7 +22,10 @@ __all__ = [
     "OTHERS",
     "new_axes",
     "plot_coverage",
+    "plot_densities",
     "plot_ecdf",
+    "plot_effect",
+    "plot_effect_shares",
     "plot_history",
     "plot_nats",
     "plot_pairs",
