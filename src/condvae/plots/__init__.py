@@ -9,6 +9,8 @@ from condvae.plots.densities import plot_densities
 from condvae.plots.effects import plot_effect, plot_effect_shares
 from condvae.plots.files import require_drawable, save_figure
 from condvae.plots.history import plot_history
+from condvae.plots.images import plot_images
+from condvae.plots.latents import plot_latents
 from condvae.plots.pairs import MAX_DOTS, MAX_PAIRED, plot_pairs
 from condvae.plots.style import DATA, GROUPS, MODEL, MUTED, OTHERS, new_axes
 
@@ -27,6 +29,8 @@ __all__ = [
     "plot_effect",
     "plot_effect_shares",
     "plot_history",
+    "plot_images",
+    "plot_latents",
     "plot_nats",
     "plot_pairs",
     "plot_pit",
