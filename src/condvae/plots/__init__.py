@@ -13,6 +13,7 @@ from condvae.plots.images import plot_images
 from condvae.plots.latents import plot_latents
 from condvae.plots.pairs import MAX_DOTS, MAX_PAIRED, plot_pairs
 from condvae.plots.style import DATA, GROUPS, MODEL, MUTED, OTHERS, new_axes
+from condvae.plots.svg import figure_svg
 
 __all__ = [
     "DATA",
@@ -22,6 +23,7 @@ __all__ = [
     "MODEL",
     "MUTED",
     "OTHERS",
+    "figure_svg",
     "new_axes",
     "plot_coverage",
     "plot_densities",

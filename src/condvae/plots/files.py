@@ -3,6 +3,8 @@
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -19,11 +21,17 @@ def save_figure(axes: Axes, path: str | Path) -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     drawn = io.BytesIO()  # a drawing that fails leaves no file
-    with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box: the picture stands, and names stay in the table.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with without_glyph_warnings():
         figure.savefig(drawn, dpi=150, format=Path(path).suffix[1:].lower())
     Path(path).write_bytes(drawn.getvalue())
+
+
+@contextmanager
+def without_glyph_warnings() -> Iterator[None]:
+    """A letter that the font lacks is drawn as a box: the picture stands, and names stay in the table."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
 
 
 def require_drawable(path: str | Path) -> None:
