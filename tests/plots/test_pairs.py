@@ -1,12 +1,9 @@
-"""Pictures: what is drawn where, names as they are, and files that are whole or refused."""
+"""Grids of pairs: what is drawn where, and names as they are."""
 
 import numpy as np
 import pytest
 
-from condvae import plots
-from condvae.plots import GROUPS, MAX_DOTS, MUTED, OTHERS, new_axes, plot_history, plot_pairs, save_figure
-
-RECORDS = [{"step": step, "train": -3.0 / step, "validation": -4.0 / step} for step in (50, 100, 150)]
+from condvae.plots import GROUPS, MAX_DOTS, MUTED, OTHERS, plot_pairs, save_figure
 
 
 def figure_of(axes):
@@ -21,51 +18,6 @@ def legend_of(axes):
 def table(n=200, seed=0, names=("a", "b", "c")):
     rng = np.random.default_rng(seed)
     return {name: rng.normal(size=n) for name in names}
-
-
-def test_learning_curves_show_the_records_and_the_step_kept():
-    axes = plot_history(RECORDS, best_step=100)
-    train, validation, kept = axes.get_lines()
-    np.testing.assert_array_equal(train.get_xydata(), [[r["step"], r["train"]] for r in RECORDS])
-    np.testing.assert_array_equal(validation.get_ydata(), [r["validation"] for r in RECORDS])
-    assert list(kept.get_xdata()) == [100, 100]
-    assert [text.get_text() for text in axes.get_legend().get_texts()][-1] == "kept: step 100"
-
-
-def test_learning_curves_without_held_out_rows_on_given_axes():
-    axes = new_axes()
-    records = [{"step": r["step"], "train": r["train"]} for r in RECORDS]
-    assert plot_history(records, ax=axes) is axes
-    assert len(axes.get_lines()) == 1
-
-
-def test_learning_curves_of_members_are_thin_and_their_mean_is_thick():
-    train, validation = (
-        np.array([[-3.0, -5.0], [-2.0, -4.0], [-1.0, np.nan]]),
-        np.array([[-4.0, -6.0], [-3.0, -7.0], [-3.5, np.nan]]),
-    )
-    records = [
-        {"step": 50 * (i + 1), "train": train[i].tolist(), "validation": validation[i].tolist()}
-        for i in range(3)
-    ]
-    axes = plot_history(records, best_step=[100, 50])
-    *curves, kept = axes.get_lines()
-    thin = [line for line in curves if line.get_linewidth() < 1]
-    thick = [line for line in curves if line.get_linewidth() > 2]
-    for line, values in zip(thin, [*train.T, *validation.T], strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), [50, 100, 150])
-        np.testing.assert_array_equal(line.get_ydata(), values)
-    # One that has stopped counts with its last value.
-    np.testing.assert_array_equal(thick[0].get_ydata(), [-4.0, -3.0, -2.5])
-    np.testing.assert_array_equal(thick[1].get_ydata(), [-5.0, -5.0, -5.25])
-    np.testing.assert_array_equal(kept.get_xydata(), [[100, -3.0], [50, -6.0]])
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert legend == ["training batches, mean", "held-out rows, mean", "kept, of each member"]
-
-
-def test_learning_curves_of_members_without_held_out_rows():
-    records = [{"step": 50, "train": [-3.0, -4.0]}, {"step": 100, "train": [-2.0, -3.0]}]
-    assert len(plot_history(records, best_step=[100, 100]).get_lines()) == 3
 
 
 def test_a_grid_of_pairs():
@@ -113,15 +65,6 @@ def test_big_tables_are_thinned_evenly():
     assert np.ptp(drawn[:, 0]) > 49_000
 
 
-def test_bins_of_whole_numbers_hold_equally_many():
-    for limits in ((-0.3, 5.2), (172.0, 231.0), (0.0, 1000.0)):
-        edges = np.array(plots._edges(limits, 15, whole=True))
-        assert edges[0] < limits[0] + 0.5
-        assert edges[-1] > limits[1]
-        assert len(set(np.diff(edges))) == 1
-        assert np.all(edges % 1 == 0.5)
-
-
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_odd_names_are_drawn_as_they_are(tmp_path, size):
     names = ["_price $x$ _{", "日本", "a_rather_long_column_name_that_goes_on"][:size]
@@ -150,18 +93,3 @@ def test_the_legend_covers_no_panel(size):
     figure.draw_without_rendering()
     box = figure.legends[0].get_window_extent()
     assert not any(box.overlaps(ax.get_window_extent()) for ax in figure.axes if ax.axison)
-
-
-@pytest.mark.parametrize("ending, start", [("png", b"\x89PNG"), ("svg", b"<?xml"), ("PDF", b"%PDF")])
-def test_the_ending_tells_the_kind_of_file(tmp_path, ending, start):
-    path = tmp_path / f"picture.{ending}"
-    save_figure(new_axes(), path)
-    assert path.read_bytes().startswith(start)
-
-
-def test_pictures_that_cannot_be_written_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no kind of picture: let it end in \.png"):
-        save_figure(new_axes(), tmp_path / "picture.xlsx")
-    with pytest.raises(ValueError, match="choose a file in a folder that exists"):
-        save_figure(new_axes(), tmp_path / "absent" / "picture.png")
-    assert list(tmp_path.iterdir()) == []
