@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "condvae"
 # From the roof down; a room may import from its own layer's package and from any layer below it.
 LAYERS = [
     ["cli"],
+    ["report"],
     ["estimator"],
     ["bundle"],
     ["diagnosis"],
@@ -34,7 +35,7 @@ LAYERS = [
     ["storage", "calibration", "baselines"],
     ["support"],
     ["tables"],
-    ["progress", "observed"],
+    ["progress", "observed", "words"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.
@@ -42,6 +43,7 @@ WITHOUT_JAX = {
     "tables",
     "storage",
     "observed",
+    "words",
     "plots",
     "progress",
     "cli",

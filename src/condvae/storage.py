@@ -253,6 +253,31 @@ def require_writable(path: str | Path) -> None:
         raise _cannot_write(path, error) from error
 
 
+def require_file(path: str | Path, ending: str) -> None:
+    """Check that a file can be written at `path`, before any work is done for it.
+
+    Raises:
+        StorageError: when its name does not end so, it is a folder, or its folder is not there or not to be
+            written to.
+
+    Example:
+        >>> require_file("report.pdf", ".html")
+        Traceback (most recent call last):
+        condvae.storage.StorageError: 'report.pdf' does not end in .html; name a file that does
+    """
+    path = Path(path)
+    if path.suffix.lower() != ending:
+        raise StorageError(f"{str(path)!r} does not end in {ending}; name a file that does")
+    if path.is_dir():
+        raise StorageError(f"{str(path)!r} is a folder; name a file to write")
+    probe = _sibling(path, "probe")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
 def _check_replaceable(path: Path) -> None:
     """Refuse to put a bundle where something else would be lost."""
     if not path.exists():

@@ -1,5 +1,7 @@
 """`condvae demo`."""
 
+import shlex
+
 import pytest
 
 from cli.saying import assert_readable, assert_refused, untrained
@@ -7,6 +9,18 @@ from condvae.cli import demo
 from condvae.cli.demo import FILES
 
 
+def test_every_step_is_printed_and_run(condvae_says, monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr("condvae.cli.program.app", lambda arguments, **_: ran.append(arguments))
+    monkeypatch.chdir(tmp_path)
+    _, said, _ = condvae_says("demo")
+    assert [arguments[0] for arguments in ran] == ["fit", "evaluate", "predict", "sample", "report"]
+    for arguments in ran:
+        assert f"$ condvae {shlex.join(arguments)}" in said
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["test.csv", "train.csv"]
+
+
+@pytest.mark.slow
 def test_the_demo_leaves_what_it_says(condvae_says, monkeypatch, tmp_path):
     monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
     monkeypatch.chdir(tmp_path)
@@ -14,9 +28,9 @@ def test_the_demo_leaves_what_it_says(condvae_says, monkeypatch, tmp_path):
     assert status == 0
     assert_readable("\n".join(line for line in said.splitlines() if not line.startswith("$")))
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == sorted(FILES)
-    for command in ("fit", "evaluate", "predict", "sample"):
+    for command in ("fit", "evaluate", "predict", "sample", "report"):
         assert f"$ condvae {command} demo/" in said
-    assert "demo/samples.png" in said.splitlines()[-1]
+    assert "demo/report.html" in said.splitlines()[-1]
 
 
 def test_a_demo_may_take_the_place_of_one_before(tmp_path):

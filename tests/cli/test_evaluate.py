@@ -6,7 +6,7 @@ import pytest
 
 from cli.saying import PENGUINS, TARGETS, assert_readable
 
-FAST = ("--num-samples", 20)
+FAST = ("--num-samples", 20, "--no-diagnosis")
 
 
 def test_as_json(home, condvae_says):
@@ -35,8 +35,17 @@ def test_as_json(home, condvae_says):
 @pytest.mark.parametrize(
     "model, words",
     [
-        ("model", ["34 rows", "flipper_length_mm", "in the 50% interval", "without the conditions"]),
-        ("mixed", ["accuracy", "adjusted 50%", "linear and multinomial regression"]),
+        (
+            "model",
+            [
+                "34 rows",
+                "flipper_length_mm",
+                "in the 50% interval",
+                "without the conditions",
+                "nearest training rows",
+            ],
+        ),
+        ("mixed", ["accuracy", "in the 50% interval", "adjusted", "linear and multinomial regression"]),
         ("plain", ["a Gaussian, shares of levels", "than a Gaussian"]),
         ("levels", ["accuracy", "multinomial regression"]),
     ],
@@ -50,9 +59,31 @@ def test_in_words(home, condvae_says, tmp_path, model, words):
         assert word in " ".join(said.split())
 
 
+def test_the_verdicts_are_those_of_json(home, condvae_says):
+    arguments = ("evaluate", home / "model", home / "few.csv", "--train", PENGUINS)
+    status, said, _ = condvae_says(*arguments)
+    assert status == 0
+    assert_readable(said)
+    assert "Is it right? Judged by 7 rows:" in said
+    found = json.loads(condvae_says(*arguments, "--json")[1])["findings"]
+    assert len(found) > 3
+    for one in found:
+        assert one["what"] in " ".join(said.split())
+    assert "rows-trained-on" in {one["code"] for one in found}
+
+
 @pytest.mark.slow
 def test_evaluate_by_annealing_says_how_well_log_p_is_known(home, condvae_says):
-    arguments = ("evaluate", home / "model", home / "few.csv", "--method", "ais", "--budget", 60)
+    arguments = (
+        "evaluate",
+        home / "model",
+        home / "few.csv",
+        "--method",
+        "ais",
+        "--budget",
+        60,
+        "--no-diagnosis",
+    )
     _, said, _ = condvae_says(*arguments)
     assert_readable(said)
     said = " ".join(said.split())

@@ -13,7 +13,7 @@ from cli.saying import PENGUINS, assert_refused
 from condvae import cli
 from condvae.cli import program
 
-COMMANDS = ("fit", "predict", "sample", "score", "evaluate", "impute", "inspect", "demo")
+COMMANDS = ("fit", "predict", "sample", "score", "evaluate", "report", "impute", "inspect", "demo")
 
 # Each: what is wrong, the command (H: the folder of models and tables, T: an empty one), what the sentence
 # says. `--out T/out...` is what must not be there afterwards.
@@ -131,9 +131,26 @@ INSPECT = [
     ("halved", "H/halved", "lacks its weights.safetensors"),
     ("no argument", "", "missing argument 'MODEL'"),
 ]
-EVALUATE = [*ROWS, ("nothing observed", "H/model H/blank.csv", "no row has an observed target")]
+EVALUATE = [
+    *ROWS,
+    ("nothing observed", "H/model H/blank.csv", "no row has an observed target"),
+    ("deep without rows", "H/model H/few.csv --deep", "name them with --train"),
+    ("no such training rows", "H/model H/few.csv --train H/absent.csv", "there is no file"),
+    ("everything from standard input", "H/model - --train -", "are both standard input"),
+    ("nothing to copy", "H/model H/few.csv --train H/few.csv --no-diagnosis", "leave out --no-diagnosis"),
+]
+REPORT = [
+    ("nowhere", "H/model H/few.csv", "'--out'"),
+    ("no page", "H/model H/few.csv --out T/report.pdf", "does not end in .html"),
+    ("a folder", "H/model H/few.csv --out H", "does not end in .html"),
+    ("no folder", "H/model H/few.csv --out T/a/report.html", "cannot be written"),
+    ("deep without rows", "H/model H/few.csv --out T/report.html --deep", "name them with --train"),
+    ("missing column", "H/model H/lacks.csv --out T/report.html", "no column 'sex'"),
+    ("nothing observed", "H/model H/blank.csv --out T/report.html", "no row has an observed target"),
+]
 TABLE = {"fit": FIT, "sample": SAMPLE, "predict": PREDICT, "score": ROWS, "impute": ROWS} | {
     "evaluate": EVALUATE,
+    "report": REPORT,
     "inspect": INSPECT,
 }
 CASES = [
@@ -301,7 +318,7 @@ def test_json_is_for_every_command_that_has_results(home, condvae_says, tmp_path
         ("predict", home / "model", home / "few.csv", "--out", out),
         ("sample", home / "model", "--given", home / "few.csv", "--out", out),
         ("impute", home / "model", home / "few.csv", "--out", out),
-        ("evaluate", home / "model", home / "few.csv"),
+        ("evaluate", home / "model", home / "few.csv", "--no-diagnosis"),
     ):
         status, said, _ = condvae_says(*arguments, "--json")
         assert status == 0

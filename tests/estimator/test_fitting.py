@@ -37,7 +37,7 @@ def scored(monkeypatch):
     seen = {}
 
     def spy(name, result):
-        def record(model, rows, key):
+        def record(model, rows, *_):
             seen[name] = rows[1]
             return result
 

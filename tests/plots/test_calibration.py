@@ -82,7 +82,7 @@ def test_coverage_is_drawn_as_a_gap_with_bars_where_they_are_known():
     zero, a, _ = axes.get_lines()
     assert list(zero.get_ydata()) == [0, 0]
     np.testing.assert_allclose(a.get_ydata(), [0, -0.05], atol=1e-12)
-    np.testing.assert_allclose(a.get_xdata(), [0.5, 0.9], atol=0.02)
+    np.testing.assert_allclose(a.get_xdata(), [-0.25, 0.75])  # at equal distances, beside b
     bars = [s for s in axes.collections[0].get_segments() if len(s) and np.isfinite(s).all()]
     np.testing.assert_allclose([s[:, 1] for s in bars], [[-0.09, -0.01]])
     assert [text.get_text() for text in axes.get_xticklabels()] == ["0.5", "0.9"]

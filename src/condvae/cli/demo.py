@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from condvae.cli.options import Seed
-from condvae.cli.words import count, say
+from condvae.cli.words import say
+from condvae.words import count
 
 EXAMPLES = ("condvae demo", "condvae demo --out penguins")
 
@@ -20,6 +21,7 @@ FILES = {
     "predictions.csv": "means and 90% intervals",
     "samples.csv": "20 draws for each penguin of test.csv",
     "samples.png": "the draws, over the real penguins",
+    "report.html": "a page for a browser: whether the model is right",
 }
 
 
@@ -44,7 +46,7 @@ def demo(
     sizes = ("--members", "4", "--steps", "1000", "--seed", str(seed))
     _run("fit", train, "--given", GIVEN, "--drop", "year", *sizes, "--out", model)
     say("\n2. Judge it by penguins that it has not seen, beside regression.", "bold")
-    _run("evaluate", model, test)
+    _run("evaluate", model, test, "--no-diagnosis")
     say(
         "A gain of 1 nat: such a penguin is e = 2.7 times as likely to this model. CRPS is the error of "
         "the whole distribution, in the column's units. A 90% interval should hold 90% of the penguins."
@@ -54,10 +56,12 @@ def demo(
     say("\n4. Sample whole penguins, and draw them over the real ones.", "bold")
     drawn = ("--out", str(out / "samples.csv"), "--plot", str(out / "samples.png"))
     _run("sample", model, "--given", test, "-n", "20", "--seed", str(seed), *drawn)
+    say("\n5. Is it right? Verdicts, and a page for a browser.", "bold")
+    _run("report", model, test, "--train", train, "--title", "Penguins", "--out", str(out / "report.html"))
     say("\nLeft behind:", "bold")
     for name, words in FILES.items():
         say(f"  {out / name}: {words}", wrap=False)
-    say(f"\nLook at {out / 'samples.png'}; then try condvae fit on a table of your own.")
+    say(f"\nLook at {out / 'report.html'}; then try condvae fit on a table of your own.")
 
 
 def _run(*arguments: str) -> None:

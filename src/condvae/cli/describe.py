@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condvae.cli.words import console, count, in_options, listed, plus_minus, say, short
+from condvae.cli.words import console, in_options, say
+from condvae.words import count, listed, plus_minus, short
 
 if TYPE_CHECKING:
     from condvae.estimator import ConditionalVAE

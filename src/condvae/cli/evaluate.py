@@ -1,31 +1,23 @@
-"""`condvae evaluate`: what a model is worth on a table."""
+"""`condvae evaluate`: what a model is worth on a table, and whether it is right."""
 
 from typing import Annotated, Any
 
 import typer
 
 from condvae.cli import describe, inputs
-from condvae.cli.options import Budget, Draws, How, Json, ModelPath, Quiet
-from condvae.cli.words import (
-    between,
-    console,
-    count,
-    how,
-    note,
-    plus_minus,
-    say,
-    say_json,
-    short,
-    warn,
-    warn_untrusted,
-)
+from condvae.cli.options import Budget, Deep, Draws, How, Json, ModelPath, Quiet, Train
+from condvae.cli.words import between, console, how, note, say, say_json, warn, warn_untrusted
+from condvae.words import count, plus_minus, short
 
 EXAMPLES = (
     "condvae evaluate model test.csv",
     "condvae evaluate model test.parquet --json",
+    "condvae evaluate model test.csv --train train.csv --deep    (fits again, to tell more)",
     "condvae evaluate model test.csv --method ais    (and how well log p is known)",
     "condvae evaluate model test.csv --json | python -m json.tool",
 )
+
+STYLES = {"problem": "bold red", "note": "yellow", "good": "green"}
 
 
 def evaluate(
@@ -39,27 +31,49 @@ def evaluate(
             show_default=False,
         ),
     ],
+    train: Train = None,
+    deep: Deep = False,
+    diagnosis: Annotated[
+        bool,
+        typer.Option(
+            "--diagnosis/--no-diagnosis",
+            help="Whether to look at whether the model is right; else it is only measured.",
+        ),
+    ] = True,
     method: How = "is",
     num_samples: Draws = None,
     budget: Budget = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """How well a model predicts the rows of DATA, beside what is simpler.
+    """How well a model predicts the rows of DATA, beside what is simpler; and whether it is right.
 
     Log-densities with their errors, the ELBO; CRPS and the coverage of intervals by numeric target,
-    accuracy by categorical target; and the same log-density of two baselines that were fitted to the
-    training rows: the targets without the conditions, and regression.
+    accuracy by categorical target; the same log-density of what is simpler, fitted to the training rows;
+    and verdicts: whether the latent and the conditions are used, whether the prior draws what rows have,
+    whether every target is calibrated, whether samples can be told from rows.
     """
-    from condvae.estimator.evaluation import evaluate as measure
+    from condvae.estimator import evaluate as measure
+    from condvae.tables import TableError
 
-    inputs.require_budget(method, num_samples, budget)
-    estimator = inputs.load(model, quiet)
-    table = inputs.read_whole(estimator, data)
-    rows = inputs.conditions(estimator, table)
-    found = measure(estimator, rows, table, method=method, num_samples=num_samples, budget=budget)
+    options: dict[str, Any] = {"method": method, "num_samples": num_samples, "budget": budget}
+    estimator, rows, table, more = inputs.to_judge(model, data, train, deep, quiet, options)
+    if diagnosis:
+        options |= more
+    elif more:
+        raise TableError("--train and --deep are for the diagnosis: leave out --no-diagnosis")
+    found = measure(estimator, rows, table, diagnosis=diagnosis, **options)
     inputs.warn_outside(estimator, rows)
     warn_untrusted(found)
+    warn_of_training_rows(found, quiet)
+    if as_json:
+        say_json(found)
+    else:
+        _show(estimator, found)
+
+
+def warn_of_training_rows(found: dict[str, Any], quiet: bool) -> None:
+    """Say how many rows the model was trained on."""
     if same := found["training_rows"]:
         verb = "is a row" if same == 1 else "are rows"
         warn(
@@ -68,10 +82,6 @@ def evaluate(
         )
     if found["training_rows"] is None and not quiet:
         note("whether the model was trained on these rows is not known: it was fitted to a streamed table")
-    if as_json:
-        say_json(found)
-    else:
-        _show(estimator, found)
 
 
 def _show(estimator: Any, found: dict[str, Any]) -> None:
@@ -86,11 +96,17 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
     mean = float("-inf") if found["log_prob"] is None else found["log_prob"]
     density.add_row("the model", plus_minus(mean, found["log_prob_stderr"]), "")
     density.add_row("its lower bound, the ELBO", f"{found['elbo']:.2f}", "")
-    names = {"linear": "regression on the conditions", "marginal": "without the conditions"}
+    names = {
+        "linear": "regression on the conditions",
+        "neighbours": "the nearest training rows",
+        "marginal": "without the conditions",
+    }
     if not estimator.schema_.given:
         names = {"marginal": "a Gaussian, shares of levels"}
+    names |= {name: name for name in found["baseline"] if name not in (*names, "linear", "marginal")}
     for name, words in names.items():
-        other = found["baseline"][name]
+        if (other := found["baseline"].get(name)) is None:
+            continue
         gain = plus_minus(other["gain"], other["gain_stderr"])
         density.add_row(words, f"{other['log_prob']:.2f}", gain)
     console().print(density)
@@ -98,6 +114,13 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
     if "sandwich" in found:
         for sentence in between(found):
             say(sentence)
+    if (sides := found["sides"])["validation"]:
+        parts = [
+            f"{words} {plus_minus(side['log_prob'], side['stderr'])}"
+            for name, words in (("train", "rows trained on"), ("validation", "held out at fitting"))
+            if (side := sides[name])
+        ]
+        say(f"at fitting{', by members alone' if sides['how'] == 'members' else ''}: {', '.join(parts)}")
     if found["crps"]:
         console().print(_numeric(found))
     if found["accuracy"]:
@@ -108,6 +131,25 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
             accuracy.add_row(name, f"{share:.1%}")
         console().print(accuracy)
     say(f"the model is {describe.against(estimator, found['baseline'])}")
+    if "findings" in found:
+        show_findings(found)
+
+
+def show_findings(found: dict[str, Any]) -> None:
+    """The verdicts, what must be looked at first."""
+    from rich.table import Table
+
+    from condvae.diagnosis.findings import Finding
+
+    say(f"\nIs it right? Judged by {count(found['looked_at'], 'row')}:", "bold")
+    verdicts = Table(box=None, pad_edge=False, show_header=False)
+    verdicts.add_column("level", no_wrap=True)
+    verdicts.add_column("what", overflow="fold")
+    for one in (Finding(**one) for one in found["findings"]):
+        verdicts.add_row(
+            one.level, one.words(), style=STYLES[one.level] if one.level == "problem" else None
+        )
+    console().print(verdicts)
 
 
 def _numeric(found: dict[str, Any]) -> Any:
@@ -116,11 +158,14 @@ def _numeric(found: dict[str, Any]) -> Any:
     adjusted = found["conformal_coverage"]
     table = Table(box=None, pad_edge=False)
     table.add_column("target", overflow="fold")
-    for heading in ("CRPS", "in the 50% interval", "90%", *(("adjusted 50%", "90%") if adjusted else ())):
+    levels = list(next(iter(found["coverage"].values())))
+    headings = [f"{float(level):.0%}" for level in levels]
+    for heading in ("CRPS", f"in the {headings[0]} interval", *headings[1:]):
         table.add_column(heading, justify="right")
     for name, value in found["crps"].items():
         covered, error = found["coverage"][name], found["coverage_stderr"][name]
-        cells = [f"{100 * covered[level]:.0f} ± {100 * error[level]:.0f}%" for level in covered]
-        cells += [f"{100 * share:.0f}%" for share in adjusted[name].values()] if adjusted else []
+        cells = [f"{100 * covered[level]:.0f} ± {100 * error[level]:.0f}%" for level in levels]
         table.add_row(name, short(value), *cells)
+        if adjusted:
+            table.add_row("  adjusted", "", *(f"{100 * share:.0f}%" for share in adjusted[name].values()))
     return table

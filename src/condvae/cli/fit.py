@@ -9,7 +9,8 @@ import typer
 from condvae.cli import cluster, columns, describe
 from condvae.cli.inputs import read_rows
 from condvae.cli.options import Json, Quiet, Seed
-from condvae.cli.words import count, listed, note, say, say_json, stopped, warn
+from condvae.cli.words import note, say, say_json, stopped, warn
+from condvae.words import count, listed
 
 EXAMPLES = (
     "condvae fit penguins.csv --given species,island,sex --drop year --out model",

@@ -7,7 +7,8 @@ import typer
 
 from condvae.cli import inputs, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
-from condvae.cli.words import count, say, say_json
+from condvae.cli.words import say, say_json
+from condvae.words import count
 
 EXAMPLES = (
     "condvae impute model holes.csv --out filled.csv",

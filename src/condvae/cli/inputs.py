@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condvae.cli.words import count, warn
+from condvae.cli.words import warn
+from condvae.words import count
 
 if TYPE_CHECKING:
     from condvae.estimator import ConditionalVAE
@@ -111,6 +112,37 @@ def require_budget(method: str, num_samples: int | None, budget: int | None) -> 
         )
     if method == "ais" and budget is not None and budget < 10:
         raise TableError(f"--budget is {budget}, expected at least 10 temperatures")
+
+
+def to_judge(
+    model: Path, data: str, train: str | None, deep: bool, quiet: bool, options: dict[str, Any]
+) -> tuple["ConditionalVAE", Any, Any, dict[str, Any]]:
+    """The model, the conditions and the table to judge it by, and what its diagnosis is told besides.
+
+    Args:
+        model: its folder.
+        data: the file to judge by.
+        train: the file that it was trained on, if that is to be looked at.
+        deep: whether to fit again to that.
+        quiet: whether to show no progress bars.
+        options: how log-densities are found.
+    """
+    from condvae.tables import TableError
+
+    require_budget(options["method"], options["num_samples"], options["budget"])
+    if deep and train is None:
+        raise TableError(
+            "--deep fits again to the rows that the model was trained on: name them with --train"
+        )
+    if train == "-" == data:
+        raise TableError("DATA and --train are both standard input; name a file for one of them")
+    estimator = load(model, quiet)
+    table = read_whole(estimator, data)
+    more: dict[str, Any] = {"deep": True} if deep else {}
+    if train is not None:
+        learned = read_whole(estimator, train)
+        more["train"] = (conditions(estimator, learned), learned)
+    return estimator, conditions(estimator, table), table, more
 
 
 class Outside:

@@ -49,5 +49,21 @@ Seed = Annotated[
         help="Decides everything random; the same seed, the same result.",
     ),
 ]
+Train = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="The rows that the model was trained on, to see whether samples copy them.",
+        show_default=False,
+    ),
+]
+Deep = Annotated[
+    bool,
+    typer.Option(
+        "--deep",
+        help="Fit again to the rows of --train, without the latent and with free bits, and other packages "
+        "that are installed: tells more, and takes some times as long as fitting did.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, notes or summary.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]

@@ -6,7 +6,8 @@ import typer
 
 from condvae.cli import inputs, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet
-from condvae.cli.words import count, say, say_json
+from condvae.cli.words import say, say_json
+from condvae.words import count
 
 EXAMPLES = (
     "condvae predict model rows.csv --out predictions.csv",

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from condvae.cli.words import console, count, say, short
+from condvae.cli.words import console, say
+from condvae.words import count, short
 
 MAX_LINES = 20
 """Columns shown at most, where each takes a line."""

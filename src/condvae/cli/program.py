@@ -6,7 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from condvae.cli import cluster, demo, evaluate, fit, impute, inspect, predict, programs, sample, score
+from condvae.cli import (
+    cluster,
+    demo,
+    evaluate,
+    fit,
+    impute,
+    inspect,
+    predict,
+    programs,
+    report,
+    sample,
+    score,
+)
 from condvae.cli.words import in_options
 
 app = typer.Typer(
@@ -24,6 +36,7 @@ COMMANDS = (
     ("sample", sample.sample, sample.EXAMPLES),
     ("score", score.score, score.EXAMPLES),
     ("evaluate", evaluate.evaluate, evaluate.EXAMPLES),
+    ("report", report.report, report.EXAMPLES),
     ("impute", impute.impute, impute.EXAMPLES),
     ("inspect", inspect.inspect, inspect.EXAMPLES),
     ("demo", demo.demo, demo.EXAMPLES),

@@ -6,7 +6,8 @@ import typer
 
 from condvae.cli import inputs
 from condvae.cli.options import Budget, Draws, How, Json, ModelPath, Quiet, Seed
-from condvae.cli.words import count, how, plus_minus, say, say_json, warn_untrusted
+from condvae.cli.words import how, say, say_json, warn_untrusted
+from condvae.words import count, plus_minus
 
 EXAMPLES = (
     "condvae score model rows.csv --out scores.csv",

@@ -1,13 +1,10 @@
 """What the program says, and where: results on standard output, all else on standard error."""
 
 import json
-import math
 import sys
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
-MAX_NAMES = 12
-"""Columns named in p(...) at most."""
+from condvae.words import MAX_NAMES, count, listed, plus_minus
 
 OPTIONS = {
     'unknown="other"': "--unknown other",
@@ -63,66 +60,6 @@ def stopped(sentence: str, signal: int) -> NoReturn:
     """Say how to go on, and exit as a program does that a signal has stopped."""
     print(f"condvae: {in_options(sentence)}", file=sys.stderr)
     sys.exit(128 + signal)
-
-
-def count(number: int, noun: str) -> str:
-    """So many of something.
-
-    Example:
-        >>> count(1, "row"), count(12345, "row")
-        ('1 row', '12,345 rows')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def listed(names: Iterable[Any], most: int = MAX_NAMES) -> str:
-    """Names in a line, the first ones of many.
-
-    Example:
-        >>> listed(["a", "b", "c", "d"], most=2)
-        'a, b, and 2 more'
-    """
-    names = [str(name) for name in names]
-    hidden = len(names) - most
-    return ", ".join(names if hidden <= 1 else [*names[:most], f"and {hidden} more"])
-
-
-def quoted(names: Iterable[Any], most: int = MAX_NAMES) -> str:
-    """Names in a line, in quotes.
-
-    Example:
-        >>> quoted(["a", "b"])
-        "'a', 'b'"
-    """
-    names = list(names)
-    text = ", ".join(map(repr, names[:most]))
-    return text if len(names) <= most else f"{text} and {len(names) - most} more"
-
-
-def short(value: Any) -> str:
-    """A cell for the eye: four digits, and no powers of ten where whole numbers will do.
-
-    Example:
-        >>> short(0.123456), short(4202.24), short(None)
-        ('0.1235', '4202', '')
-    """
-    if value is None:
-        return ""
-    if not isinstance(value, float):
-        return str(value)
-    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
-
-
-def plus_minus(value: float, stderr: float | None, digits: int = 2) -> str:
-    """A number with its standard error, where it has one.
-
-    Example:
-        >>> plus_minus(1.234, 0.1), plus_minus(1.234, None)
-        ('1.23 ± 0.10', '1.23')
-    """
-    if stderr is None or not math.isfinite(stderr):
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} ± {stderr:.{digits}f}"
 
 
 def how(summary: dict[str, Any]) -> str:

@@ -66,8 +66,9 @@ class ConditionalVAE(Queries, BaseEstimator):
         schema_: the columns, their kinds, means, scales and levels.
         history_: the `History` of training, in standardised units.
         validation_: what was measured at fitting, on test rows (`how` is "test"), or by each member on the
-            rows that it held out ("members"): `rows`, `log_prob`, `stderr`, and `baseline`: `marginal` and
-            `linear`, each with its `log_prob`, the model's `gain` over it and the paired `gain_stderr`.
+            rows that it held out ("members"): `rows`, `log_prob`, `stderr`; `train`, the same of as many
+            rows that were learned from; and `baseline`: `marginal` and `linear`, each with its `log_prob`,
+            the model's `gain` over it and the paired `gain_stderr`.
         notes_: sentences about the data that their user should know.
         n_features_in_, feature_names_in_: the conditions, as scikit-learn counts them.
 

@@ -15,7 +15,7 @@ import numpyro.distributions as npd
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae import sampling, scoring, tables
-from condvae.baselines import Baseline, design_matrix
+from condvae.baselines import Baseline, Neighbours, design_matrix
 from condvae.calibration import mean_stderr
 from condvae.distributions import Distribution, Numpyro, Product
 from condvae.mixture import Mixture
@@ -51,6 +51,7 @@ class TableModel:
         training_rows: a hash of each training row, sorted; of very many, the million smallest; None of a
             table that was streamed.
         calibration: P(x_j ≤ observed | c) of the calibration rows, by numeric target: shape (m,) each.
+        neighbours: the targets' density by the nearest training rows; None where there are no conditions.
         progress: whether to show progress bars.
     """
 
@@ -62,6 +63,7 @@ class TableModel:
     marginal: Baseline
     training_rows: np.ndarray | None
     calibration: dict[str, np.ndarray] = field(default_factory=dict)
+    neighbours: Neighbours | None = None
     progress: bool = False
 
     @property
@@ -174,8 +176,10 @@ class TableModel:
         return np.where(observed_rows(x), value - shift, 0.0)
 
     def baselines(self, x: Any, c: Any) -> dict[str, np.ndarray]:
-        """log p of each row under the marginal and under the regression, in the user's units."""
+        """log p of each row under what is simpler, in the user's units."""
         found = {"marginal": self.marginal.log_prob(x, None), "linear": self.linear.log_prob(x, c)}
+        if self.neighbours is not None and self.support is not None:
+            found["neighbours"] = self.neighbours.log_prob(self.support, self.features(c), x)
         return {name: self.in_own_units(value, x) for name, value in found.items()}
 
     def summaries(self, c: Any, num_samples: int, key: PRNGKeyArray) -> Iterator[tuple[slice, np.ndarray]]:
@@ -305,6 +309,8 @@ class TableModel:
         parts = {"linear": self.linear.to_arrays(), "marginal": self.marginal.to_arrays()}
         if self.support is not None:
             parts["support"] = self.support.to_arrays()
+        if self.neighbours is not None:
+            parts["neighbours"] = self.neighbours.to_arrays()
         parts["calibration"] = dict(self.calibration)
         named = {f"{part}.{name}": array for part, found in parts.items() for name, array in found.items()}
         return named if self.training_rows is None else named | {"training_rows": self.training_rows}
@@ -329,6 +335,7 @@ class TableModel:
             Baseline.from_arrays(part("marginal")),
             arrays.get("training_rows"),
             part("calibration"),
+            Neighbours.from_arrays(part("neighbours")) if part("neighbours") else None,
         )
 
 

@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae import scoring, tables
 from condvae.architectures import Family, ease_scales, mlp_cvae
-from condvae.baselines import Baseline, fit_baseline
+from condvae.baselines import Baseline, fit_baseline, fit_neighbours
 from condvae.calibration import mean_stderr, paired_difference
 from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows
@@ -26,7 +26,7 @@ from condvae.model import CVAE
 from condvae.objectives import elbo
 from condvae.observed import Observed
 from condvae.rows import content_hashes, num_rows
-from condvae.support import Support
+from condvae.support import Support, reference_rows
 from condvae.training import Checkpoints, History, TrainingError, fit
 
 OTHER_SHARE = 0.05
@@ -182,6 +182,8 @@ def fit_table(
     )
     if c is not None:
         model.support = Support.fit(model.features(c_rest))
+        kept = _take(x_rest, reference_rows(len(rest)))
+        model.neighbours = fit_neighbours(model.support, kept, x_levels=x_levels)
     if len(calibration) and model.numeric:
         model.calibration = _calibrate(model, _take((x, c), calibration), score_key)
         if len(calibration) < FEW_CALIBRATED:
@@ -191,9 +193,11 @@ def fit_table(
                 "them to the next"
             )
     if len(test):
-        validation = _measure_test(model, _take((x, c), test), score_key)
+        validation = _measure_test(model, _take((x, c), test), (x_rest, c_rest), score_key)
     else:
         validation = _measure_members(model, x_rest, c_rest, masks, weight, score_key)
+    if validation is not None and stream is not None:
+        validation["train"] = None  # what is in memory of a stream is not trained on
     trained_on = len(rest) if stream is None else stream.num_rows
     return Fitted(model, history, validation, trained_on, test)
 
@@ -281,11 +285,15 @@ def _calibrate(model: TableModel, rows: PyTree, key: PRNGKeyArray) -> dict[str, 
     return {str(column.name): pit[mask[:, j], j] for j, column in enumerate(columns)}
 
 
-def _measure_test(model: TableModel, rows: PyTree, key: PRNGKeyArray) -> dict[str, Any]:
-    """The mixture on rows that no member saw, beside the baselines."""
-    x, c = _take(rows, np.arange(min(num_rows(rows=rows), 5 * SCORED_ROWS)))
+def _measure_test(model: TableModel, rows: PyTree, learned: PyTree, key: PRNGKeyArray) -> dict[str, Any]:
+    """The mixture on rows that no member saw, beside the baselines; and on as many that it learned from."""
+    n = min(num_rows(rows=rows), 5 * SCORED_ROWS)
+    x, c = _take(rows, np.arange(n))
     value = model.log_prob(x, c, key=key, num_samples=1000).value
-    return _comparison("test", value, model.baselines(x, c))
+    own = _take(learned, _spread(np.arange(num_rows(rows=learned)), n))
+    return _comparison(
+        "test", value, model.baselines(x, c), model.log_prob(*own, key=key, num_samples=1000).value
+    )
 
 
 def _measure_members(
@@ -302,7 +310,7 @@ def _measure_members(
     """
     if not masks.any():
         return None
-    values, others = [], {"marginal": [], "linear": []}
+    values, learned, others = [], [], {"marginal": [], "linear": []}
     x_levels, c_levels = tables.levels(model.schema.target), tables.levels(model.schema.given)
     for member, mask, member_key in zip(
         model.mixture, masks, jax.random.split(key, len(masks)), strict=True
@@ -310,8 +318,13 @@ def _measure_members(
         rows = np.flatnonzero(mask)[:SCORED_ROWS]
         x_held, c_held = _take((x, c), rows)
         # As many draws as a member makes in scoring a mixture: what is compiled here serves there.
-        score = scoring.log_prob(member, x_held, c_held, key=member_key, num_samples=-(-1000 // len(masks)))
+        options: dict[str, Any] = {"num_samples": -(-1000 // len(masks))}
+        own_keys = jax.random.split(member_key)
+        score = scoring.log_prob(member, x_held, c_held, key=own_keys[0], **options)
         values.append(model.in_own_units(score.value, x_held))
+        x_own, c_own = _take((x, c), _spread(np.flatnonzero(~mask), len(rows)))
+        score = scoring.log_prob(member, x_own, c_own, key=own_keys[1], **options)
+        learned.append(model.in_own_units(score.value, x_own))
         x_seen, c_seen = _take((x, c), np.flatnonzero(~mask))
         own_weight = None if weight is None else weight[~mask]
         for name, given in (("marginal", None), ("linear", c_seen)):
@@ -324,14 +337,24 @@ def _measure_members(
         "members",
         np.concatenate(values),
         {name: np.concatenate(found) for name, found in others.items()},
+        np.concatenate(learned),
     )
 
 
-def _comparison(how: str, value: np.ndarray, baselines: dict[str, np.ndarray]) -> dict[str, Any]:
+def _spread(places: np.ndarray, most: int) -> np.ndarray:
+    """So many of them at most, at even distances."""
+    return places[np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))]
+
+
+def _comparison(
+    how: str, value: np.ndarray, baselines: dict[str, np.ndarray], learned: np.ndarray
+) -> dict[str, Any]:
+    return {"how": how, **_mean(value), "train": _mean(learned), "baseline": compare(value, baselines)}
+
+
+def _mean(value: np.ndarray) -> dict[str, Any]:
     mean, stderr = mean_stderr(value)
-    found: dict[str, Any] = {"how": how, "rows": len(value), "log_prob": mean, "stderr": _number(stderr)}
-    found["baseline"] = compare(value, baselines)
-    return found
+    return {"rows": len(value), "log_prob": mean, "stderr": _number(stderr)}
 
 
 def compare(value: np.ndarray, baselines: dict[str, np.ndarray]) -> dict[str, dict[str, float | None]]:

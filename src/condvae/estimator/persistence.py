@@ -14,7 +14,7 @@ from condvae.estimator.fitted import TableModel
 from condvae.mixture import Mixture
 from condvae.training import History
 
-FORMAT = 3
+FORMAT = 4
 """Of what is written; a folder of a later one is refused."""
 
 PLAIN = ("kind_", "num_rows_", "notes_", "validation_", "provenance_", "seed_", "n_features_in_")

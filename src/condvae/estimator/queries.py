@@ -11,10 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 from condvae import sampling, scoring, tables
 from condvae.calibration import conformal_level
 from condvae.estimator import prepare
-from condvae.estimator.diagnosing import Diagnosis, diagnose
 from condvae.estimator.edge import Edge
 from condvae.estimator.fitted import Method, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
+from condvae.estimator.judging import Diagnosis, diagnose
 from condvae.estimator.streaming import by_part, in_memory, one_scan
 from condvae.rows import num_rows
 from condvae.scoring import LogProb
@@ -29,26 +29,61 @@ class Queries(Edge, TransformerMixin):
 
     # --- whether it is right
 
-    def diagnose(self, X: Any, y: Any, *, random_state: int | None = None) -> Diagnosis:
-        """Whether the model is right, on rows that it was not trained on: verdicts, and their numbers.
+    def diagnose(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        train: tuple[Any, Any] | None = None,
+        deep: bool = False,
+        num_samples: int | None = None,
+        budget: int | None = None,
+        method: Method = "is",
+        interval_samples: int = 1000,
+        random_state: int | None = None,
+    ) -> Diagnosis:
+        """What the model is worth on rows that it was not trained on, and whether it is right.
 
-        Whether z and c are used, column by column; whether the latents of these rows are what the prior
-        draws, and q the posterior; whether every target is calibrated; whether a classifier tells the rows
-        from samples. At most 4,000 rows are looked at.
+        Whether it is better than what is simpler; whether z and c are used, column by column; whether the
+        latents of these rows are what the prior draws, and q the posterior; whether every target is
+        calibrated, overall and by group of each condition; whether a classifier tells the rows from
+        samples. Whether it is right is looked at by at most 4,000 rows. `docs/diagnosis.md` explains each
+        verdict.
 
         Args:
             X: conditions, or None where the model was fitted without.
             y: targets.
-            random_state: another seed than the estimator's.
+            train: (X, y) that the model was fitted to, to see whether samples copy them.
+            deep: whether to fit again to `train`, without z and with free bits, which tells a latent that
+                is not needed from one that is ignored; and to fit NGBoost, Treeffuser and a flow, where
+                they are installed. It takes some times as long as fitting did.
+            num_samples: draws of z for each row, for its log-density (1000); annealed chains (16).
+            budget: the most draws that a row may get, where it needs them (16 times as many); or
+                temperatures (1000).
+            method: of finding log-densities: "is", importance sampling; or "ais", annealed.
+            interval_samples: draws of each row's targets, for CRPS and intervals.
+            random_state: another seed than the estimator's, for what is looked at.
 
         Returns:
-            `condvae.estimator.diagnosing.Diagnosis`: `.findings`, what must be looked at first; `.words()`.
+            `condvae.estimator.judging.Diagnosis`: `.findings`, what must be looked at first, `.words()`,
+            and the numbers, `.to_json()`, which `condvae.estimator.evaluate` describes.
 
         Raises:
             TableError: for columns or cells that do not fit the model, or too few rows.
+            ValueError: with `deep`, without `train`.
         """
-        model, c, x = self._pair(X, y)
-        return diagnose(model, x, c, self._key(random_state, 8))
+        return diagnose(
+            self,
+            X,
+            y,
+            train=train,
+            deep=deep,
+            num_samples=num_samples,
+            budget=budget,
+            method=method,
+            interval_samples=interval_samples,
+            random_state=random_state,
+        )
 
     # --- the whole distribution
 

@@ -96,7 +96,8 @@ def _digits(values: np.ndarray) -> int:
 def _spelled(value: float, digits: int) -> str:
     if np.isnan(value):
         return "not known"
-    return f"{value:.{digits}f}".replace("-", "−").replace("inf", "∞")
+    # 0 has no sign, though what was rounded to it may have one.
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−").replace("inf", "∞")
 
 
 def plot_shares(

@@ -55,10 +55,10 @@ def plot_pit(u: np.ndarray, *, bins: int = 20, name: str = "", ax: Axes | None =
     low, high = binom.ppf([0.025, 0.975], len(u), 1 / bins) * bins / len(u)
     heights, places = np.histogram(u, bins, (0.0, 1.0))
     heights = heights * bins / len(u)
-    ax.bar(places[:-1], heights, 1 / bins, align="edge", color=MODEL, alpha=0.75, edgecolor="none")
-    # Over the bars, or where it begins would not be seen.
-    ax.fill_between([0, 1], low, high, color=MUTED, alpha=0.35, linewidth=0, zorder=2)
-    ax.hlines([low, high], 0, 1, color=MUTED, linewidth=0.8)
+    ax.fill_between([0, 1], low, high, color=MUTED, alpha=0.35, linewidth=0)
+    ax.bar(places[:-1], heights, 1 / bins, align="edge", color=MODEL, edgecolor="none", zorder=2)
+    # Over the bars, or where the band begins would not be seen.
+    ax.hlines([low, high], 0, 1, color=MUTED, linewidth=0.9, zorder=3)
     ax.axhline(1, color=DATA, linewidth=0.9, linestyle="--")
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1.05 * max(high, heights.max()))
@@ -174,17 +174,19 @@ def plot_coverage(
     ax = new_axes(6.0, 3.4) if ax is None else ax
     ax.axhline(0, color=DATA, linewidth=0.9, linestyle="--")
     colours = coloured(names, [0.0] * len(names))
-    # Side by side, or the bars of several targets would hide each other.
-    between = min(np.diff(levels), default=0.2)
-    aside = np.linspace(-0.5, 0.5, len(names)) * min(0.03, 0.5 * between) if len(names) > 1 else [0.0]
+    # At equal distances: 0.9 and 0.95 are apart as far as 0.5 and 0.8 are. And side by side, or the bars of
+    # several targets would hide each other.
+    places = {level: float(place) for place, level in enumerate(levels)}
+    aside = np.linspace(-0.25, 0.25, len(names)) if len(names) > 1 else [0.0]
     for name, offset in zip(names, aside, strict=True):
         nominal = np.array(sorted(coverage[name]))
         off = np.array([coverage[name][level] for level in nominal.tolist()]) - nominal
         known = (stderr or {}).get(name, {})
         bars = 2 * np.array([known.get(level, np.nan) for level in nominal.tolist()])
         look = {"color": colours[name], "linewidth": 1.0, "elinewidth": 1.0, "markersize": 4}
-        ax.errorbar(nominal + offset, off, bars, marker="o", **look)
-    ax.set_xticks(levels, [f"{level:.4g}" for level in levels])
+        at = np.array([places[level] for level in nominal.tolist()]) + offset
+        ax.errorbar(at, off, bars, marker="o", **look)
+    ax.set_xticks(list(places.values()), [f"{level:.4g}" for level in levels])
     ax.margins(x=0.06, y=0.1)
     tidy(ax, x="nominal level", y="covered share − nominal")
     legend_beside(ax, _by_colour(colours))

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.ticker import MaxNLocator
 
 from condvae.plots.style import (
     DATA,
@@ -94,7 +95,8 @@ def plot_effect(
         entries.append(("real rows", dot(DATA)))
     if names is not None:
         name_columns(ax, names)
-    _days(ax, at)
+    else:
+        _ticks(ax, at)
     tidy(ax, x=name, y=target)
     legend_above(ax, entries)
     return ax
@@ -112,12 +114,15 @@ def _places(values: Any) -> tuple[np.ndarray, list[str] | None]:
     return np.arange(len(values), dtype=np.float64), [str(value) for value in values]
 
 
-def _days(ax: Axes, places: np.ndarray) -> None:
-    """Few dates, spelled briefly, where places are dates."""
+def _ticks(ax: Axes, places: np.ndarray) -> None:
+    """Few of them: dates spelled briefly, whole numbers where places are."""
     if places.dtype.kind == "M":
         locator = AutoDateLocator(minticks=3, maxticks=7)
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        whole = bool((places == np.round(places)).all())
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=whole))
 
 
 def _unknown(values: np.ndarray) -> np.ndarray:
@@ -196,9 +201,10 @@ def plot_effect_shares(
     ax.set_ylim(0, 1)
     if names is not None:
         name_columns(ax, names)
-    elif len(at) > 1:
-        ax.set_xlim(at[0], at[-1])
-    _days(ax, at)
+    else:
+        _ticks(ax, at)
+        if len(at) > 1:
+            ax.set_xlim(at[0], at[-1])
     tidy(ax, x=name, y="probability", grid="")
     # The uppermost area is the last: so is it in the legend, read from below.
     legend_beside(ax, [(label, swatch(colour, alpha=0.85)) for label, _, colour in reversed(parts)], target)

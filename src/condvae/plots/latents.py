@@ -1,5 +1,6 @@
 """Where latents lie, by what they stand for."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,12 @@ SCALE = LinearSegmentedColormap.from_list(
 
 
 def plot_latents(
-    z: np.ndarray, colour: np.ndarray | None = None, *, name: str = "", ax: Axes | None = None
+    z: np.ndarray,
+    colour: np.ndarray | None = None,
+    *,
+    name: str = "",
+    labels: Sequence[str] = ("z 1", "z 2"),
+    ax: Axes | None = None,
 ) -> Axes:
     """A cloud of latents, coloured by a quantity of their rows.
 
@@ -41,6 +47,7 @@ def plot_latents(
         z: [n, 2]; or [n, 1], drawn at random heights.
         colour: [n], numbers or strings; NaN, None and "missing" are missing.
         name: what the colours are.
+        labels: what the latents are called.
         ax: where to draw.
 
     Raises:
@@ -70,7 +77,7 @@ def plot_latents(
         _grouped(ax, x, y, _strings(np.asarray(colour)), few, name, look)
     if z.shape[1] == 1:
         ax.set_yticks([])
-    tidy(ax, x="z 1" if z.shape[1] == 2 else "z", y="z 2" if z.shape[1] == 2 else "", grid="both")
+    tidy(ax, x=labels[0], y=labels[1] if z.shape[1] == 2 else "", grid="both")
     return ax
 
 

@@ -1,5 +1,7 @@
 """Verdicts on a model of which every answer is known: on its own rows, and on other ones."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,12 +24,22 @@ def codes(found):
 
 def test_a_model_of_its_own_rows_is_right(known, own):
     found = known.estimator.diagnose(*own)
-    assert found.rows == ROWS
+    assert len(found.rows) == len(found.looked_at) == ROWS
     assert "problem" not in {one.level for one in found.findings}
-    assert {"z-used", "c-used", "calibrated", "samples-alike"} <= codes(found)
+    assert {"z-used", "c-used", "calibrated", "samples-alike", "copies-unchecked"} <= codes(found)
     assert set(found.pit) == {"x0", "x1", "g"}
-    assert set(found.scores) == {"energy", "variogram"}
     assert found.words().splitlines()[-1].startswith("good: ")
+    told = found.to_json()
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert [one["code"] for one in told["findings"]] == [one.code for one in found.findings]
+    assert set(told["scores"]) == {"energy", "variogram"}
+    assert set(told["calibration"]) == set(found.pit)
+    assert told["latents"]["active"] == 1
+    assert told["conditions"]["columns"] == {}  # there is one: it is all of them
+    assert {one["column"] for one in told["slices"]} == {"u"}
+    assert set(told["reliability"]["g"]) == {"low", "mid", "top"}
+    assert told["looked_at"] == ROWS
+    assert told["refits"] is None
 
 
 @pytest.mark.parametrize(
@@ -41,8 +53,7 @@ def test_a_model_of_its_own_rows_is_right(known, own):
 def test_rows_that_are_otherwise_are_found_and_named(known, own, change, words):
     X, y = own
     found = known.estimator.diagnose(X, y.assign(x0=change(y["x0"])))
-    first = found.findings[0]
-    assert first.level == "problem"
+    assert found.findings[0].level == "problem"
     said = [one.what for one in found.findings if one.code == "miscalibrated"]
     assert any(words in sentence for sentence in said), said
     assert "samples-told" in codes(found)
@@ -61,14 +72,15 @@ def test_missing_cells_are_left_out(known, own):
     y.loc[::5, "g"] = None
     y.loc[0] = [np.nan, np.nan, None]
     found = known.estimator.diagnose(X.iloc[:200], y)
-    assert found.rows == 199
+    assert len(found.rows) == 199
+    assert 0 not in found.rows.number
     assert found.pit["x0"].size == y["x0"].notna().sum()
     assert "miscalibrated" not in codes(found)
 
 
 def test_too_few_rows_are_refused(known, own):
     X, y = own
-    with pytest.raises(TableError, match="1 rows have an observed target, too few"):
+    with pytest.raises(TableError, match="only 1 row has an observed target, too few"):
         known.estimator.diagnose(X[:1], y[:1])
 
 
@@ -77,5 +89,30 @@ def test_few_rows_are_asked_what_they_can_tell(known, own):
     X, y = own
     found = known.estimator.diagnose(X[:10], y[:10])
     assert found.samples is None
-    assert found.prior is None
-    assert found.posterior is not None
+    assert found.latents.prior is None
+
+
+def test_a_row_that_is_far_out_is_named_with_the_reason(known, own):
+    X, y = own
+    X, y = X[:60], y[:60].copy()
+    y.loc[17, "x1"] = y["x1"].mean() + 40 * y["x1"].std()
+    found = known.estimator.diagnose(X, y).summary["worst"]
+    assert len(found) == 10
+    assert (found[0]["row"], found[0]["target"]) == (17, "x1")
+    assert found[0]["chance"] < 1e-6
+    assert found[0]["observed"] > found[0]["interval"][1] > found[0]["expected"]
+    assert [one["log_prob"] for one in found] == sorted(one["log_prob"] for one in found)
+    assert 0 <= found[0]["distance"] <= 1
+
+
+def test_whether_samples_copy_is_looked_at_where_training_rows_are_given(known, own):
+    X, y = own
+    found = known.estimator.diagnose(X[:60], y[:60], train=(X[60:], y[60:]))
+    assert found.copies is not None
+    assert "no-copies" in codes(found)
+    assert found.to_json()["copies"]["pairs"] == 60
+
+
+def test_fitting_again_needs_the_rows_trained_on(known, own):
+    with pytest.raises(ValueError, match="give them as train"):
+        known.estimator.diagnose(*own, deep=True)

@@ -10,7 +10,7 @@ from scipy import stats
 
 import condvae
 from condvae.estimator import ConditionalVAE
-from condvae.estimator.evaluation import evaluate
+from condvae.estimator.judging.measuring import measure
 from condvae.mixture import Mixture
 from condvae.tables import TableError
 
@@ -42,6 +42,10 @@ def fitted():
         patch.setattr("condvae.estimator.fitting.fit", untrained)
         small = {"num_members": 1, "width": 8, "depth": 1, "calibration_fraction": 0.3}
         return ConditionalVAE(**small).fit(*table(400, 0))
+
+
+def evaluate(*arguments, **options):
+    return measure(*arguments, **options)[3]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,7 @@ def test_crps_is_that_of_the_models_own_draws(found, fitted):
 @pytest.mark.slow
 def test_coverage_is_that_of_the_intervals_that_users_get(found, fitted):
     result, X, y = found
-    for coverage, level in ((0.5, "0.5"), (0.9, "0.9")):
+    for coverage, level in ((0.5, "0.5"), (0.8, "0.8"), (0.9, "0.9"), (0.95, "0.95")):
         for conformal, key in ((False, "coverage"), (True, "conformal_coverage")):
             ends = fitted.interval(X, coverage, conformal=conformal)
             for name in ("response", "count"):

@@ -1,0 +1,67 @@
+"""`condvae report`: one page on a model, for a browser."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from condvae.cli import inputs
+from condvae.cli.evaluate import show_findings, warn_of_training_rows
+from condvae.cli.options import Budget, Deep, Draws, How, Json, ModelPath, Quiet, Train
+from condvae.cli.words import say, say_json, warn_untrusted
+
+EXAMPLES = (
+    "condvae report model test.csv --out report.html",
+    "condvae report model test.csv --train train.csv --deep --out report.html",
+)
+
+
+def report(
+    model: ModelPath,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A file with the conditions and the targets, of rows that the model was not trained on; - "
+            "for CSV on standard input.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="The file to write, ending in .html.", show_default=False),
+    ],
+    title: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="A title for the page.", show_default=False),
+    ] = None,
+    train: Train = None,
+    deep: Deep = False,
+    method: How = "is",
+    num_samples: Draws = None,
+    budget: Budget = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """One page on a model: whether it is right, what to do next, and pictures.
+
+    What `condvae evaluate` prints, in a single file that opens in a browser without a network: verdicts,
+    where the nats go, calibration, real rows against samples, what the conditions do, the latent space, the
+    rows scored worst, and how the model was trained.
+    """
+    from condvae import report as pages
+    from condvae.storage import require_file
+
+    require_file(out, ".html")
+    options: dict[str, Any] = {"method": method, "num_samples": num_samples, "budget": budget}
+    estimator, rows, table, more = inputs.to_judge(model, data, train, deep, quiet, options)
+    found = pages.write(estimator, rows, table, out, title=title, name=str(model), **more, **options)
+    told = found.to_json()
+    inputs.warn_outside(estimator, rows)
+    warn_untrusted(told)
+    warn_of_training_rows(told, quiet)
+    if as_json:
+        say_json(told)
+    elif not quiet:
+        show_findings(told)
+        say(f"{out}: {out.stat().st_size / 1e6:.1f} MB, for a browser", wrap=False)

@@ -1,0 +1,172 @@
+"""Whether observed targets lie among what was predicted as they should: overall, and in which slice not."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from condvae import tables
+from condvae.calibration import Uniformity, class_pit, mean_stderr, uniformity
+from condvae.diagnosis.findings import Finding
+from condvae.estimator.fitted import DRAWS
+from condvae.estimator.judging.rows import Rows, number, places_of
+
+CHANCE = 0.01
+"""What chance alone brings about less often than this is told; shared out among what is tested."""
+
+LITTLE = 0.05
+"""A distribution function that is off by no more than this is worth a word, and no alarm."""
+
+FEWEST, GROUPS = 30, 8
+"""Rows that a slice must have, and slices of a condition at most."""
+
+SHAPES = {
+    "narrow": "too narrow: too much lies far out",
+    "wide": "too wide: too little lies far out",
+    "low": "too low",
+    "high": "too high",
+    "off": "off",
+}
+
+
+class Slice(NamedTuple):
+    """Rows whose condition `column` is in `group`.
+
+    Attributes:
+        column: the condition.
+        group: a level, or an interval, in words.
+        places: which rows, [m].
+        pit: by target, whether observed values lie as they should; of targets with cells enough.
+    """
+
+    column: str
+    group: str
+    places: np.ndarray
+    pit: dict[str, Uniformity]
+
+    def to_json(self, score: np.ndarray) -> dict[str, Any]:
+        """JSON's types; `score` is log p of all rows."""
+        mean, stderr = mean_stderr(score[self.places])
+        return {
+            "column": self.column,
+            "group": self.group,
+            "rows": len(self.places),
+            "log_prob": number(mean),
+            "stderr": number(stderr),
+            "targets": {name: as_json(found) for name, found in self.pit.items()},
+        }
+
+
+def transforms(rows: Rows, probability: np.ndarray | None, key: jax.Array) -> dict[str, np.ndarray]:
+    """By target, P(x ≤ observed | c) of each row, randomised where it is discrete; NaN where missing."""
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
+    model, x, c = rows.model, rows.x, rows.c
+    found: dict[str, np.ndarray] = {}
+    if model.numeric:
+        own = rows.numbers()
+        half = np.array([0.5 if column.integer else 0.0 for column in model.numeric])
+        above = model.cdf(c, own + half, DRAWS, key)
+        below = model.cdf(c, own - half, DRAWS, key) if half.any() else above
+        u = below + rng.random(above.shape) * (above - below)
+        found |= {str(column.name): u[:, j] for j, column in enumerate(model.numeric)}
+    if probability is not None:
+        codes, mask = x["categorical"]
+        probability = np.broadcast_to(probability, (len(codes), *probability.shape[1:]))
+        for k, column in enumerate(model.categorical):
+            shares = probability[:, k, : len(column.levels)]
+            code = np.where(mask[:, k], codes[:, k], -1)
+            found[str(column.name)] = class_pit(shares / shares.sum(axis=1, keepdims=True), code, rng)
+    return {name: u for name, u in found.items() if np.isfinite(u).sum() >= 2}
+
+
+def slices(rows: Rows, u: dict[str, np.ndarray]) -> list[Slice]:
+    """The rows by each condition: its most frequent levels, or quarters of its range."""
+    found = []
+    for column in rows.model.schema.given:
+        for name, places in groups(rows, column).items():
+            seen = {target: own[places] for target, own in u.items()}
+            pit = {t: uniformity(own) for t, own in seen.items() if np.isfinite(own).sum() >= FEWEST}
+            if pit:
+                found.append(Slice(str(column.name), name, places, pit))
+    return found
+
+
+def groups(rows: Rows, column: tables.Column, fewest: int = FEWEST) -> dict[str, np.ndarray]:
+    """Places of rows by what a condition is: by level, or by quarter of its values; of `fewest` or more."""
+    given = [own for own in rows.model.schema.given if own.block == column.block]
+    place = places_of(given, column).start
+    value, mask = (np.asarray(part)[:, place] for part in rows.c[column.block])
+    found = {"missing": np.flatnonzero(~mask)}
+    if column.kind == "categorical":
+        names = [str(level) for level in column.levels] + ["other"] * column.other
+        found |= {name: np.flatnonzero(mask & (value == code)) for code, name in enumerate(names)}
+    elif column.kind == "numeric" and mask.any():
+        own = value.astype(np.float64) * column.sd + column.mean
+        inner = np.unique(np.quantile(own[mask], [0.25, 0.5, 0.75]))
+        inner = inner[inner > own[mask].min()]
+        quarter = np.searchsorted(inner, own, side="right")
+        for i in range(len(inner) + 1):
+            ends = [f"{end:.4g}" for end in inner[max(i - 1, 0) : i + 1]]
+            name = f"below {ends[0]}" if i == 0 and ends else " to ".join(ends)
+            name = f"{ends[0]} or more" if i == len(inner) and ends else name or "all"
+            found[name] = np.flatnonzero(mask & (quarter == i))
+    large = sorted(found, key=lambda name: -len(found[name]))[:GROUPS]
+    return {name: places for name, places in found.items() if name in large and len(places) >= fewest}
+
+
+def as_json(found: Uniformity) -> dict[str, Any]:
+    """JSON's types."""
+    return {
+        "cells": found.size,
+        "p_value": found.p_value,
+        "shape": "right" if found.p_value >= CHANCE else found.shape,
+        "off_by": off_by(found),
+    }
+
+
+def off_by(found: Uniformity) -> float:
+    """By how much the distribution function is off where it is most off."""
+    return float(np.abs(found.share - found.points).max())
+
+
+def findings(pit: dict[str, Uniformity], by_slice: list[Slice]) -> list[Finding]:
+    """A verdict on each target that is off, and on the slices in which it is; or that none is."""
+    said = []
+    for name, found in pit.items():
+        if (p_value := min(1.0, found.p_value * len(pit))) < CHANCE:
+            what = f"what is predicted of {name!r} is {SHAPES[found.shape]}"
+            said.append(_off("miscalibrated", what, off_by(found), p_value))
+    tested = sum(len(own.pit) for own in by_slice)
+    for name in pit:
+        worst = [
+            (own.pit[name].p_value * tested, own)
+            for own in by_slice
+            if name in own.pit and own.pit[name].p_value * tested < CHANCE
+        ]
+        if worst:
+            p_value, own = min(worst, key=lambda item: (item[0], -off_by(item[1].pit[name])))
+            others = "" if len(worst) == 1 else f" (and in {len(worst) - 1} of the other slices)"
+            what = f"where {own.column!r} is {own.group}{others}, what is predicted of {name!r} is "
+            what += SHAPES[own.pit[name].shape]
+            said.append(_off("slice-miscalibrated", what, off_by(own.pit[name]), p_value))
+    if pit and not said:
+        least = min(1.0, len(pit) * min(found.p_value for found in pit.values()))
+        what = (
+            "every target is calibrated, overall and by condition"
+            if tested
+            else "every target is calibrated"
+        )
+        said.append(Finding("calibrated", "good", what, p_value=least))
+    return said
+
+
+def _off(code: str, what: str, points: float, p_value: float) -> Finding:
+    return Finding(
+        code,
+        "problem" if points > LITTLE else "note",
+        f"{what}; its distribution function is off by up to {points:.0%}",
+        p_value=p_value,
+        advice="keep rows for calibration when fitting: intervals are adjusted by them"
+        if points > LITTLE
+        else None,
+    )

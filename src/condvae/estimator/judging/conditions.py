@@ -1,0 +1,69 @@
+"""Whether the conditions are used, and which."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from condvae import tables
+from condvae.diagnosis import ConditionUse, condition_use
+from condvae.diagnosis.findings import SURE, Finding
+from condvae.estimator.judging.rows import Rows, number, places_of
+
+
+def use(rows: Rows, key: jax.Array) -> ConditionUse:
+    """What is lost when conditions are permuted, all of them and each column."""
+    given = rows.model.schema.given
+    swaps = {str(column.name): _swap(rows.model.schema, column) for column in given}
+    return condition_use(
+        rows.model.mixture,
+        rows.x,
+        rows.c,
+        key=key,
+        columns=swaps if len(swaps) > 1 else {},
+        progress=rows.model.progress,
+    )
+
+
+def _swap(schema: tables.Schema, column: tables.Column) -> Any:
+    """A condition column, values and masks, permuted."""
+    block, places = column.block, places_of(list(schema.given), column)
+
+    def swap(c: Any, turned: np.ndarray) -> Any:
+        value, mask = (np.array(part) for part in c[block])
+        value[:, places], mask[:, places] = value[turned, places], mask[turned, places]
+        return {**c, block: type(c[block])(value, mask)}
+
+    return swap
+
+
+def as_json(found: ConditionUse) -> dict[str, Any]:
+    """JSON's types: nats lost when all of c is permuted, and each column."""
+    parts = {"": found.total, **found.by_column}
+    both = {name: {"nats": nats, "stderr": number(stderr)} for name, (nats, stderr) in parts.items()}
+    return {"all": both.pop(""), "columns": both}
+
+
+def findings(found: ConditionUse) -> list[Finding]:
+    """Whether c is used at all, and which of its columns are not."""
+    nats, stderr = found.total
+    if nats <= SURE * stderr:
+        what = "the conditions are not used: rows are scored no worse given the conditions of others"
+        advice = "look at whether they belong to these rows, and tell of the targets at all"
+        return [Finding("c-unused", "problem", what, nats, stderr, None, advice)]
+    said = [
+        Finding(
+            "c-used",
+            "good",
+            "the conditions are used: given those of others, rows are scored worse by",
+            nats,
+            stderr,
+        )
+    ]
+    idle = [name for name, (lost, error) in found.by_column.items() if lost <= SURE * error]
+    if idle:
+        names = ", ".join(map(repr, idle))
+        verb = "tells" if len(idle) == 1 else "tell"
+        what = f"given the other conditions, {names} {verb} nothing that can be measured"
+        said.append(Finding("c-idle", "note", what))
+    return said

@@ -1,0 +1,105 @@
+"""Other packages on the same rows, where they are installed: NGBoost, Treeffuser, a flow of flowjax.
+
+Each is fitted to the numeric targets alone (the first two to one target), given the same conditions as the
+features of a linear model; none of them is needed by anything else.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+
+from condvae import tables
+from condvae.baselines import design_matrix
+from condvae.estimator.judging.rows import Rows
+
+DRAWS = 1000
+"""Of each row, of which Treeffuser's density is estimated."""
+
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""From features and targets trained on, and those of other rows: log p of the latter."""
+
+
+def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
+    """The name of each that is installed and fits these targets, and log p of the rows in their own units.
+
+    Where a target is missing, or categorical, there is none that takes it as it is.
+    """
+    model = rows.model
+    if model.categorical or not all(own.x["numeric"].mask.all() for own in (rows, training)):
+        return
+    for name, fit, most in (
+        ("NGBoost", _ngboost, 1),
+        ("Treeffuser", _treeffuser, 1),
+        ("a flow", _flow, 64),
+    ):
+        if len(model.numeric) > most:
+            continue
+        sets = [part for own in (training, rows) for part in (_features(own), own.x["numeric"].value)]
+        try:
+            value = fit(*(np.asarray(part, np.float64) for part in sets))
+        except ImportError:
+            continue
+        yield name, model.in_own_units(value, rows.x)
+
+
+def _features(rows: Rows) -> np.ndarray:
+    given = tables.levels(rows.model.schema.given)
+    found = design_matrix(rows.c, given, len(rows))
+    return found if found.shape[1] else np.zeros((len(rows), 1))
+
+
+def _ngboost(c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray) -> np.ndarray:
+    from ngboost import NGBRegressor  # pyright: ignore[reportMissingImports]
+
+    np.random.seed(0)  # noqa: NPY002 - its trees break ties by the global generator
+    model: Any = NGBRegressor(verbose=False, random_state=0).fit(c, x[:, 0])
+    return model.pred_dist(c_new).logpdf(x_new[:, 0])
+
+
+def _treeffuser(c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray) -> np.ndarray:
+    """It has no density: a Gaussian kernel of Silverman's width on each of its draws."""
+    from treeffuser import Treeffuser  # pyright: ignore[reportMissingImports]
+
+    model: Any = Treeffuser(seed=0).fit(c, x[:, 0])
+    drawn = model.sample(c_new, n_samples=DRAWS, n_parallel=DRAWS, seed=0).T
+    low, high = np.quantile(drawn, [0.25, 0.75], axis=1)
+    width = 0.9 * np.minimum(drawn.std(axis=1), (high - low) / 1.34)[:, None] * DRAWS**-0.2
+    kernels = -0.5 * ((x_new - drawn) / width) ** 2 - np.log(width) - 0.5 * np.log(2 * np.pi)
+    return logsumexp(kernels, axis=1) - np.log(DRAWS)
+
+
+def _flow(c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray) -> np.ndarray:
+    """A masked autoregressive flow of affine and spline layers."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from flowjax.bijections import Affine, Chain, Invert, RationalQuadraticSpline
+    from flowjax.distributions import Normal
+    from flowjax.flows import masked_autoregressive_flow
+    from flowjax.train import fit_to_data
+
+    build_key, fit_key = jax.random.split(jax.random.key(0))
+    flow = masked_autoregressive_flow(
+        build_key,
+        base_dist=Normal(jnp.zeros(x.shape[1])),
+        transformer=Chain([Invert(Affine()), RationalQuadraticSpline(knots=8, interval=4)]),
+        cond_dim=c.shape[1],
+        flow_layers=1 if x.shape[1] == 1 else 4,
+        nn_width=64,
+        nn_depth=2,
+        nn_activation=jax.nn.silu,
+    )
+    arrays = [jnp.asarray(part, jnp.float32) for part in (x, c, x_new, c_new)]
+    flow, _ = fit_to_data(
+        fit_key,
+        flow,
+        (arrays[0], arrays[1]),
+        optimizer=optax.adamw(3e-3, weight_decay=0.05),
+        max_epochs=1000,
+        max_patience=50,
+        batch_size=min(64, len(x)),
+        show_progress=False,
+    )
+    return np.asarray(jax.jit(lambda own, given: flow.log_prob(own, given))(arrays[2], arrays[3]))

@@ -1,0 +1,131 @@
+"""Scores of what is predicted of each target: CRPS, intervals, accuracy, reliability; of all together."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from condvae.calibration import (
+    Reliability,
+    conformal_level,
+    coverage,
+    crps,
+    energy_score,
+    mean_stderr,
+    reliability,
+    variogram_score,
+)
+from condvae.estimator.judging.rows import Rows
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+"""Of the intervals whose coverage is measured."""
+
+ENSEMBLE = 100
+"""Draws of a row by which its targets are judged together."""
+
+MAX_LEVELS = 8
+"""Levels of a target, the most frequent ones, of which reliability is told."""
+
+
+def numeric(rows: Rows, num_samples: int, key: jax.Array) -> dict[str, Any]:
+    """CRPS, and coverage of the intervals that `interval` gives, of each numeric target."""
+    model, c = rows.model, rows.c
+    names = [str(column.name) for column in model.numeric]
+    adjusted = bool(model.calibration)
+    found: dict[str, Any] = {"crps": {}, "coverage": {}, "coverage_stderr": {}}
+    found |= {"conformal_coverage": {} if adjusted else None}
+    if not names:
+        return found
+    own = rows.numbers()
+    halves = np.array([[level / 2 for level in LEVELS] for _ in names])
+    if adjusted:
+        pits = [model.calibration[name] for name in names]
+        halves = np.hstack([halves, [[conformal_level(pit, level) for level in LEVELS] for pit in pits]])
+    n, d, k = len(own), len(names), halves.shape[1]
+    scores, ends = np.empty((n, d)), np.empty((n, d, k, 2))
+    for part, draws in model.summaries(c, num_samples, key):
+        # Without conditions there is one set of draws, for all rows.
+        given = None if c is None else jax.tree.map(lambda leaf, part=part: leaf[part], c)
+        part = slice(0, n) if c is None else part
+        found_ends = model.quantiles_of(draws, given, np.hstack([0.5 - halves, 0.5 + halves]), key)
+        ends[part, ..., 0], ends[part, ..., 1] = found_ends[..., :k], found_ends[..., k:]
+        for j in range(d):
+            column = np.broadcast_to(draws[:, :, j], (part.stop - part.start, draws.shape[1]))
+            scores[part, j] = crps(column, own[part, j])
+    for j, name in enumerate(names):
+        if np.isnan(own[:, j]).all():
+            continue
+        found["crps"][name] = float(np.nanmean(scores[:, j]))
+        pairs = [coverage(ends[:, j, i, 0], ends[:, j, i, 1], own[:, j]) for i in range(k)]
+        shown = [f"{level:g}" for level in LEVELS]
+        plain = pairs[: len(LEVELS)]
+        found["coverage"][name] = dict(zip(shown, [share for share, _ in plain], strict=True))
+        found["coverage_stderr"][name] = dict(zip(shown, [error for _, error in plain], strict=True))
+        if adjusted:
+            shares = [share for share, _ in pairs[len(LEVELS) :]]
+            found["conformal_coverage"][name] = dict(zip(shown, shares, strict=True))
+    return found
+
+
+def accuracy(rows: Rows, probability: np.ndarray | None) -> dict[str, float]:
+    """How often the most probable level was the one, by categorical target."""
+    found: dict[str, float] = {}
+    if probability is not None:
+        codes, mask = rows.x["categorical"]
+        hits = np.argmax(probability, axis=-1) == np.asarray(codes)
+        for k, column in enumerate(rows.model.categorical):
+            if mask[:, k].any():
+                found[str(column.name)] = float(hits[mask[:, k], k].mean())
+    return found
+
+
+def reliabilities(rows: Rows, probability: np.ndarray | None) -> dict[str, dict[str, Reliability]]:
+    """By categorical target and level, the most frequent ones: whether probabilities come true."""
+    found: dict[str, dict[str, Reliability]] = {}
+    if probability is None:
+        return found
+    codes, mask = rows.x["categorical"]
+    for k, column in enumerate(rows.model.categorical):
+        seen = mask[:, k]
+        if not seen.any():
+            continue
+        counts = np.bincount(codes[seen, k], minlength=len(column.levels))
+        chosen = np.sort(np.argsort(-counts, kind="stable")[:MAX_LEVELS])
+        shares = np.broadcast_to(probability[:, k], (len(codes), probability.shape[2]))[seen]
+        found[str(column.name)] = {
+            str(column.levels[level]): reliability(shares[:, level], codes[seen, k] == level)
+            for level in chosen
+        }
+    return found
+
+
+def cells(rows: Rows) -> dict[str, int]:
+    """By target, how many cells are observed."""
+    counted: dict[str, int] = {}
+    model = rows.model
+    for block, columns in (("numeric", model.numeric), ("categorical", model.categorical)):
+        if columns:
+            counts = np.asarray(rows.x[block].mask).sum(axis=0)
+            counted |= {str(column.name): int(count) for column, count in zip(columns, counts, strict=True)}
+    return {str(column.name): counted[str(column.name)] for column in model.schema.target}
+
+
+def together(rows: Rows, key: jax.Array) -> dict[str, float]:
+    """Energy and variogram score of the numeric targets, in standard deviations of the training rows."""
+    model = rows.model
+    if len(model.numeric) < 2:
+        return {}
+    sd = np.array([column.sd for column in model.numeric])
+    own = rows.numbers() / sd
+    energy, variogram = [], []
+    for part, draws in model.summaries(rows.c, ENSEMBLE, key):
+        seen = own if rows.c is None else own[part]
+        drawn = np.broadcast_to(draws / sd, (len(seen), *draws.shape[1:]))
+        energy.append(energy_score(drawn, seen))
+        variogram.append(variogram_score(drawn, seen))
+    scores = {"energy": np.concatenate(energy), "variogram": np.concatenate(variogram)}
+    return {
+        name: mean_stderr(values[np.isfinite(values)])[0]
+        for name, values in scores.items()
+        if np.isfinite(values).any()
+    }

@@ -1,0 +1,60 @@
+"""The rows that a model is judged by."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from condvae import tables
+from condvae.estimator.fitted import TableModel
+from condvae.rows import num_rows
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded rows, each with an observed target.
+
+    Attributes:
+        model: what is judged.
+        x: targets, blocks of n rows.
+        c: conditions, likewise; None without.
+        number: which row of the table each of them is, from 0, [n].
+    """
+
+    model: TableModel
+    x: Any
+    c: Any
+    number: np.ndarray
+
+    def __len__(self) -> int:
+        return num_rows(x=self.x)
+
+    def take(self, places: np.ndarray) -> "Rows":
+        """Some of them."""
+        x, c = jax.tree.map(lambda leaf: np.asarray(leaf)[places], (self.x, self.c))
+        return Rows(self.model, x, c, self.number[places])
+
+    def evenly(self, most: int) -> np.ndarray:
+        """The places of so many at most, at even distances."""
+        return np.unique(np.linspace(0, len(self) - 1, min(len(self), most)).astype(int))
+
+    def numbers(self) -> np.ndarray:
+        """The numeric targets in the user's units, float64 [n, d]; NaN where missing."""
+        block = self.x["numeric"]
+        return np.where(block.mask, self.model.to_units(block.value), np.nan)
+
+
+def places_of(columns: list[tables.Column], column: tables.Column) -> slice:
+    """Where a column stands in its block: a date takes several places."""
+    before = 0
+    for other in columns:
+        if other is column:
+            break
+        before += other.width if other.block == column.block else 0
+    return slice(before, before + column.width)
+
+
+def number(value: float) -> float | None:
+    """As JSON has it: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,100 @@
+"""The rows that are scored worst, and why: which target, and how far from what was trained on."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from condvae.estimator.fitted import DRAWS
+from condvae.estimator.judging.rows import Rows, number
+
+WORST = 10
+
+RARE = 0.01
+"""A target that lies further out than this is why a row is scored badly."""
+
+
+def worst(
+    rows: Rows, score: np.ndarray, support: dict[str, np.ndarray], key: jax.Array
+) -> list[dict[str, Any]]:
+    """The rows of the lowest log p, the worst first, in JSON's types.
+
+    Args:
+        rows: of n rows.
+        score: their log p, [n].
+        support: as `estimator.support` gives it, of the same rows; of one row where there is no c.
+        key: a PRNG key.
+    """
+    chosen = np.argsort(score, kind="stable")[:WORST]
+    some = rows.take(chosen)
+    targets = _numeric(some, key) | _categorical(some, key)
+    alone = len(support["outside"]) != len(rows)
+    found = []
+    for i, place in enumerate(chosen):
+        cells = {name: own[i] for name, own in targets.items() if own[i] is not None}
+        name, why = min(cells.items(), key=lambda item: item[1]["chance"])
+        at = 0 if alone else place
+        found.append(
+            {
+                "row": int(rows.number[place]),
+                "log_prob": number(float(score[place])),
+                "target": name if why["chance"] < RARE else None,
+                **why,
+                "outside": bool(support["outside"][at]),
+                "outside_columns": str(support["columns"][at]),
+                "distance": float(support["percentile"][at]),
+            }
+        )
+    return found
+
+
+def _numeric(rows: Rows, key: jax.Array) -> dict[str, list[Any]]:
+    """By numeric target and row: what was observed and expected, and the chance of being so far out."""
+    model = rows.model
+    if not model.numeric:
+        return {}
+    own = rows.numbers()
+    half = np.array([0.5 if column.integer else 0.0 for column in model.numeric])
+    below, above = model.cdf(rows.c, own + half, DRAWS, key), 1 - model.cdf(rows.c, own - half, DRAWS, key)
+    ends = np.array([[0.05, 0.5, 0.95]] * len(model.numeric))
+    ends = model.quantiles(rows.c, ends, DRAWS, key)
+    ends = np.broadcast_to(ends, (len(rows), *ends.shape[1:]))
+    return {
+        str(column.name): [
+            None
+            if np.isnan(own[i, j])
+            else {
+                "observed": float(own[i, j]),
+                "expected": float(ends[i, j, 1]),
+                "interval": [float(ends[i, j, 0]), float(ends[i, j, 2])],
+                "chance": float(min(1.0, 2 * min(below[i, j], above[i, j]))),
+            }
+            for i in range(len(rows))
+        ]
+        for j, column in enumerate(model.numeric)
+    }
+
+
+def _categorical(rows: Rows, key: jax.Array) -> dict[str, list[Any]]:
+    """By categorical target and row: the level observed, the likeliest, and the chance of the first."""
+    model = rows.model
+    if not model.categorical:
+        return {}
+    _, probability = model.centre(rows.c, DRAWS, key)
+    assert probability is not None
+    codes, mask = rows.x["categorical"]
+    probability = np.broadcast_to(probability, (len(rows), *probability.shape[1:]))
+    return {
+        str(column.name): [
+            {
+                "observed": str(column.levels[codes[i, k]]),
+                "expected": str(column.levels[int(np.argmax(probability[i, k, : len(column.levels)]))]),
+                "interval": None,
+                "chance": float(probability[i, k, codes[i, k]]),
+            }
+            if mask[i, k]
+            else None
+            for i in range(len(rows))
+        ]
+        for k, column in enumerate(model.categorical)
+    }

@@ -1,0 +1,186 @@
+"""What is said in numbers in a report: tables and sentences, from what `evaluate` gives."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from condvae.estimator.judging.densities import simpler
+from condvae.words import count, plus_minus, short
+
+
+class Table(NamedTuple):
+    """A table of the page.
+
+    Attributes:
+        head: what its columns are called; the first one is of words.
+        rows: cells, as they are shown.
+        words: other columns of words, not of numbers.
+        folded: a line that stands for the table until it is unfolded; "" shows it at once.
+    """
+
+    head: list[str]
+    rows: list[list[str]]
+    words: Sequence[str] = ()
+    folded: str = ""
+
+
+def nats(told: dict[str, Any]) -> list[Table]:
+    """Log-densities beside what is simpler, and beside the rows trained on."""
+    return [_densities(told), _sides(told)]
+
+
+def calibration(told: dict[str, Any]) -> list[Table]:
+    """How well each target is predicted, and in which slice worst."""
+    return [_targets(told), _slices(told)]
+
+
+def _densities(told: dict[str, Any]) -> Table:
+    mean = float("-inf") if told["log_prob"] is None else told["log_prob"]
+    rows = [["the model", plus_minus(mean, told["log_prob_stderr"]), ""]]
+    rows.append(["its lower bound, the ELBO", f"{told['elbo']:.2f}", ""])
+    for name, other in told["baseline"].items():
+        gain = plus_minus(other["gain"], other["gain_stderr"])
+        rows.append([simpler(name), f"{other['log_prob']:.2f}", gain])
+    return Table(["nats a row", "log p", "the model's gain"], rows)
+
+
+def _sides(told: dict[str, Any]) -> Table:
+    sides = told["sides"]
+    alone = " (members, each alone)" if sides["how"] == "members" else ""
+    named = {
+        "train": f"rows trained on{alone}",
+        "validation": f"held out at fitting{alone}",
+        "test": "these rows",
+    }
+    rows = [
+        [words, f"{side['rows']:,}", plus_minus(side["log_prob"], side["stderr"])]
+        for name, words in named.items()
+        if (side := sides[name]) and side["log_prob"] is not None
+    ]
+    return Table(["nats a row", "rows", "log p"], rows if len(rows) > 1 else [])
+
+
+def nats_words(told: dict[str, Any]) -> str:
+    """Rate, distortion, and what x and z share."""
+    found = told["latents"]
+    if found is None:
+        return "The model has no latent: targets are independent given the conditions."
+    rate, shared = (plus_minus(found[name], found[f"{name}_stderr"]) for name in ("rate", "information"))
+    return (
+        f"Of the best member: rate {rate} and distortion {found['distortion']:.2f} nats a row, in "
+        f"standardised units; x and z share {shared} nats under the model; {found['active']} of "
+        f"{count(len(found['activity']), 'latent')} active."
+    )
+
+
+def together_words(told: dict[str, Any]) -> str:
+    """Energy and variogram score."""
+    if not (scores := told["scores"]):
+        return ""
+    parts = [f"{name} score {value:.3f}" for name, value in scores.items()]
+    return (
+        f"Of the numeric targets together, in standard deviations: {' and '.join(parts)}; lower is better."
+    )
+
+
+def _targets(told: dict[str, Any]) -> Table:
+    levels = list(next(iter(told["coverage"].values()), {}))
+    head = ["target", "cells", "CRPS", *(f"in {float(level):.0%}" for level in levels), "accuracy"]
+    head += ["calibration", "p", "off by"]
+    rows = []
+    for name, cells in told["cells"].items():
+        covered = told["coverage"].get(name, {})
+        fit = told["calibration"].get(name)
+        share = told["accuracy"].get(name)
+        rows.append(
+            [
+                name,
+                f"{cells:,}",
+                short(told["crps"].get(name)),
+                *(f"{covered[level]:.0%}" if covered else "" for level in levels),
+                "" if share is None else f"{share:.0%}",
+                *(_fit(fit) if fit else ["", "", ""]),
+            ]
+        )
+    return Table(head, rows)
+
+
+def _fit(found: dict[str, Any]) -> list[str]:
+    shape = found["shape"] if found["shape"] in ("right", "off") else f"too {found['shape']}"
+    return [shape, _p(found["p_value"]), f"{found['off_by']:.0%}"]
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
+
+
+def _how_likely(value: float) -> str:
+    return f"p {_p(value)}" if _p(value).startswith("<") else f"p = {_p(value)}"
+
+
+def _slices(told: dict[str, Any]) -> Table:
+    rows = [
+        (
+            fit["p_value"],
+            [
+                one["column"],
+                one["group"],
+                f"{one['rows']:,}",
+                plus_minus(one["log_prob"], one["stderr"]),
+                name,
+                *_fit(fit),
+            ],
+        )
+        for one in told["slices"]
+        for name, fit in one["targets"].items()
+        if one["log_prob"] is not None
+    ]
+    rows = [row for _, row in sorted(rows, key=lambda item: item[0])[:30]]
+    head = ["condition", "slice", "rows", "log p", "target", "calibration", "p", "off by"]
+    return Table(head, rows, ("slice", "target"), "By slice of each condition, the least calibrated first")
+
+
+def samples_words(told: dict[str, Any]) -> str:
+    """Whether samples can be told from rows, and whether they copy."""
+    said = []
+    if (apart := told["samples"]) is not None:
+        said.append(
+            f"A classifier that is to tell a row from a sample given the same conditions is right in "
+            f"{apart['share']:.0%} of pairs (chance: 50%; {_how_likely(apart['p_value'])})."
+        )
+    if (copied := told["copies"]) is not None:
+        said.append(
+            f"Of the samples some {copied['copied']:.0%} seem to be copies of rows trained on "
+            f"({_how_likely(copied['copied_p_value'])})."
+        )
+    return " ".join(said)
+
+
+def worst(told: dict[str, Any]) -> Table:
+    """The rows of the lowest log p, and why."""
+    rows = []
+    for one in told["worst"]:
+        expected = short(one["expected"])
+        if one["interval"]:
+            expected += f" ({short(one['interval'][0])} to {short(one['interval'][1])})"
+        where = f"{one['distance']:.0%}"
+        if one["outside"]:
+            where += f", outside{' in ' + one['outside_columns'] if one['outside_columns'] else ''}"
+        rows.append(
+            [
+                f"{one['row'] + 1:,}",
+                "−∞" if one["log_prob"] is None else f"{one['log_prob']:.2f}",
+                one["target"] or "how they go together",
+                short(one["observed"]) if one["target"] else "",
+                expected if one["target"] else "",
+                _p(one["chance"]) if one["target"] else "",
+                where,
+            ]
+        )
+    head = ["row", "log p", "because of", "observed", "expected (90%)", "chance", "distance"]
+    return Table(head, rows, ("because of",))
+
+
+def judged_by(told: dict[str, Any]) -> str:
+    """How many rows, in words."""
+    rows, scored = count(told["looked_at"], "row"), told["rows_scored"]
+    return rows if told["looked_at"] == scored else f"{rows} of {scored:,}; densities and intervals by all"

@@ -1,0 +1,205 @@
+"""The report as a page: what is said, in which order, and the file."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+from jinja2 import Environment, FileSystemLoader
+from markupsafe import Markup
+
+from condvae import __version__, plots, storage
+from condvae.diagnosis.findings import Finding
+from condvae.estimator.judging import Diagnosis
+from condvae.estimator.judging.densities import simpler
+from condvae.progress import Progress
+from condvae.report import figures, numbers, training
+from condvae.report.figures import Picture
+from condvae.words import count, listed, plus_minus
+
+_EFFECT = (
+    "One condition is varied, the others are held as they are in the most ordinary of these rows ({}). It "
+    "is what the model says of rows with such conditions, not what would become of a row whose "
+    "condition is changed."
+)
+_WORST = (
+    "Which target is furthest out, and how improbable that is: the chance of being at least as far out, or "
+    "of that level. How far the row's conditions lie from what was trained on: the share of training rows "
+    "that lie nearer to others. Where no target is out by itself, it is how they go together."
+)
+
+
+def write(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    name: str = "model",
+    **options: Any,
+) -> Diagnosis:
+    """Diagnose a fitted estimator by the rows of a table, and write a report on it.
+
+    One HTML file that needs no network and no other file, with a headline, the verdicts and what to do
+    next, numbers, and pictures. The numbers are those of `condvae.estimator.evaluate`, which stand in it as
+    JSON, too: `<script id="evaluation">`.
+
+    Args:
+        estimator: a fitted `ConditionalVAE`.
+        X: conditions of rows that it was not trained on, or None where it was fitted without.
+        y: their targets.
+        path: the file, whose name ends in .html.
+        title: of the page; what the model is of, if left out.
+        name: what the model is called in the commands that are shown.
+        **options: of `ConditionalVAE.diagnose`.
+
+    Returns:
+        What was found.
+
+    Raises:
+        StorageError: if there is no place for the file, before any work is done.
+        TableError: for columns or cells that do not fit the model, or too few rows.
+
+    Example:
+        >>> import tempfile, pandas as pd, numpy as np
+        >>> from pathlib import Path
+        >>> from condvae import ConditionalVAE, report
+        >>> y = pd.DataFrame({"height": np.random.default_rng(0).normal(size=200)})
+        >>> small = {"num_members": 1, "num_steps": 50, "width": 8, "depth": 1, "latent_size": 0}
+        >>> model = ConditionalVAE(**small).fit(None, y[:150])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     found = report.write(model, None, y[150:], Path(folder) / "report.html")
+        ...     (Path(folder) / "report.html").read_text()[:15]
+        '<!doctype html>'
+    """
+    storage.require_file(path, ".html")
+    found = estimator.diagnose(X, y, **options)
+    page = render(estimator, found, title=title, name=name)
+    storage.write_bytes(path, page.encode())
+    return found
+
+
+def render(estimator: Any, found: Diagnosis, *, title: str | None = None, name: str = "model") -> str:
+    """The page, of what a diagnosis found."""
+    told = found.to_json()
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, keep_trailing_newline=True
+    )
+    schema = estimator.schema_
+    target, given = ([str(column.name) for column in own] for own in (schema.target, schema.given))
+    of = f"p({listed(target)}{' | ' if given else ''}{listed(given)})"
+    first, second = headline(found, target, given)
+    return environment.get_template("page.html").render(
+        title=title or of,
+        kicker=f"{title}: {of}" if title else of,
+        headline=first,
+        second=second,
+        numbers=three(told),
+        advice=[one for one in found.findings if one.advice and one.level != "good"],
+        looked_at=numbers.judged_by(told),
+        findings=[{"level": one.level, "words": one.words()} for one in found.findings],
+        sections=sections(estimator, found, told, name),
+        footer=f"condvae {__version__}; all densities in nats, in the table's own units",
+        # A name of the user's that ends the element would end it.
+        evaluation=Markup(json.dumps(told, allow_nan=False).replace("<", "\\u003c")),
+    )
+
+
+def headline(found: Diagnosis, target: list[str], given: list[str]) -> tuple[str, str]:
+    """What matters most, in two plain sentences."""
+    by_code: dict[str, Finding] = {one.code: one for one in found.findings}
+    what = f"{listed(target, 3)}{' given ' if given else ''}{listed(given, 3)}"
+    verdicts = {
+        "beats-simpler": f"The model predicts {what} better than anything simpler that it was held to.",
+        "simpler-as-good": f"The model predicts {what} as well as something simpler does, and no better.",
+        "simpler-better": f"The model predicts {what} worse than something simpler does.",
+    }
+    first = next((words for code, words in verdicts.items() if code in by_code), f"A model of {what}.")
+    problems = [one for one in found.findings if one.level == "problem"]
+    rows = count(len(found.looked_at), "row")
+    if not problems:
+        return first, f"Nothing was found to be wrong with it, as far as {rows} can tell."
+    led = f"{count(len(problems), 'problem')} {'was' if len(problems) == 1 else 'were'} found"
+    return first, f"{led}; first of all: {problems[0].what}."
+
+
+def three(told: dict[str, Any]) -> list[dict[str, str]]:
+    """The three numbers that matter."""
+    mean = told["log_prob"]
+    value = "−∞" if mean is None else plus_minus(mean, told["log_prob_stderr"])
+    found = [{"value": value, "words": "log p, nats a row: higher is better"}]
+    sure = {name: other for name, other in told["baseline"].items() if other["gain"] is not None}
+    if sure:
+        name, best = min(sure.items(), key=lambda item: item[1]["gain"])
+        held_to = simpler(name)
+        sign = "+" if best["gain"] >= 0 else ""
+        found.append(
+            {
+                "value": sign + plus_minus(best["gain"], best["gain_stderr"]),
+                "words": f"nats a row gained over {held_to}, the best of what is simpler",
+            }
+        )
+    if covered := told["coverage"]:
+        mean = sum(levels["0.9"] for levels in covered.values()) / len(covered)
+        found.append({"value": f"{mean:.0%}", "words": "of the rows lie in their 90% intervals"})
+    elif told["accuracy"]:
+        mean = sum(told["accuracy"].values()) / len(told["accuracy"])
+        found.append({"value": f"{mean:.0%}", "words": "of the most probable levels were the one"})
+    return found
+
+
+def sections(estimator: Any, found: Diagnosis, told: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """What follows the verdicts, each part with its words, tables and pictures; those that have any."""
+    keys = jax.random.split(estimator._key(None, 9))
+    effect = _EFFECT.format(figures.held(found)) if estimator.schema_.given else ""
+    parts: list[tuple[str, str, str, list[numbers.Table], Iterable[Picture]]] = [
+        ("nats", "Where the nats go", numbers.nats_words(told), numbers.nats(told), figures.nats(found)),
+        (
+            "calibration",
+            "Calibration",
+            numbers.together_words(told),
+            numbers.calibration(told),
+            figures.calibration(found),
+        ),
+        (
+            "samples",
+            "Real rows against samples",
+            numbers.samples_words(told),
+            [],
+            figures.samples(found, keys[0]),
+        ),
+        ("conditions", "What the conditions do", effect, [], figures.effects(found, keys[1])),
+        ("latents", "The latent space", "", [], figures.latent_space(found)),
+        ("worst", "The rows scored worst", _WORST, [numbers.worst(told)], ()),
+        (
+            "training",
+            "How it was trained, so that it can be trained again",
+            training.words(estimator),
+            [training.settings(estimator)],
+            figures.training(estimator.history_),
+        ),
+    ]
+    made = []
+    with Progress("pictures", len(parts), enabled=estimator.progress) as bar:
+        for section, title, words, tables, pictures in parts:
+            drawn = [
+                {"svg": Markup(plots.figure_svg(one.axes)), "caption": one.caption, "wide": one.wide}
+                for one in pictures
+            ]
+            filled = [table for table in tables if table.rows]
+            code = training.code(estimator, name) if section == "training" else []
+            if drawn or filled or code:
+                made.append(
+                    {
+                        "name": section,
+                        "title": title,
+                        "words": words,
+                        "tables": filled,
+                        "figures": drawn,
+                        "code": code,
+                    }
+                )
+            bar.advance(1)
+    return made

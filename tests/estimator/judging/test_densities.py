@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from condvae.estimator.judging.densities import findings, sides
+
+SIDE = {"rows": 100, "log_prob": -2.0, "stderr": 0.05}
+
+
+def measured(**changes):
+    """What is measured of a model of which there is nothing to say."""
+    found = {
+        "baseline": {"marginal": {"log_prob": -3.0, "gain": 1.0, "gain_stderr": 0.1}},
+        "sides": {"train": SIDE, "validation": SIDE, "test": SIDE, "how": "members"},
+        "rows": 100,
+        "rows_scored": 100,
+        "training_rows": 0,
+        "outside": 0,
+        "untrusted": {"rows": 0},
+        "log_prob": -2.0,
+        "elbo": -2.05,
+    }
+    return found | changes
+
+
+def said(**changes):
+    return {one.code: one for one in findings(measured(**changes))}
+
+
+@pytest.mark.parametrize(
+    ("gain", "stderr", "code", "level"),
+    [
+        (0.3, 0.1, "beats-simpler", "good"),
+        (0.1, 0.1, "simpler-as-good", "note"),
+        (-0.3, 0.1, "simpler-better", "problem"),
+    ],
+)
+def test_the_best_of_what_is_simpler_decides(gain, stderr, code, level):
+    best = {"log_prob": -2.0, "gain": gain, "gain_stderr": stderr}
+    found = said(baseline=measured()["baseline"] | {"linear": best})
+    assert set(found) == {code}
+    assert (found[code].level, found[code].nats, found[code].stderr) == (level, gain, stderr)
+    assert "regression" in found[code].what
+
+
+def test_too_few_rows_decide_nothing():
+    assert said(baseline={"marginal": {"log_prob": -3.0, "gain": 1.0, "gain_stderr": None}}) == {}
+
+
+def test_rows_trained_on_and_rows_of_another_kind():
+    train, test = SIDE | {"log_prob": -1.5}, SIDE | {"log_prob": -3.0}
+    found = said(sides={"train": train, "validation": SIDE, "test": test, "how": "members"})
+    assert found["overfitted"].nats == pytest.approx(0.5)
+    assert found["overfitted"].level == "note"
+    assert found["shifted"].nats == pytest.approx(1.0)
+    assert found["shifted"].level == "problem"
+    slightly = SIDE | {"log_prob": -2.08}
+    assert "shifted" not in said(sides={"train": SIDE, "validation": SIDE, "test": slightly, "how": "test"})
+    # Of a table that was streamed, or fitted without rows held out, there is nothing to compare with.
+    assert set(said(sides={"train": None, "validation": None, "test": test, "how": None})) == {
+        "beats-simpler"
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"training_rows": 7}, "rows-trained-on", "7 of 100 rows are rows that the model was trained on"),
+        ({"outside": 5}, "outside", "the conditions of 5 of 100 rows lie outside"),
+        ({"untrusted": {"rows": 9}}, "log-p-unsure", "9 of 100 rows is not known well"),
+        ({"elbo": -2.5}, "elbo-loose", "the ELBO is below log p"),
+    ],
+)
+def test_what_else_is_said(change, code, words):
+    assert words in said(**change)[code].what
+
+
+@pytest.mark.parametrize(
+    "change", [{"training_rows": None}, {"outside": 1}, {"untrusted": {"rows": 1}}, {"log_prob": None}]
+)
+def test_what_is_not_worth_a_word(change):
+    assert set(said(**change)) == {"beats-simpler"}
+
+
+def test_sides():
+    fitting = {"how": "test", **SIDE, "train": SIDE | {"log_prob": -1.0}, "baseline": {}}
+    found = sides(fitting, np.array([-1.0, -3.0]))
+    assert found["train"]["log_prob"] == -1.0
+    assert found["validation"] == SIDE
+    assert found["test"] == {"rows": 2, "log_prob": -2.0, "stderr": 1.0}
+    assert found["how"] == "test"
+    alone = sides(None, np.array([-np.inf]))
+    assert alone == {
+        "train": None,
+        "validation": None,
+        "how": None,
+        "test": {"rows": 1, "log_prob": None, "stderr": None},
+    }
+    assert sides(fitting | {"train": None}, np.zeros(3))["train"] is None

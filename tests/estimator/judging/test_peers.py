@@ -1,0 +1,95 @@
+import sys
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from condvae.estimator.fitted import TableModel
+from condvae.estimator.judging import peers
+from estimator.judging.stand_in import rows_of
+
+
+def table(n, seed, targets=1):
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({"dose": rng.normal(size=n), "site": rng.choice(["a", "b"], n)})
+    y = {f"y{j}": 3 * X["dose"] + 2 * rng.normal(size=n) for j in range(targets)}
+    rows = rows_of(X, pd.DataFrame(y))
+    rows.model.in_own_units = lambda value, x: TableModel.in_own_units(rows.model, value, x)
+    return rows
+
+
+def pair(targets=1, n=400):
+    """Rows, and others trained on, before one model."""
+    rows, training = table(200, 1, targets), table(n, 0, targets)
+    return type(rows)(training.model, rows.x, rows.c, rows.number), training
+
+
+class Linear:
+    """A stand-in for a package: least squares."""
+
+    def __init__(self, **_):
+        pass
+
+    def fit(self, c, x):
+        self.weights, *_ = np.linalg.lstsq(c, x, rcond=None)
+        self.scale = np.std(x - c @ self.weights)
+        return self
+
+    def pred_dist(self, c):
+        return stats.norm(c @ self.weights, self.scale)
+
+    def sample(self, c, n_samples, seed, n_parallel):
+        noise = np.random.default_rng(seed).normal(size=(n_samples, len(c)))
+        return c @ self.weights + self.scale * noise
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """NGBoost and Treeffuser, stood in for; no flow."""
+    for name, kind in (("ngboost", "NGBRegressor"), ("treeffuser", "Treeffuser")):
+        module = ModuleType(name)
+        setattr(module, kind, Linear)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "flowjax.flows", None)
+
+
+def test_densities_are_in_the_tables_own_units(installed):
+    rows, training = pair()
+    found = dict(peers.peers(rows, training))
+    assert list(found) == ["NGBoost", "Treeffuser"]
+    c = rows.c["numeric"].value[:, 0] * rows.model.schema.given[0].sd + rows.model.schema.given[0].mean
+    sd, mean = rows.model.numeric[0].sd, rows.model.numeric[0].mean
+    truth = stats.norm.logpdf(rows.x["numeric"].value[:, 0] * sd + mean, 3 * c, 2)
+    assert abs(found["NGBoost"].mean() - truth.mean()) < 0.1  # the scales of both tables differ a little
+    assert abs(found["Treeffuser"].mean() - found["NGBoost"].mean()) < 0.05
+
+
+def test_what_takes_one_target_is_not_given_two(installed):
+    assert list(peers.peers(*pair(targets=2))) == []
+
+
+def test_holes_and_categories_are_for_none_of_them(installed):
+    rows, training = pair()
+    training.x["numeric"].mask[0] = False
+    assert list(peers.peers(rows, training)) == []
+    rows, training = pair()
+    training.model.categorical = [None]
+    assert list(peers.peers(rows, training)) == []
+
+
+def test_what_is_not_installed_is_left_out(monkeypatch):
+    for name in ("ngboost", "treeffuser", "flowjax.flows"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert list(peers.peers(*pair())) == []
+
+
+@pytest.mark.slow
+def test_a_flow(monkeypatch):
+    for name in ("ngboost", "treeffuser"):
+        monkeypatch.setitem(sys.modules, name, None)
+    rows, training = pair(targets=2)
+    ((name, value),) = peers.peers(rows, training)
+    assert name == "a flow"
+    assert abs(value.mean() - 2 * stats.norm(0, 2).entropy() * -1) < 0.3

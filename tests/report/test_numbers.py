@@ -1,0 +1,109 @@
+import pytest
+
+from condvae.report import numbers
+
+FIT = {"p_value": 0.3, "shape": "right", "off_by": 0.04, "cells": 90}
+
+
+def told(**changes):
+    found = {
+        "log_prob": -2.0,
+        "log_prob_stderr": 0.1,
+        "elbo": -2.2,
+        "baseline": {"linear": {"log_prob": -2.5, "gain": 0.5, "gain_stderr": 0.05}},
+        "sides": {
+            "train": {"rows": 50, "log_prob": -1.9, "stderr": 0.1},
+            "validation": {"rows": 50, "log_prob": -2.1, "stderr": 0.1},
+            "test": {"rows": 90, "log_prob": -2.0, "stderr": 0.1},
+            "how": "members",
+        },
+        "cells": {"mass": 90, "kind": 80},
+        "crps": {"mass": 1.25},
+        "coverage": {"mass": {"0.5": 0.48, "0.9": 0.91}},
+        "accuracy": {"kind": 0.75},
+        "calibration": {"mass": FIT, "kind": FIT | {"p_value": 1e-6, "shape": "narrow"}},
+        "slices": [],
+        "looked_at": 90,
+        "rows_scored": 90,
+        "samples": {"share": 0.53, "p_value": 0.2},
+        "copies": None,
+        "scores": {"energy": 0.7, "variogram": 0.02},
+        "latents": None,
+        "worst": [],
+    }
+    return found | changes
+
+
+def test_densities_and_sides():
+    densities, sides = numbers.nats(told())
+    assert densities.rows[0] == ["the model", "-2.00 ± 0.10", ""]
+    assert densities.rows[-1] == ["regression", "-2.50", "0.50 ± 0.05"]
+    assert [row[0] for row in sides.rows] == [
+        "rows trained on (members, each alone)",
+        "held out at fitting (members, each alone)",
+        "these rows",
+    ]
+    alone = told()["sides"] | {"train": None, "validation": None}
+    assert numbers.nats(told(sides=alone))[1].rows == []
+
+
+def test_targets_in_the_order_of_the_table():
+    targets, slices = numbers.calibration(told())
+    assert targets.head[:5] == ["target", "cells", "CRPS", "in 50%", "in 90%"]
+    assert targets.rows[0] == ["mass", "90", "1.25", "48%", "91%", "", "right", "0.3", "4%"]
+    assert targets.rows[1] == ["kind", "80", "", "", "", "75%", "too narrow", "< 0.0001", "4%"]
+    assert slices.rows == []
+
+
+def test_slices_the_least_calibrated_first():
+    one = {"column": "site", "group": "a", "rows": 40, "log_prob": -2.0, "stderr": 0.2}
+    found = [
+        one | {"targets": {"mass": FIT}},
+        one | {"group": "b", "targets": {"mass": FIT | {"p_value": 1e-3}}},
+    ]
+    slices = numbers.calibration(told(slices=found))[1]
+    assert [row[1] for row in slices.rows] == ["b", "a"]
+    assert slices.folded
+
+
+def test_worst_rows_and_why():
+    one = {
+        "row": 4,
+        "log_prob": -20.0,
+        "target": "mass",
+        "observed": 9.0,
+        "expected": 2.0,
+        "interval": [1.0, 3.0],
+        "chance": 1e-7,
+        "outside": True,
+        "outside_columns": "dose",
+        "distance": 1.0,
+    }
+    other = one | {
+        "row": 9,
+        "log_prob": None,
+        "target": None,
+        "chance": 0.4,
+        "outside": False,
+        "distance": 0.2,
+    }
+    found = numbers.worst(told(worst=[one, other]))
+    assert found.rows[0] == ["5", "-20.00", "mass", "9", "2 (1 to 3)", "< 0.0001", "100%, outside in dose"]
+    assert found.rows[1] == ["10", "−∞", "how they go together", "", "", "", "20%"]
+
+
+def test_words():
+    assert "53% of pairs" in numbers.samples_words(told())
+    copied = told(samples=None, copies={"copied": 0.25, "copied_p_value": 1e-9})
+    assert "some 25% seem to be copies of rows trained on (p < 0.0001)" in numbers.samples_words(copied)
+    assert "energy score 0.700" in numbers.together_words(told())
+    assert numbers.together_words(told(scores={})) == ""
+    assert "no latent" in numbers.nats_words(told())
+    assert numbers.judged_by(told()) == "90 rows"
+    assert numbers.judged_by(told(rows_scored=1000)) == "90 rows of 1,000; densities and intervals by all"
+
+
+@pytest.mark.parametrize("shape", ["right", "off"])
+def test_shapes_that_are_not_too_anything(shape):
+    found = told(calibration={"mass": FIT | {"shape": shape}})
+    assert numbers.calibration(found)[0].rows[0][6] == shape
