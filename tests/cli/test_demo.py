@@ -9,11 +9,12 @@ from condvae.cli import demo
 from condvae.cli.demo import FILES
 
 
-def test_every_step_is_printed_and_run(condvae_says, monkeypatch, tmp_path):
+def test_every_step_is_printed_and_run(capfd, monkeypatch, tmp_path):
     ran = []
     monkeypatch.setattr("condvae.cli.program.app", lambda arguments, **_: ran.append(arguments))
     monkeypatch.chdir(tmp_path)
-    _, said, _ = condvae_says("demo")
+    demo.demo(tmp_path / "demo", 0)
+    said = capfd.readouterr().out
     assert [arguments[0] for arguments in ran] == ["fit", "evaluate", "predict", "sample", "report"]
     for arguments in ran:
         assert f"$ condvae {shlex.join(arguments)}" in said

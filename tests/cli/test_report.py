@@ -16,7 +16,7 @@ def test_a_page_and_the_verdicts(home, condvae_says, tmp_path):
     assert f"{out}: 0." in said
     page = out.read_text()
     assert "<title>Penguins</title>" in page
-    assert "condvae fit TABLE --given species,island,sex" in page
+    assert "model.fit(table[[&#39;species&#39;, &#39;island&#39;, &#39;sex&#39;]]" in page
     inside = re.search(r'id="evaluation">(.*?)</script>', page, re.DOTALL).group(1)
     status, said, _ = condvae_says("evaluate", home / "model", home / "few.csv", "--json")
     assert status == 0

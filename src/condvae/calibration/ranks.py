@@ -11,6 +11,9 @@ from condvae.calibration.draws import check, chunks
 POINTS, SIMULATIONS = 100, 2000
 """Where a distribution function is held to a line, and how often that is done to numbers known uniform."""
 
+EXACT = 200
+"""From so many numbers on, the band of nearly as many is taken: within a tenth."""
+
 
 def pit(samples: np.ndarray, observed: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
     """The probability integral transform of each observed value, by its rank among the draws.
@@ -155,7 +158,7 @@ def uniformity(u: np.ndarray, level: float = 0.95) -> Uniformity:
     if len(u) < 2 or not ((u >= 0) & (u <= 1)).all():
         raise ValueError(f"{len(u)} numbers, expected 2 or more, all between 0 and 1")
     n, cells = len(u), min(POINTS, len(u))
-    points, size, simulated = _band(n, cells, level)
+    points, size, simulated = _band(_like(n), cells, level)
     counts = np.searchsorted(np.sort(u), points, side="right")
     off = _farthest(counts[None], n, points)[0]
     # Of simulations as far off; and never more than the bound over all points.
@@ -171,7 +174,12 @@ def uniformity(u: np.ndarray, level: float = 0.95) -> Uniformity:
     )
 
 
-@lru_cache(maxsize=64)
+def _like(n: int) -> int:
+    """How many numbers are simulated for n of them: the same for many n, where it hardly matters."""
+    return n if n < EXACT else round(2 ** (round(4 * np.log2(n)) / 4))
+
+
+@lru_cache(maxsize=256)
 def _band(n: int, cells: int, level: float) -> tuple[np.ndarray, float, np.ndarray]:
     """The points; the size of each one's interval by which all hold at once; simulated sizes."""
     points = np.arange(1, cells) / cells

@@ -276,7 +276,10 @@ class TableModel:
         return mean, found.get("categorical")
 
     def cdf(self, c: Any, value: np.ndarray, num_samples: int, key: PRNGKeyArray) -> np.ndarray:
-        """P(x_j ≤ value_j | c), [n, d], for values [n, d] in the user's units; NaN where a value is."""
+        """P(x_j ≤ value_j | c) for values [n, d], or several a row [n, k, d], in the user's units.
+
+        Of the values' shape; NaN where a value is.
+        """
         seeds = None if c is None else content_seeds(c)
         sd, shift = ([getattr(column, name) for column in self.numeric] for name in ("sd", "mean"))
         standard = np.clip((np.asarray(value, np.float64) - shift) / sd, -1e30, 1e30)

@@ -45,7 +45,7 @@ def fitted():
 
 
 def evaluate(*arguments, **options):
-    return measure(*arguments, **options)[3]
+    return measure(*arguments, **options).summary
 
 
 @pytest.fixture(scope="module")

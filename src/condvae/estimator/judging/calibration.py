@@ -8,7 +8,6 @@ import numpy as np
 from condvae import tables
 from condvae.calibration import Uniformity, class_pit, mean_stderr, uniformity
 from condvae.diagnosis.findings import Finding
-from condvae.estimator.fitted import DRAWS
 from condvae.estimator.judging.rows import Rows, number, places_of
 
 CHANCE = 0.01
@@ -57,26 +56,18 @@ class Slice(NamedTuple):
         }
 
 
-def transforms(rows: Rows, probability: np.ndarray | None, key: jax.Array) -> dict[str, np.ndarray]:
-    """By target, P(x ≤ observed | c) of each row, randomised where it is discrete; NaN where missing."""
+def levels(rows: Rows, probability: np.ndarray | None, key: jax.Array) -> dict[str, np.ndarray]:
+    """By categorical target, where each level lies among the probable ones, [n]; NaN where missing."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
-    model, x, c = rows.model, rows.x, rows.c
     found: dict[str, np.ndarray] = {}
-    if model.numeric:
-        own = rows.numbers()
-        half = np.array([0.5 if column.integer else 0.0 for column in model.numeric])
-        above = model.cdf(c, own + half, DRAWS, key)
-        below = model.cdf(c, own - half, DRAWS, key) if half.any() else above
-        u = below + rng.random(above.shape) * (above - below)
-        found |= {str(column.name): u[:, j] for j, column in enumerate(model.numeric)}
     if probability is not None:
-        codes, mask = x["categorical"]
+        codes, mask = rows.x["categorical"]
         probability = np.broadcast_to(probability, (len(codes), *probability.shape[1:]))
-        for k, column in enumerate(model.categorical):
+        for k, column in enumerate(rows.model.categorical):
             shares = probability[:, k, : len(column.levels)]
             code = np.where(mask[:, k], codes[:, k], -1)
             found[str(column.name)] = class_pit(shares / shares.sum(axis=1, keepdims=True), code, rng)
-    return {name: u for name, u in found.items() if np.isfinite(u).sum() >= 2}
+    return found
 
 
 def slices(rows: Rows, u: dict[str, np.ndarray]) -> list[Slice]:

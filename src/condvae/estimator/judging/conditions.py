@@ -10,6 +10,9 @@ from condvae.diagnosis import ConditionUse, condition_use
 from condvae.diagnosis.findings import SURE, Finding
 from condvae.estimator.judging.rows import Rows, number, places_of
 
+DRAWS = 100
+"""Of z for each row and permutation, with the same noise in all."""
+
 
 def use(rows: Rows, key: jax.Array) -> ConditionUse:
     """What is lost when conditions are permuted, all of them and each column."""
@@ -21,6 +24,7 @@ def use(rows: Rows, key: jax.Array) -> ConditionUse:
         rows.c,
         key=key,
         columns=swaps if len(swaps) > 1 else {},
+        num_samples=DRAWS,
         progress=rows.model.progress,
     )
 

@@ -15,6 +15,9 @@ from condvae.scoring import LogProb
 SIMULATED_ROWS = 100
 """Rows simulated from the model to see how well its log-densities are known, where they are annealed."""
 
+MANY, FEWER = 2000, 250
+"""Of more rows than that, each gets fewer draws at first; those that need them get more all the same."""
+
 LITTLE = 0.1
 """Nats a row below which it is not said that training rows are scored better, or these rows worse."""
 
@@ -47,6 +50,8 @@ def log_prob(
 ) -> tuple[LogProb, dict[str, Any]]:
     """The rows' log-densities; where they are annealed, what there is besides."""
     model, x, c = rows.model, rows.x, rows.c
+    if num_samples is None and method == "is" and len(rows) > MANY:
+        num_samples = FEWER
     if method != "ais":
         found = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
         return found, {}

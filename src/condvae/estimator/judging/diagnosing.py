@@ -13,14 +13,11 @@ from condvae.diagnosis.findings import Finding, ordered
 from condvae.estimator.fitted import observed_rows
 from condvae.estimator.judging import calibration, conditions, densities, latents, predictions, samples
 from condvae.estimator.judging.latents import Latents
-from condvae.estimator.judging.measuring import levels_given, measure
+from condvae.estimator.judging.measuring import measure
 from condvae.estimator.judging.refits import refit
 from condvae.estimator.judging.rows import Rows, number
 from condvae.estimator.judging.worst import worst
 from condvae.scoring import LogProb
-
-MAX_ROWS = 4000
-"""Rows by which it is judged whether a model is right, at most: at even distances in the table."""
 
 
 @dataclass
@@ -84,16 +81,16 @@ def diagnose(
     """Measure, and look; see `ConditionalVAE.diagnose`. `options` are those of `measure`."""
     if deep and train is None:
         raise ValueError("deep fits again to the rows trained on: give them as train=(X, y)")
-    rows, score, support, summary = measure(estimator, X, y, **options)
+    measured = measure(estimator, X, y, **options)
+    rows, score, probability = measured.rows, measured.score, measured.probability
     if len(rows) < 2:
         raise tables.TableError(
             "only 1 row has an observed target, too few to tell whether the model is right: give more, or "
             "leave the diagnosis out"
         )
     keys = iter(jax.random.split(estimator._key(random_state, 8), 16))
-    looked_at = rows.evenly(MAX_ROWS)
+    looked_at, summary = measured.looked_at, dict(measured.summary)
     some, own = rows.take(looked_at), score.value[looked_at]
-    probability = levels_given(some, next(keys))
     found = Diagnosis(
         summary,
         [],
@@ -102,7 +99,7 @@ def diagnose(
         score,
         latents.look(some, next(keys)),
         None if some.c is None else conditions.use(some, next(keys)),
-        calibration.transforms(some, probability, next(keys)),
+        measured.transforms | calibration.levels(some, probability, next(keys)),
         predictions.reliabilities(some, probability),
     )
     if some.c is not None:
@@ -118,7 +115,6 @@ def diagnose(
         again = refit(estimator, train, (X, y), some, training, use, next(keys))
         summary["baseline"] |= again.baseline
     summary |= {
-        "looked_at": len(looked_at),
         "latents": None if found.latents is None else found.latents.to_json(),
         "conditions": None if found.conditions is None else conditions.as_json(found.conditions),
         "calibration": {name: calibration.as_json(one) for name, one in found.pit.items()},
@@ -131,7 +127,7 @@ def diagnose(
         "samples": None if found.samples is None else latents.told_json(found.samples),
         "copies": None if found.copies is None else _plain(found.copies),
         "refits": None if again is None else again.to_json(),
-        "worst": worst(rows, score.value, support, next(keys)),
+        "worst": worst(rows, score.value, measured.support, next(keys)),
     }
     found.findings = ordered(
         [
@@ -185,13 +181,13 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
         - `sides`: `train`, `validation` and `test`, the mean log p of rows trained on, of rows held out at
           fitting, and of these, each with its `rows` and `stderr`; `how`: the first two are of the
           "members", each by itself, or of the mixture on rows kept to "test";
+        - `looked_at`: by how many rows the rest is judged: 4,000 at most, at even distances in the table;
         - `crps` by numeric target, in its units: lower is better; of a point forecast it is the absolute
           error;
         - `coverage`: by numeric target, the share of cells in the central 50%, 80%, 90% and 95% intervals,
           and `coverage_stderr`; `conformal_coverage`: likewise for adjusted intervals, where there are
           calibration rows, else None;
         - `accuracy` by categorical target: how often the most probable level was the one;
-        - `looked_at`: how many rows what follows is of;
         - `latents`: of the best member `rate`, `distortion`, `information` (what x and z share under it),
           `kl` and `activity` by latent, how many are `active`; whether a classifier tells `prior` from
           posterior, and `reconstructions` from samples; ranks of q, `posterior`. None without z;
@@ -228,7 +224,7 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
     """
     if diagnosis:
         return diagnose(estimator, X, y, **options).to_json()
-    return measure(estimator, X, y, **options)[3]
+    return measure(estimator, X, y, **options).summary
 
 
 def _pit(transforms: dict[str, np.ndarray]) -> dict[str, Uniformity]:

@@ -1,18 +1,46 @@
 """What a fitted model is worth on the rows of a table: densities and scores, beside what is simpler."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from condvae import tables
 from condvae.estimator import prepare
-from condvae.estimator.fitted import DRAWS, Method, observed_rows
+from condvae.estimator.fitted import Method, observed_rows
 from condvae.estimator.fitting import compare
 from condvae.estimator.frames import as_frame
 from condvae.estimator.judging import densities, predictions
-from condvae.estimator.judging.rows import Rows
+from condvae.estimator.judging.rows import DRAWS, Rows
 from condvae.scoring import LogProb, Totals
+
+MAX_ROWS = 4000
+"""Rows by which predictions are judged, at most: at even distances in the table."""
+
+ELBO_DRAWS = 40
+"""Of each row, for the mean of the ELBO over rows."""
+
+
+class Measured(NamedTuple):
+    """What a model is worth on a table.
+
+    Attributes:
+        rows: all rows that have an observed target, encoded.
+        looked_at: the places among them of those by which predictions are judged, [m].
+        score: log p of each of the rows, and its error.
+        support: how far their conditions are from those trained on, as `estimator.support` says.
+        probability: of the levels of categorical targets of rows looked at, [m, k, levels], or
+            [1, k, levels] without conditions; None without such targets.
+        transforms: by numeric target, P(x ≤ observed | c) of rows looked at, [m]; NaN where missing.
+        summary: the numbers, in JSON's types.
+    """
+
+    rows: Rows
+    looked_at: np.ndarray
+    score: LogProb
+    support: dict[str, np.ndarray]
+    probability: np.ndarray | None
+    transforms: dict[str, np.ndarray]
+    summary: dict[str, Any]
 
 
 def measure(
@@ -24,8 +52,8 @@ def measure(
     budget: int | None = None,
     method: Method = "is",
     interval_samples: int = 1000,
-) -> tuple[Rows, LogProb, dict[str, np.ndarray], dict[str, Any]]:
-    """What a model is worth on a table: the rows, their scores, their support, and the numbers."""
+) -> Measured:
+    """Score the rows of a table, and what is predicted of them; see `evaluate`."""
     model, c, x = estimator._pair(X, y)
     seen = np.flatnonzero(observed_rows(x))
     if not len(seen):
@@ -36,33 +64,31 @@ def measure(
         support = {name: values[seen] for name, values in support.items()}
     everything = Rows(model, x, c, np.arange(len(observed_rows(x))))
     rows = everything.take(seen)
+    looked_at = rows.evenly(MAX_ROWS)
+    some = rows.take(looked_at)
     score, annealed = densities.log_prob(rows, estimator._key(None, 2), num_samples, budget, method)
     totals = Totals()
     totals.add(score, np.ones(len(rows), bool))
     found = totals.summary()
     found["untrusted"]["which"] = rows.number[found["untrusted"]["which"]].tolist()
     again = densities.known_again(rows)
-    probability = levels_given(rows, estimator._key(None, 4))
-    return (
-        rows,
-        score,
-        support,
-        {
-            **found,
-            **annealed,
-            "rows": len(everything),
-            "outside": outside,
-            "training_rows": None if again is None else int(again.sum()),
-            "elbo": float(np.mean(model.elbo(rows.x, rows.c, key=estimator._key(None, 3)))),
-            "baseline": compare(score.value, model.baselines(rows.x, rows.c)),
-            "sides": densities.sides(estimator.validation_, score.value),
-            **predictions.numeric(rows, interval_samples, estimator._key(None, 5)),
-            "accuracy": predictions.accuracy(rows, probability),
-            "cells": predictions.cells(rows),
-        },
-    )
-
-
-def levels_given(rows: Rows, key: jax.Array) -> np.ndarray | None:
-    """The probabilities of the levels of categorical targets, [n, k, levels]; None where there are none."""
-    return rows.model.centre(rows.c, DRAWS, key)[1] if rows.model.categorical else None
+    probability = None
+    if model.categorical:
+        probability = model.centre(some.c, DRAWS, estimator._key(None, 4))[1]
+    predicted, transforms = predictions.numeric(some, interval_samples, estimator._key(None, 5))
+    elbo = model.elbo(rows.x, rows.c, key=estimator._key(None, 3), num_samples=ELBO_DRAWS)
+    summary = {
+        **found,
+        **annealed,
+        "rows": len(everything),
+        "outside": outside,
+        "training_rows": None if again is None else int(again.sum()),
+        "elbo": float(np.mean(elbo)),
+        "baseline": compare(score.value, model.baselines(rows.x, rows.c)),
+        "sides": densities.sides(estimator.validation_, score.value),
+        "cells": predictions.cells(rows),
+        "looked_at": len(looked_at),
+        **predicted,
+        "accuracy": predictions.accuracy(some, probability),
+    }
+    return Measured(rows, looked_at, score, support, probability, transforms, summary)

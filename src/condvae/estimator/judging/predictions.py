@@ -12,6 +12,7 @@ from condvae.calibration import (
     crps,
     energy_score,
     mean_stderr,
+    pit,
     reliability,
     variogram_score,
 )
@@ -27,22 +28,28 @@ MAX_LEVELS = 8
 """Levels of a target, the most frequent ones, of which reliability is told."""
 
 
-def numeric(rows: Rows, num_samples: int, key: jax.Array) -> dict[str, Any]:
-    """CRPS, and coverage of the intervals that `interval` gives, of each numeric target."""
+def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """CRPS, and coverage of the intervals that `interval` gives; where observed values lie among draws.
+
+    Returns:
+        The numbers by numeric target, in JSON's types; and P(x ≤ observed | c) of each row, [n], by rank
+        among the draws and so uniform if the model is right, for any number of draws; NaN where missing.
+    """
     model, c = rows.model, rows.c
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
     names = [str(column.name) for column in model.numeric]
     adjusted = bool(model.calibration)
     found: dict[str, Any] = {"crps": {}, "coverage": {}, "coverage_stderr": {}}
     found |= {"conformal_coverage": {} if adjusted else None}
     if not names:
-        return found
+        return found, {}
     own = rows.numbers()
     halves = np.array([[level / 2 for level in LEVELS] for _ in names])
     if adjusted:
         pits = [model.calibration[name] for name in names]
         halves = np.hstack([halves, [[conformal_level(pit, level) for level in LEVELS] for pit in pits]])
     n, d, k = len(own), len(names), halves.shape[1]
-    scores, ends = np.empty((n, d)), np.empty((n, d, k, 2))
+    scores, ends, u = np.empty((n, d)), np.empty((n, d, k, 2)), np.empty((n, d))
     for part, draws in model.summaries(c, num_samples, key):
         # Without conditions there is one set of draws, for all rows.
         given = None if c is None else jax.tree.map(lambda leaf, part=part: leaf[part], c)
@@ -52,6 +59,9 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> dict[str, Any]:
         for j in range(d):
             column = np.broadcast_to(draws[:, :, j], (part.stop - part.start, draws.shape[1]))
             scores[part, j] = crps(column, own[part, j])
+            u[part, j] = pit(column, own[part, j], rng)
+    if c is None:
+        u = _one_by_one(rows, own, rng, key)
     for j, name in enumerate(names):
         if np.isnan(own[:, j]).all():
             continue
@@ -64,7 +74,18 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> dict[str, Any]:
         if adjusted:
             shares = [share for share, _ in pairs[len(LEVELS) :]]
             found["conformal_coverage"][name] = dict(zip(shown, shares, strict=True))
-    return found
+    return found, {name: u[:, j] for j, name in enumerate(names)}
+
+
+def _one_by_one(rows: Rows, own: np.ndarray, rng: np.random.Generator, key: jax.Array) -> np.ndarray:
+    """The transforms of rows without conditions, each by draws of z of its own.
+
+    One set of draws for all rows would move all of them together.
+    """
+    half = np.array([0.5 if column.integer else 0.0 for column in rows.model.numeric])
+    ends = np.stack([own - half, own + half], axis=1)
+    below, up_to = np.moveaxis(rows.model.cdf(None, ends, 1000, key), 1, 0)
+    return below + rng.random(own.shape) * (up_to - below)
 
 
 def accuracy(rows: Rows, probability: np.ndarray | None) -> dict[str, float]:

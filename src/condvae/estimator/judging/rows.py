@@ -10,6 +10,9 @@ from condvae import tables
 from condvae.estimator.fitted import TableModel
 from condvae.rows import num_rows
 
+DRAWS = 300
+"""Draws of z over which what is exact given z is averaged: probabilities, and distribution functions."""
+
 
 @dataclass(frozen=True)
 class Rows:

@@ -5,10 +5,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from condvae.estimator.fitted import DRAWS
-from condvae.estimator.judging.rows import Rows, number
+from condvae.estimator.judging.rows import DRAWS, Rows, number
 
 WORST = 10
+
+ENSEMBLE = 1000
+"""Draws of a row's targets, whose quantiles say what was expected."""
 
 RARE = 0.01
 """A target that lies further out than this is why a row is scored badly."""
@@ -55,9 +57,10 @@ def _numeric(rows: Rows, key: jax.Array) -> dict[str, list[Any]]:
         return {}
     own = rows.numbers()
     half = np.array([0.5 if column.integer else 0.0 for column in model.numeric])
-    below, above = model.cdf(rows.c, own + half, DRAWS, key), 1 - model.cdf(rows.c, own - half, DRAWS, key)
+    values = np.stack([own - half, own + half], axis=1)
+    below, up_to = np.moveaxis(model.cdf(rows.c, values, DRAWS, key), 1, 0)
     ends = np.array([[0.05, 0.5, 0.95]] * len(model.numeric))
-    ends = model.quantiles(rows.c, ends, DRAWS, key)
+    ends = model.quantiles(rows.c, ends, ENSEMBLE, key)
     ends = np.broadcast_to(ends, (len(rows), *ends.shape[1:]))
     return {
         str(column.name): [
@@ -67,7 +70,7 @@ def _numeric(rows: Rows, key: jax.Array) -> dict[str, list[Any]]:
                 "observed": float(own[i, j]),
                 "expected": float(ends[i, j, 1]),
                 "interval": [float(ends[i, j, 0]), float(ends[i, j, 2])],
-                "chance": float(min(1.0, 2 * min(below[i, j], above[i, j]))),
+                "chance": float(min(1.0, 2 * min(up_to[i, j], 1 - below[i, j]))),
             }
             for i in range(len(rows))
         ]
