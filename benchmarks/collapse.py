@@ -19,8 +19,8 @@ clusters, on a line or on a ring it is. *Kinds*:
 
 Whether z was given up is not left to the recipe: z is *worth* E[log p_true − log p_without], and a healthy
 model has more than half of it, one that ignores z less than a quarter. That is measured on 1,000 more rows;
-a fixture that turns out otherwise, or in between, is replaced by that of the next seed, and counted. Only
-then `condvae.diagnosis.collapse` judges, from held-out rows, and without any of this.
+a fixture that turns out otherwise, or in between, is replaced by that of the next seed, and counted by
+itself. `condvae.diagnosis.collapse` judges from held-out rows, and without any of this.
 """
 
 import argparse
@@ -284,7 +284,7 @@ class Fixture(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """What it is, without models and rows."""
-        names = ("kind", "seed", "shape", "problem", "recipe", "worth", "share")
+        names = ("kind", "seed", "shape", "problem", "recipe", "worth", "share", "as_meant")
         return {name: getattr(self, name) for name in names}
 
 
@@ -328,14 +328,17 @@ def wilson(count: int, of: int) -> str:
     return f"{count:>3} of {of:<3} {count / of:>6.1%}  ({low:.1%} to {high:.1%})"
 
 
-def report(judged: Sequence[tuple[Fixture, Finding]], replaced: Counter[str]) -> None:
-    """The confusion table, power and false alarms; then what was judged wrongly."""
+def report(everything: Sequence[tuple[Fixture, Finding]]) -> None:
+    """The confusion table, power and false alarms; then what was replaced, and what was judged wrongly."""
+    judged = [(fixture, found) for fixture, found in everything if fixture.as_meant]
     counts = Counter((fixture.kind, found.code) for fixture, found in judged)
+    others = Counter((fixture.kind, found.code) for fixture, found in everything if not fixture.as_meant)
     verdicts = (*KINDS.values(), "z-unclear")
-    print(f"{'':12}" + "".join(f"{verdict:>14}" for verdict in verdicts) + f"{'replaced':>12}")
-    for kind in KINDS:
-        said = "".join(f"{counts[kind, verdict]:>14}" for verdict in verdicts)
-        print(f"{kind:12}{said}{replaced[kind]:>12}")
+    print(f"{'':24}" + "".join(f"{verdict:>14}" for verdict in verdicts))
+    for name, table in (("", counts), (", replaced", others)):
+        for kind in KINDS:
+            said = "".join(f"{table[kind, verdict]:>14}" for verdict in verdicts)
+            print(f"{kind + name:24}{said}")
     of = Counter(fixture.kind for fixture, _ in judged)
     print("\npower, with the Wilson interval of 95%")
     for kind, verdict in KINDS.items():
@@ -354,15 +357,16 @@ def report(judged: Sequence[tuple[Fixture, Finding]], replaced: Counter[str]) ->
     for name, (verdicts, kinds) in alarms.items():
         count = sum(counts[kind, verdict] for kind in kinds for verdict in verdicts)
         print(f"    {name:34}{wilson(count, sum(of[kind] for kind in kinds))}")
-    wrong = [(fixture, found) for fixture, found in judged if found.code != KINDS[fixture.kind]]
-    for fixture, found in wrong:
-        print(f"\n{fixture.words()}:\n    {found.code}: {found.words()}")
+    for fixture, found in everything:
+        if not fixture.as_meant:
+            print(f"\nreplaced: {fixture.words()}:\n    {found.code}: {found.words()}")
+        elif found.code != KINDS[fixture.kind]:
+            print(f"\nwrong: {fixture.words()}:\n    {found.code}: {found.words()}")
 
 
 def main(fixtures: int, first: int, path: Path | None) -> None:
     """Fixtures of every kind until there are enough of each, judged, and the table."""
     judged: list[tuple[Fixture, Finding]] = []
-    replaced: Counter[str] = Counter()
     before = time.perf_counter()
     with Progress("fixtures", len(KINDS) * fixtures, enabled=True) as bar:
         for kind in KINDS:
@@ -370,21 +374,18 @@ def main(fixtures: int, first: int, path: Path | None) -> None:
             found = 0
             while found < fixtures:
                 fixture = make(kind, next(seeds))
-                if not fixture.as_meant:
-                    replaced[kind] += 1
-                    continue
                 judged.append((fixture, fixture.found()))
-                found += 1
-                bar.advance(1)
+                found += fixture.as_meant
+                bar.advance(int(fixture.as_meant))
     seconds = time.perf_counter() - before
     print(
         f"{fixtures} fixtures of each kind, seeds from {first:,}; {TRAIN_ROWS:,} rows, {ROWS:,} held out\n"
     )
-    report(judged, replaced)
-    print(f"\n{seconds:.0f} s, {seconds / (len(judged) + replaced.total()):.1f} s a fixture")
+    report(judged)
+    print(f"\n{seconds:.0f} s, {seconds / len(judged):.1f} s a fixture")
     if path is not None:
         rows = [fixture.to_json() | {"found": found.to_json()} for fixture, found in judged]
-        path.write_text(json.dumps({"replaced": replaced, "fixtures": rows}, indent=1) + "\n")
+        path.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
