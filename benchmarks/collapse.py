@@ -46,8 +46,8 @@ from condvae.diagnosis import collapse
 from condvae.diagnosis.findings import Finding
 from condvae.progress import Progress
 
-TRAIN_ROWS, ROWS, STEPS = 2000, 1000, 4000
-LATENTS = 2
+TRAIN_ROWS, ROWS = 2000, 1000
+LATENTS, WIDTH = 2, 32
 LEVELS = 3
 FREE_BITS = 1.0
 HEALTHY, GIVEN_UP = 0.5, 0.25
@@ -217,23 +217,36 @@ OBJECTIVES = {
 }
 
 
+class Size(NamedTuple):
+    """Of a fit: rows, steps, and layers of each network."""
+
+    rows: int = TRAIN_ROWS
+    steps: int = 4000
+    depth: int = 2
+
+
+FULL = Size()
+
+
 def train(
-    x: Any, c: Any, recipe: Recipe, seed: int, *, steps: int, latents: int = LATENTS, free: float = 0.0
+    x: Any, c: Any, recipe: Recipe, seed: int, size: Size, *, latents: int = LATENTS, free: float = 0.0
 ) -> CVAE:
     """One fit by the recipe; without z there is nothing in it but steps and rates."""
     build_key, fit_key = jax.random.split(jax.random.key(seed))
     levels = (LEVELS,) * x["category"].shape[1] if isinstance(x, dict) else ()
-    model = mlp_cvae(x, c, latent_size=latents, width=32, depth=2, x_levels=levels, key=build_key)
+    model = mlp_cvae(
+        x, c, latent_size=latents, width=WIDTH, depth=size.depth, x_levels=levels, key=build_key
+    )
     options: dict[str, Any] = {}
     if latents:
         options = {"objective": OBJECTIVES[recipe.beta, free], "anneal": recipe.anneal}
         if recipe.warm_up is not None:
-            options["kl_warmup"] = max(1, int(recipe.warm_up * steps))
+            options["kl_warmup"] = max(1, int(recipe.warm_up * size.steps))
         if recipe.blind:
             model = eqx.tree_at(
                 lambda m: m.posterior.network.layers[0].weight, model, replace_fn=lambda w: 1e-3 * w
             )
-    options |= {"num_steps": steps, "learning_rate": 3e-3, "averaging": 0.99}
+    options |= {"num_steps": size.steps, "learning_rate": 3e-3, "averaging": 0.99}
     return fit(model, x, c, key=fit_key, progress=False, **options)[0]
 
 
@@ -291,18 +304,18 @@ class Fixture(NamedTuple):
 KINDS = {"healthy": "z-used", "not needed": "z-not-needed", "ignored": "z-ignored"}
 
 
-def make(kind: str, seed: int, *, rows: int = TRAIN_ROWS, steps: int = STEPS) -> Fixture:
+def make(kind: str, seed: int, size: Size = FULL) -> Fixture:
     """The fixture of a kind and seed: seeds go through shapes and settings, and draw the rest."""
     rng = np.random.default_rng([list(KINDS).index(kind), seed])
     shape = SHAPES[seed % len(SHAPES)]
     place, name = SETTINGS[kind][seed // len(SHAPES) % len(SETTINGS[kind])]
     recipe = RECIPES[name]
     problem = draw_problem(rng, shape, place)
-    (x, c), (held_x, held_c), (truth_x, truth_c) = (problem.rows(rng, n) for n in (rows, ROWS, ROWS))
+    (x, c), (held_x, held_c), (truth_x, truth_c) = (problem.rows(rng, n) for n in (size.rows, ROWS, ROWS))
     seeds = rng.integers(2**31, size=3).tolist()
-    model = train(x, c, recipe, seeds[0], steps=steps)
-    without = train(x, c, recipe, seeds[1], steps=steps, latents=0)
-    freed = train(x, c, recipe, seeds[2], steps=steps, free=FREE_BITS)
+    model = train(x, c, recipe, seeds[0], size)
+    without = train(x, c, recipe, seeds[1], size, latents=0)
+    freed = train(x, c, recipe, seeds[2], size, free=FREE_BITS)
     worth = share = 0.0
     if kind != "not needed":
         own, least = (
