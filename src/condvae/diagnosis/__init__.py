@@ -1,5 +1,6 @@
 """Diagnosis: where the nats go, and whether the model is right."""
 
+from condvae.diagnosis.collapse import collapse
 from condvae.diagnosis.conditions import ConditionUse, condition_use
 from condvae.diagnosis.decomposition import Decomposition, decompose
 from condvae.diagnosis.gaps import Gaps, gaps
@@ -14,6 +15,7 @@ __all__ = [
     "LatentUse",
     "PriorMatch",
     "Ranks",
+    "collapse",
     "condition_use",
     "decompose",
     "gaps",
