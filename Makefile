@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow browser lint format clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -36,8 +36,13 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(VENV)/.installed-test
+test-slow: $(VENV)/.installed-test browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+# The slow tests open the report in one.
+browser:
+	@command -v chromium > /dev/null || \
+	  { [ "$$(id -u)" = 0 ] && AS= || AS=sudo; $$AS apt-get update -qq && $$AS apt-get install -y -qq chromium; }
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

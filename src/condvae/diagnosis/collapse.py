@@ -107,7 +107,7 @@ def collapse_finding(
             "z is ignored: the same model fitted with free bits is better on held-out rows",
             lost,
             lost_error,
-            advice="fit with free_bits, or with a slower warm-up of the KL term",
+            advice="fit with free bits, or with a slower warm-up of the KL term",
         )
     # Where x tells nothing of z, what is gained is not gained by z.
     if _better(gain, gain_error) and not unused(use):
@@ -122,7 +122,7 @@ def collapse_finding(
             "its samples from data",
             gain,
             gain_error,
-            advice="latent_size=0 is as good, and simpler",
+            advice="a model without a latent is as good, and simpler",
         )
     return Finding(
         "z-unclear",

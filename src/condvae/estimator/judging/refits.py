@@ -11,6 +11,7 @@ from condvae.calibration import paired_difference
 from condvae.diagnosis import LatentUse, gaps
 from condvae.diagnosis.collapse import collapse_finding, latent_finding
 from condvae.diagnosis.findings import Finding
+from condvae.diagnosis.gaps import NOTICED
 from condvae.estimator.fitting import compare
 from condvae.estimator.judging.peers import peers
 from condvae.estimator.judging.rows import Rows, number
@@ -114,4 +115,7 @@ def _inference(rows: Rows, key: jax.Array) -> tuple[dict[str, Any], Finding]:
     parts = {"approximation": found.approximation, "amortisation": found.amortisation}
     costs = {name: {"nats": nats, "stderr": number(stderr)} for name, (nats, stderr) in parts.items()}
     nats, stderr = found.inference
-    return costs | {"rows": len(few)}, Finding("inference-gap", "note", found.words(), nats, stderr)
+    if nats < NOTICED:
+        what = "inference costs too little to do anything about"
+        return costs | {"rows": len(few)}, Finding("inference-gap", "good", what, nats, stderr)
+    return costs | {"rows": len(few)}, Finding("inference-gap", "note", found.words())
