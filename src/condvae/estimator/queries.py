@@ -39,7 +39,7 @@ class Queries(Edge, TransformerMixin):
         num_samples: int | None = None,
         budget: int | None = None,
         method: Method = "is",
-        interval_samples: int = 1000,
+        interval_samples: int | None = None,
         random_state: int | None = None,
     ) -> Diagnosis:
         """What the model is worth on rows that it was not trained on, and whether it is right.
@@ -47,7 +47,7 @@ class Queries(Edge, TransformerMixin):
         Whether it is better than what is simpler; whether z and c are used, column by column; whether the
         latents of these rows are what the prior draws, and q the posterior; whether every target is
         calibrated, overall and by group of each condition; whether a classifier tells the rows from
-        samples. Whether it is right is looked at by at most 4,000 rows. `docs/diagnosis.md` explains each
+        samples. Whether it is right is looked at by at most 3,000 rows. `docs/diagnosis.md` explains each
         verdict.
 
         Args:
@@ -57,11 +57,13 @@ class Queries(Edge, TransformerMixin):
             deep: whether to fit again to `train`, without z and with free bits, which tells a latent that
                 is not needed from one that is ignored; and to fit NGBoost, Treeffuser and a flow, where
                 they are installed. It takes some times as long as fitting did.
-            num_samples: draws of z for each row, for its log-density (1000); annealed chains (16).
+            num_samples: draws of z for each row, for its log-density (1000; of more than 2,000 rows 250);
+                annealed chains (16).
             budget: the most draws that a row may get, where it needs them (16 times as many); or
                 temperatures (1000).
             method: of finding log-densities: "is", importance sampling; or "ais", annealed.
-            interval_samples: draws of each row's targets, for CRPS and intervals.
+            interval_samples: draws of each row's targets, for CRPS and intervals (1000; of more than 2,000
+                rows 500).
             random_state: another seed than the estimator's, for what is looked at.
 
         Returns:

@@ -11,7 +11,8 @@ from condvae import plots, sampling, tables
 from condvae.estimator.judging import Diagnosis
 from condvae.estimator.judging.calibration import groups
 from condvae.estimator.judging.densities import simpler
-from condvae.estimator.judging.rows import Rows, number, places_of
+from condvae.estimator.judging.predictions import prediction_draws
+from condvae.estimator.judging.rows import DRAWS, Rows, filled, places_of
 from condvae.observed import Observed
 from condvae.support import Support
 from condvae.words import listed, short
@@ -28,8 +29,8 @@ DOTS = 2000
 BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Quantiles by which it is shown what a condition does."""
 
-PATH, DRAWS = 25, 1000
-"""Values that a condition is given, and draws at each."""
+PATH = 25
+"""Values that a condition is given."""
 
 LITTLE = 0.1
 """A latent whose activity is less than this share of the largest is not drawn against it."""
@@ -134,9 +135,8 @@ def samples(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
     """Real rows against samples given the same conditions."""
     rows = some(found)
     model, column = rows.model, chief(found)
-    draw_key, share_key = jax.random.split(key)
     drawn = sampling.sample(
-        model.mixture, rows.c, key=draw_key, num_samples=1 if rows.c is not None else len(rows)
+        model.mixture, rows.c, key=key, num_samples=1 if rows.c is not None else len(rows)
     )
     parts = {"all rows": np.arange(len(rows))} if column is None else groups(rows, column, fewest=2)
     parts = dict(sorted(parts.items(), key=lambda item: -len(item[1]))[:PAIRED])
@@ -158,7 +158,7 @@ def samples(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
         else:
             yield _pairs(names[:PAIRED], real, made, parts, by, given)
     if model.categorical:
-        _, probability = model.centre(rows.c, DRAWS, share_key)
+        probability = found.probability
         assert probability is not None
         codes, mask = rows.x["categorical"]
         for k, one in enumerate(model.categorical[:TARGETS]):
@@ -220,8 +220,15 @@ def effects(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
     shown = [column for column in by_use(found) if column.kind != "datetime"]
     for column in shown[:CONDITIONS]:
         values, c = path(rows, column, place)
-        quantiles = model.quantiles(c, np.array(BANDS), DRAWS, key) if model.numeric else None
-        probability = model.centre(c, DRAWS, key)[1] if model.categorical else None
+        places = filled(np.arange(len(values)), len(rows))
+        c = jax.tree.map(lambda leaf, places=places: leaf[places], c)
+        quantiles, probability = None, None
+        if model.numeric:
+            quantiles = model.quantiles(c, np.array(BANDS), prediction_draws(len(rows)), key)[: len(values)]
+        if model.categorical:
+            probability = model.centre(c, DRAWS, key)[1]
+            assert probability is not None
+            probability = probability[: len(values)]
         for target in targets[:2] if image_shape([str(one.name) for one in targets]) is None else ():
             name, own = str(column.name), str(target.name)
             caption = f"{own} as {name} is varied"
@@ -339,4 +346,4 @@ def _cells(rows: Rows, column: tables.Column) -> np.ndarray:
     return names[np.where(mask, np.minimum(value, len(names) - 2), len(names) - 1)]
 
 
-__all__ = ["Picture", "calibration", "effects", "latent_space", "nats", "number", "samples", "training"]
+__all__ = ["Picture", "calibration", "effects", "latent_space", "nats", "samples", "training"]

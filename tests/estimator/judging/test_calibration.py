@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from condvae.calibration import uniformity
 from condvae.estimator.judging import calibration
@@ -58,6 +59,14 @@ def test_well_specified_rows_are_seldom_flagged(rows):
         u = {"x": rng.random(N), "y": rng.random(N)}
         flagged += set(said(rows, u)) != {"calibrated"}
     assert flagged <= 4  # two tests at 1% each: 1.2 are expected, more than 4 once in a hundred
+
+
+def test_wrong_tails_are_flagged(rows):
+    x = stats.t(3).rvs(5 * N, random_state=0) / np.sqrt(3)  # of variance 1
+    u = stats.norm.cdf(x)
+    (one,) = calibration.findings({"y": uniformity(u)}, [])
+    assert one.code == "miscalibrated"
+    assert one.p_value < 1e-6
 
 
 @pytest.mark.parametrize(

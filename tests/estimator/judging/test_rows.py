@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from condvae.estimator.judging.rows import number, places_of
+from condvae.estimator.judging.rows import filled, number, places_of
 from estimator.judging.stand_in import rows_of
 
 
@@ -39,3 +39,9 @@ def test_numbers_that_are_none():
     assert number(1.5) == 1.5
     assert number(float("nan")) is None
     assert number(-np.inf) is None
+
+
+def test_a_few_rows_are_filled_up_and_many_are_left_as_they_are():
+    assert filled(np.arange(3), 1000).tolist() == (list(range(3)) * 86)[:256]
+    assert filled(np.arange(300), 1000).tolist() == list(range(300))
+    assert filled(np.arange(3), 2).tolist() == [0, 1, 2]

@@ -35,6 +35,8 @@ class Diagnosis:
         conditions: whether c is used; None where there is none.
         transforms: by target, P(x ≤ observed | c) of each row looked at, [m]; NaN where missing.
         reliability: by categorical target and level, whether probabilities come true.
+        probability: of the levels of categorical targets of the rows looked at, [m, k, levels], or
+            [1, k, levels] without conditions; None without such targets.
         slices: calibration by group of each condition.
         samples: whether a classifier tells rows from samples given the same conditions; None where rows are
             too few.
@@ -50,6 +52,7 @@ class Diagnosis:
     conditions: ConditionUse | None
     transforms: dict[str, np.ndarray]
     reliability: dict[str, dict[str, Reliability]]
+    probability: np.ndarray | None
     slices: list[calibration.Slice] = field(default_factory=list)
     samples: TwoSample | None = None
     copies: Copies | None = None
@@ -101,6 +104,7 @@ def diagnose(
         None if some.c is None else conditions.use(some, next(keys)),
         measured.transforms | calibration.levels(some, probability, next(keys)),
         predictions.reliabilities(some, probability),
+        probability,
     )
     if some.c is not None:
         found.slices = calibration.slices(some, found.transforms)
@@ -123,7 +127,6 @@ def diagnose(
             target: {level: _curve(one) for level, one in levels.items()}
             for target, levels in found.reliability.items()
         },
-        "scores": predictions.together(some, next(keys)),
         "samples": None if found.samples is None else latents.told_json(found.samples),
         "copies": None if found.copies is None else _plain(found.copies),
         "refits": None if again is None else again.to_json(),
@@ -181,12 +184,14 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
         - `sides`: `train`, `validation` and `test`, the mean log p of rows trained on, of rows held out at
           fitting, and of these, each with its `rows` and `stderr`; `how`: the first two are of the
           "members", each by itself, or of the mixture on rows kept to "test";
-        - `looked_at`: by how many rows the rest is judged: 4,000 at most, at even distances in the table;
+        - `looked_at`: by how many rows the rest is judged: 3,000 at most, at even distances in the table;
         - `crps` by numeric target, in its units: lower is better; of a point forecast it is the absolute
           error;
         - `coverage`: by numeric target, the share of cells in the central 50%, 80%, 90% and 95% intervals,
           and `coverage_stderr`; `conformal_coverage`: likewise for adjusted intervals, where there are
           calibration rows, else None;
+        - `scores`: `energy` and `variogram`, of the numeric targets together, in standard deviations of the
+          rows trained on;
         - `accuracy` by categorical target: how often the most probable level was the one;
         - `latents`: of the best member `rate`, `distortion`, `information` (what x and z share under it),
           `kl` and `activity` by latent, how many are `active`; whether a classifier tells `prior` from
@@ -195,8 +200,7 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
         - `calibration` by target: the `p_value` of its transforms being uniform, the `shape` of what is
           predicted ("right", or too "narrow", "wide", "low", "high", or "off"), and by how much its
           distribution function is `off_by` at most; `slices`: likewise by group of each condition;
-        - `reliability` by categorical target and level; `scores`: `energy` and `variogram`, of the numeric
-          targets together, in standard deviations;
+        - `reliability` by categorical target and level;
         - `samples`: whether a classifier tells rows from samples; `copies`: whether samples copy rows of
           `train`;
         - `worst`: the rows of the lowest log p: `row`, counting from 0; the `target` that is furthest out

@@ -15,6 +15,9 @@ from condvae.estimator.judging.rows import Rows, number
 PAIRS = 20
 """Rows below which no classifier is asked."""
 
+RANKED = 1000
+"""Rows that are simulated to see whether q is the posterior, at most."""
+
 LITTLE = 0.05
 """Nats a row between prior and posterior that are worth a word, and no alarm."""
 
@@ -77,7 +80,8 @@ def look(rows: Rows, key: jax.Array) -> Latents | None:
     keys = jax.random.split(key, 3)
     prior = None
     use = latent_use(member, x, c, key=keys[0], progress=progress)
-    posterior = posterior_ranks(member, c, key=keys[1], like=x, progress=progress)
+    few = rows.take(rows.evenly(RANKED))
+    posterior = posterior_ranks(member, few.c, key=keys[1], like=few.x, progress=progress)
     if len(rows) >= PAIRS:
         prior = prior_match(member, x, c, key=keys[2], progress=progress)
     return Latents(use, prior, posterior)

@@ -13,7 +13,7 @@ from condvae.estimator.judging import densities, predictions
 from condvae.estimator.judging.rows import DRAWS, Rows
 from condvae.scoring import LogProb, Totals
 
-MAX_ROWS = 4000
+MAX_ROWS = 3000
 """Rows by which predictions are judged, at most: at even distances in the table."""
 
 ELBO_DRAWS = 40
@@ -51,7 +51,7 @@ def measure(
     num_samples: int | None = None,
     budget: int | None = None,
     method: Method = "is",
-    interval_samples: int = 1000,
+    interval_samples: int | None = None,
 ) -> Measured:
     """Score the rows of a table, and what is predicted of them; see `evaluate`."""
     model, c, x = estimator._pair(X, y)
@@ -75,7 +75,9 @@ def measure(
     probability = None
     if model.categorical:
         probability = model.centre(some.c, DRAWS, estimator._key(None, 4))[1]
-    predicted, transforms = predictions.numeric(some, interval_samples, estimator._key(None, 5))
+    predicted, transforms = predictions.numeric(
+        some, interval_samples or predictions.prediction_draws(len(some)), estimator._key(None, 5)
+    )
     elbo = model.elbo(rows.x, rows.c, key=estimator._key(None, 3), num_samples=ELBO_DRAWS)
     summary = {
         **found,

@@ -11,7 +11,6 @@ from condvae.calibration import (
     coverage,
     crps,
     energy_score,
-    mean_stderr,
     pit,
     reliability,
     variogram_score,
@@ -22,14 +21,22 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Of the intervals whose coverage is measured."""
 
 ENSEMBLE = 100
-"""Draws of a row by which its targets are judged together."""
+"""Draws of a row by which its numeric targets are judged together, some of those that there are."""
+
+MANY = 2000
+"""Rows above which each gets half as many draws."""
 
 MAX_LEVELS = 8
 """Levels of a target, the most frequent ones, of which reliability is told."""
 
 
+def prediction_draws(rows: int) -> int:
+    """Draws of each row's targets: fewer where rows are many, whose mean is known the better."""
+    return 1000 if rows <= MANY else 500
+
+
 def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """CRPS, and coverage of the intervals that `interval` gives; where observed values lie among draws.
+    """CRPS, coverage of the intervals that `interval` gives, scores of all targets together; and ranks.
 
     Returns:
         The numbers by numeric target, in JSON's types; and P(x ≤ observed | c) of each row, [n], by rank
@@ -39,7 +46,7 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
     names = [str(column.name) for column in model.numeric]
     adjusted = bool(model.calibration)
-    found: dict[str, Any] = {"crps": {}, "coverage": {}, "coverage_stderr": {}}
+    found: dict[str, Any] = {"crps": {}, "coverage": {}, "coverage_stderr": {}, "scores": {}}
     found |= {"conformal_coverage": {} if adjusted else None}
     if not names:
         return found, {}
@@ -49,6 +56,8 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
         pits = [model.calibration[name] for name in names]
         halves = np.hstack([halves, [[conformal_level(pit, level) for level in LEVELS] for pit in pits]])
     n, d, k = len(own), len(names), halves.shape[1]
+    sd = np.array([column.sd for column in model.numeric])
+    together: dict[str, list[np.ndarray]] = {"energy": [], "variogram": []}
     scores, ends, u = np.empty((n, d)), np.empty((n, d, k, 2)), np.empty((n, d))
     for part, draws in model.summaries(c, num_samples, key):
         # Without conditions there is one set of draws, for all rows.
@@ -60,6 +69,12 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
             column = np.broadcast_to(draws[:, :, j], (part.stop - part.start, draws.shape[1]))
             scores[part, j] = crps(column, own[part, j])
             u[part, j] = pit(column, own[part, j], rng)
+        if d > 1:  # as many draws of each member
+            few = draws[:, :: max(1, draws.shape[1] // ENSEMBLE)] / sd
+            few = np.broadcast_to(few, (len(own[part]), *few.shape[1:]))
+            together["energy"].append(energy_score(few, own[part] / sd))
+            together["variogram"].append(variogram_score(few, own[part] / sd))
+    found["scores"] = _means(together)
     if c is None:
         u = _one_by_one(rows, own, rng, key)
     for j, name in enumerate(names):
@@ -75,6 +90,12 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
             shares = [share for share, _ in pairs[len(LEVELS) :]]
             found["conformal_coverage"][name] = dict(zip(shown, shares, strict=True))
     return found, {name: u[:, j] for j, name in enumerate(names)}
+
+
+def _means(scores: dict[str, list[np.ndarray]]) -> dict[str, float]:
+    """The mean of each over rows, of those that have one."""
+    found = {name: np.concatenate(parts) for name, parts in scores.items() if parts}
+    return {name: float(np.nanmean(own)) for name, own in found.items() if np.isfinite(own).any()}
 
 
 def _one_by_one(rows: Rows, own: np.ndarray, rng: np.random.Generator, key: jax.Array) -> np.ndarray:
@@ -129,24 +150,3 @@ def cells(rows: Rows) -> dict[str, int]:
             counts = np.asarray(rows.x[block].mask).sum(axis=0)
             counted |= {str(column.name): int(count) for column, count in zip(columns, counts, strict=True)}
     return {str(column.name): counted[str(column.name)] for column in model.schema.target}
-
-
-def together(rows: Rows, key: jax.Array) -> dict[str, float]:
-    """Energy and variogram score of the numeric targets, in standard deviations of the training rows."""
-    model = rows.model
-    if len(model.numeric) < 2:
-        return {}
-    sd = np.array([column.sd for column in model.numeric])
-    own = rows.numbers() / sd
-    energy, variogram = [], []
-    for part, draws in model.summaries(rows.c, ENSEMBLE, key):
-        seen = own if rows.c is None else own[part]
-        drawn = np.broadcast_to(draws / sd, (len(seen), *draws.shape[1:]))
-        energy.append(energy_score(drawn, seen))
-        variogram.append(variogram_score(drawn, seen))
-    scores = {"energy": np.concatenate(energy), "variogram": np.concatenate(variogram)}
-    return {
-        name: mean_stderr(values[np.isfinite(values)])[0]
-        for name, values in scores.items()
-        if np.isfinite(values).any()
-    }

@@ -48,6 +48,20 @@ class Rows:
         return np.where(block.mask, self.model.to_units(block.value), np.nan)
 
 
+CHUNK = 256
+"""Rows that a few are filled up to."""
+
+
+def filled(places: np.ndarray, rows: int) -> np.ndarray:
+    """A few places over and over: what was compiled for so many `rows` serves them, too.
+
+    Example:
+        >>> filled(np.array([7, 3]), rows=5)
+        array([7, 3, 7, 3, 7])
+    """
+    return np.resize(places, max(len(places), min(CHUNK, rows)))
+
+
 def places_of(columns: list[tables.Column], column: tables.Column) -> slice:
     """Where a column stands in its block: a date takes several places."""
     before = 0

@@ -5,12 +5,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from condvae.estimator.judging.rows import DRAWS, Rows, number
+from condvae.estimator.judging.measuring import MAX_ROWS
+from condvae.estimator.judging.predictions import prediction_draws
+from condvae.estimator.judging.rows import DRAWS, Rows, filled, number
 
 WORST = 10
-
-ENSEMBLE = 1000
-"""Draws of a row's targets, whose quantiles say what was expected."""
 
 RARE = 0.01
 """A target that lies further out than this is why a row is scored badly."""
@@ -28,13 +27,15 @@ def worst(
         key: a PRNG key.
     """
     chosen = np.argsort(score, kind="stable")[:WORST]
-    some = rows.take(chosen)
-    targets = _numeric(some, key) | _categorical(some, key)
+    some = rows.take(filled(chosen, min(len(rows), MAX_ROWS)))
+    draws = prediction_draws(min(len(rows), MAX_ROWS))
+    targets = _numeric(some, draws, key) | _categorical(some, key)
     alone = len(support["outside"]) != len(rows)
     found = []
     for i, place in enumerate(chosen):
         cells = {name: own[i] for name, own in targets.items() if own[i] is not None}
-        name, why = min(cells.items(), key=lambda item: item[1]["chance"])
+        # Of targets beyond all draws, the one that is furthest out.
+        name, why = min(cells.items(), key=lambda item: (item[1]["chance"], -_far(item[1])))
         at = 0 if alone else place
         found.append(
             {
@@ -50,18 +51,25 @@ def worst(
     return found
 
 
-def _numeric(rows: Rows, key: jax.Array) -> dict[str, list[Any]]:
+def _far(cell: dict[str, Any]) -> float:
+    """How far out, in lengths of the interval; of a level 0."""
+    if cell["interval"] is None:
+        return 0.0
+    low, high = cell["interval"]
+    return abs(cell["observed"] - cell["expected"]) / max(high - low, 1e-30)
+
+
+def _numeric(rows: Rows, draws_each: int, key: jax.Array) -> dict[str, list[Any]]:
     """By numeric target and row: what was observed and expected, and the chance of being so far out."""
     model = rows.model
     if not model.numeric:
         return {}
     own = rows.numbers()
-    half = np.array([0.5 if column.integer else 0.0 for column in model.numeric])
-    values = np.stack([own - half, own + half], axis=1)
-    below, up_to = np.moveaxis(model.cdf(rows.c, values, DRAWS, key), 1, 0)
-    ends = np.array([[0.05, 0.5, 0.95]] * len(model.numeric))
-    ends = model.quantiles(rows.c, ends, ENSEMBLE, key)
-    ends = np.broadcast_to(ends, (len(rows), *ends.shape[1:]))
+    drawn = np.concatenate([draws for _, draws in model.summaries(rows.c, draws_each, key)])
+    drawn = np.broadcast_to(drawn, (len(rows), *drawn.shape[1:]))
+    ends = np.quantile(drawn, [0.05, 0.5, 0.95], axis=1).transpose(1, 2, 0)
+    below, above = (drawn <= own[:, None]).mean(axis=1), (drawn >= own[:, None]).mean(axis=1)
+    chance = np.clip(2 * np.minimum(below, above), 1 / drawn.shape[1], 1.0)
     return {
         str(column.name): [
             None
@@ -70,7 +78,7 @@ def _numeric(rows: Rows, key: jax.Array) -> dict[str, list[Any]]:
                 "observed": float(own[i, j]),
                 "expected": float(ends[i, j, 1]),
                 "interval": [float(ends[i, j, 0]), float(ends[i, j, 2])],
-                "chance": float(min(1.0, 2 * min(up_to[i, j], 1 - below[i, j]))),
+                "chance": float(chance[i, j]),
             }
             for i in range(len(rows))
         ]
