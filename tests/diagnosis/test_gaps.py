@@ -45,6 +45,7 @@ def assert_near(found, expected, slack):
     assert abs(mean - expected) < 4 * stderr + slack
 
 
+@pytest.mark.slow
 def test_both_gaps_are_those_in_closed_form():
     """Of a factorised q: KL(q* || p) is ½ (Σ log Λ_ii − log |Λ|), the rest is the encoder's."""
     exact, x, c = model_and_rows()

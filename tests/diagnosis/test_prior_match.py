@@ -22,7 +22,7 @@ def model_and_rows(n=1500, seed=2):
 
 def test_on_the_models_own_rows_nothing_can_be_told_apart():
     """With the exact posterior, q averaged over the model's own x is the prior."""
-    found = [prior_match(*model_and_rows(400, seed), key=jax.random.key(seed)) for seed in range(2, 6)]
+    found = [prior_match(*model_and_rows(400, seed), key=jax.random.key(seed)) for seed in (2, 3)]
     assert min(one.latents.p_value for one in found) > 0.001
     assert min(one.samples.p_value for one in found) > 0.001
 

@@ -93,6 +93,7 @@ def test_names_of_any_letters(known, cells, chosen):
     assert list(twin.sample(renamed[0], 2).columns) == chosen[1:]
 
 
+@pytest.mark.slow
 @given(tuples, st.integers(-20, 20))
 @MANY
 def test_units_shift_log_densities_by_their_logarithm(known, cells, power):
@@ -109,6 +110,7 @@ def test_units_shift_log_densities_by_their_logarithm(known, cells, power):
     assert_allclose(found + shift, value, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @given(tuples, st.permutations(LEVELS))
 @MANY
 def test_order_in_which_categories_are_declared(known, cells, order):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # it trains for half a minute
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "minimal.py"
 
 

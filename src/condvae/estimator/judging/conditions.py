@@ -14,6 +14,11 @@ DRAWS = 100
 """Of z for each row and permutation, with the same noise in all."""
 
 
+SURER = 3.0
+"""Standard errors beyond which c is called used: what is used is so by far more, and a model that was trained
+on shuffled conditions is sure of many things."""
+
+
 def use(rows: Rows, key: jax.Array) -> ConditionUse:
     """What is lost when conditions are permuted, all of them and each column."""
     given = rows.model.schema.given
@@ -51,8 +56,8 @@ def as_json(found: ConditionUse) -> dict[str, Any]:
 def findings(found: ConditionUse) -> list[Finding]:
     """Whether c is used at all, and which of its columns are not."""
     nats, stderr = found.total
-    if nats <= SURE * stderr:
-        what = "the conditions are not used: rows are scored no worse given the conditions of others"
+    if nats <= SURER * stderr:
+        what = "the conditions are not used: rows are scored as well given the conditions of others"
         advice = "look at whether they belong to these rows, and tell of the targets at all"
         return [Finding("c-unused", "problem", what, nats, stderr, None, advice)]
     said = [
