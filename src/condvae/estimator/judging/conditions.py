@@ -15,8 +15,8 @@ DRAWS = 100
 
 
 SURER = 3.0
-"""Standard errors beyond which c is called used: what is used is so by far more, and a model that was trained
-on shuffled conditions is sure of many things."""
+"""Standard errors beyond which c is called used: what is used is so by far more, and a model that was
+trained on shuffled conditions is sure of many things."""
 
 
 def use(rows: Rows, key: jax.Array) -> ConditionUse:
