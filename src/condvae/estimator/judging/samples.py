@@ -94,7 +94,7 @@ def copy_findings(found: Copies | None, asked: bool) -> list[Finding]:
     """Whether samples copy, where it was looked at."""
     if not asked:
         what = "whether samples copy rows trained on was not checked"
-        return [Finding("copies-unchecked", "note", what, advice="give the rows trained on, too")]
+        return [Finding("copies-unchecked", "note", what, advice="give the rows trained on, too (train)")]
     if found is None:
         what = "rows that were not trained on are too few to tell whether samples copy"
         return [Finding("copies-unchecked", "note", what)]
