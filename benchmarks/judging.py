@@ -1,8 +1,8 @@
 """Seconds to judge a model of a table: `condvae evaluate` and `condvae report` of 10,000 rows.
 
-A table of 30,000 rows (6 conditions, 5 targets of mixed kinds, with holes) is fitted for 2,000 steps, with the
-sizes that the estimator chooses for it; then the commands run twice, first with an empty cache of compiled
-programs, then with what the first run left in it. Two cores were meant.
+A table of 30,000 rows (6 conditions, 5 targets of mixed kinds, with holes) is fitted for 2,000 steps, with
+the sizes that the estimator chooses for it; then the commands run twice, first with an empty cache of
+compiled programs, then with what the first run left in it. Two cores were meant.
 
     python benchmarks/judging.py
 """

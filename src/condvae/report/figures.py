@@ -128,8 +128,8 @@ def calibration(found: Diagnosis) -> Iterator[Picture]:
         axes = plots.plot_coverage(*(dict(list(part.items())[:TARGETS]) for part in parts), ax=canvas())
         yield Picture(
             axes,
-            "How much more of the rows intervals hold than they say, with two standard errors. Those of whole "
-            "numbers hold more, as their ends are whole.",
+            "How much more of the rows intervals hold than they say, with two standard errors. Those of "
+            "whole numbers hold more, as their ends are whole.",
         )
 
 
