@@ -87,6 +87,19 @@ def test_write_bytes_replaces_and_leaves_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_place_for_a_file_is_looked_for_before_the_work(tmp_path):
+    storage.require_file(tmp_path / "a.html", ".html")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "b.html").mkdir()
+    for path, words in {
+        "a.pdf": "does not end in .html",
+        "b.html": "is a folder",
+        "no/a.html": "cannot be written: No such file or directory",
+    }.items():
+        with pytest.raises(StorageError, match=words):
+            storage.require_file(tmp_path / path, ".html")
+
+
 def test_write_bytes_refuses_in_a_sentence(tmp_path):
     with pytest.raises(StorageError, match=r"cannot be written: .*choose a folder that exists"):
         write_bytes(tmp_path / "absent" / "file", b"")
