@@ -92,6 +92,18 @@ def test_worst_rows_and_why():
     assert found.rows[1] == ["10", "−∞", "how they go together", "", "", "", "20%"]
 
 
+def test_words_on_latents():
+    test = {"share": 0.6, "p_value": 1e-6, "nats": 0.2}
+    latents = {"prior": test, "reconstructions": test | {"share": 0.5}, "posterior": {"p_value": 0.4}}
+    said = numbers.latents_words(told(latents=latents))
+    assert "in 60% of pairs (p < 0.0001): at least 0.20 nats lie between" in said
+    assert "reconstructions from samples in 50%" in said
+    assert said.endswith("are uniform if it is (p = 0.4).")
+    few = numbers.latents_words(told(latents=latents | {"prior": None}))
+    assert few.startswith("Whether q is the posterior")
+    assert numbers.latents_words(told()) == ""
+
+
 def test_words():
     assert "53% of pairs" in numbers.samples_words(told())
     copied = told(samples=None, copies={"copied": 0.25, "copied_p_value": 1e-9})

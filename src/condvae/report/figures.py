@@ -35,6 +35,9 @@ PATH = 25
 LITTLE = 0.1
 """A latent whose activity is less than this share of the largest is not drawn against it."""
 
+RANKS = 3
+"""Latents whose ranks are drawn at most, the least uniform first."""
+
 IMAGES = 8
 """Images in a row."""
 
@@ -272,6 +275,12 @@ def latent_space(found: Diagnosis) -> Iterator[Picture]:
         f"Where the encoder of the best member puts rows: the mean of {' and '.join(labels)}, {alone}"
         f"{coloured}. What c tells need not be told by z: groups that lie over one another are no fault.",
     )
+    ranks = sorted(found.latents.posterior.uniformity.items(), key=lambda item: item[1].p_value)
+    for label, uniform in ranks[:RANKS]:
+        yield Picture(
+            plots.plot_ecdf(uniform, name=label, ax=canvas()),
+            f"Ranks of {label}, of simulated rows, among draws of q, less what is expected.",
+        )
 
 
 def some(found: Diagnosis) -> Rows:

@@ -72,6 +72,27 @@ def nats_words(told: dict[str, Any]) -> str:
     )
 
 
+def latents_words(told: dict[str, Any]) -> str:
+    """Prior against posterior, and whether q is the posterior."""
+    if (found := told["latents"]) is None:
+        return ""
+    said = []
+    if (prior := found["prior"]) is not None:
+        again, nats = found["reconstructions"], max(0.0, prior["nats"] or 0.0)
+        said.append(
+            "A classifier tells the latents of these rows from the prior's draws in "
+            f"{prior['share']:.0%} of pairs ({_how_likely(prior['p_value'])}): at least {nats:.2f} nats "
+            f"lie between. It tells reconstructions from samples in {again['share']:.0%} "
+            f"({_how_likely(again['p_value'])})."
+        )
+    likely = _how_likely(found["posterior"]["p_value"])
+    said.append(
+        "Whether q is the posterior is asked of rows that are simulated from the model: the latents that "
+        f"they were made of, ranked among its draws, are uniform if it is ({likely})."
+    )
+    return " ".join(said)
+
+
 def together_words(told: dict[str, Any]) -> str:
     """Energy and variogram score."""
     if not (scores := told["scores"]):

@@ -171,7 +171,7 @@ def sections(estimator: Any, found: Diagnosis, told: dict[str, Any], name: str) 
             figures.samples(found, keys[0]),
         ),
         ("conditions", "What the conditions do", effect, [], figures.effects(found, keys[1])),
-        ("latents", "The latent space", "", [], figures.latent_space(found)),
+        ("latents", "The latent space", numbers.latents_words(told), [], figures.latent_space(found)),
         ("worst", "The rows scored worst", _WORST, [numbers.worst(told)], ()),
         (
             "training",
