@@ -56,13 +56,15 @@ def short(value: Any) -> str:
     return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
-def plus_minus(value: float, stderr: float | None, digits: int = 2) -> str:
-    """A number with its standard error, where it has one.
+def plus_minus(value: float | None, stderr: float | None, digits: int = 2) -> str:
+    """A number with its standard error, where it has one; None is a density of 0 somewhere.
 
     Example:
         >>> plus_minus(1.234, 0.1), plus_minus(1.234, None)
         ('1.23 ± 0.10', '1.23')
     """
+    if value is None:
+        return "-inf"
     if stderr is None or not math.isfinite(stderr):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} ± {stderr:.{digits}f}"

@@ -96,3 +96,9 @@ def test_only_big_clouds_are_pictures_and_the_figure_stays_as_it_was():
         np.arange(3.0), np.zeros((3, 3)), [0.1, 0.5, 0.9], real=(np.zeros(900), np.zeros(900))
     )
     assert "data:image/png" not in figure_svg(grey)
+
+
+def test_characters_that_no_svg_may_hold_are_replaced():
+    axes = new_axes()
+    axes.set_title("a\x0bb")
+    assert "a\ufffdb" in figure_svg(axes)

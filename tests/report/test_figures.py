@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from condvae.report import figures
+from condvae.tables import Column
 from estimator.judging.stand_in import rows_of
 
 N = 60
@@ -69,7 +70,11 @@ def test_cells_as_they_are_coloured(rows):
     ],
 )
 def test_images_are_known_by_the_names_of_their_pixels(names, shape):
-    assert figures.image_shape(names) == shape
+    def columns(lowest):
+        return [Column(name, "target", "numeric", "double", minimum=lowest) for name in names]
+
+    assert figures.image_shape(columns(0.0)) == shape
+    assert figures.image_shape(columns(-1.0)) is None
 
 
 def test_images_are_drawn_above_their_samples():

@@ -112,7 +112,7 @@ def test_words():
     assert numbers.together_words(told(scores={})) == ""
     assert "no latent" in numbers.nats_words(told())
     assert numbers.judged_by(told()) == "90 rows"
-    assert numbers.judged_by(told(rows_scored=1000)) == "90 rows of 1,000; densities and intervals by all"
+    assert numbers.judged_by(told(rows_scored=1000)) == "90 rows of 1,000; densities by all"
 
 
 @pytest.mark.parametrize("shape", ["right", "off"])

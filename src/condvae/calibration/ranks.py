@@ -121,6 +121,8 @@ class Uniformity(NamedTuple):
         Low: observed values lie above what was predicted. Narrow: they lie far out too often.
         """
         off = self.share - self.points
+        if len(off) < 2:
+            return "off"
         left, right = off[: len(off) // 2].mean(), off[len(off) // 2 :].mean()
         if left * right > 0 and min(abs(left), abs(right)) > 0.2 * max(abs(left), abs(right)):
             return "high" if left > 0 else "low"

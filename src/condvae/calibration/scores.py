@@ -133,7 +133,7 @@ def variogram_score(samples: np.ndarray, observed: np.ndarray, order: float = 0.
 
 
 def mean_stderr(values: np.ndarray) -> tuple[float, float]:
-    """The mean of independent values and its standard error, NaN for a single value.
+    """The mean of independent values and its standard error, NaN for a single value or an infinite one.
 
     Raises:
         ValueError: if there are none.
@@ -147,7 +147,8 @@ def mean_stderr(values: np.ndarray) -> tuple[float, float]:
     values = np.asarray(values, np.float64).ravel()
     if not len(values):
         raise ValueError("there are no values to take the mean of")
-    stderr = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    with np.errstate(invalid="ignore"):  # where a value is infinite there is no error to tell
+        stderr = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
     return float(values.mean()), stderr
 
 

@@ -76,6 +76,8 @@ def two_sample(
         raise ValueError(f"the sets have shapes {first.shape} and {second.shape}, expected [n, d] of both")
     if (n := len(first)) < 4 * FOLDS:
         raise ValueError(f"there are {n} pairs of rows, too few to learn to tell them apart; 20 at least")
+    told = ~np.isnan(np.concatenate([first, second])).all(axis=0)  # a column without a value tells nothing
+    first, second = first[:, told], second[:, told]
     options: dict[str, Any] = {
         "max_iter": 100,
         "max_leaf_nodes": 15,
@@ -84,7 +86,7 @@ def two_sample(
     }
     if categorical is not None:
         most = np.nanmax(np.concatenate([first, second]), axis=0, initial=0)
-        options["categorical_features"] = np.asarray(categorical, bool) & (most < CODES)
+        options["categorical_features"] = np.asarray(categorical, bool)[told] & (most < CODES)
     odds = np.empty((2, n))
     folds = KFold(FOLDS, shuffle=True, random_state=seed).split(first)
     # Threads cost more than they bring where rows are few.

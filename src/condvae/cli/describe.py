@@ -98,6 +98,8 @@ def against(estimator: "ConditionalVAE", baseline: dict[str, Any]) -> str:
 
 def _compared(found: dict[str, Any], other: str) -> str:
     gain, stderr = found["gain"], found["gain_stderr"]
+    if gain is None:
+        return f"not to be compared with {other}, as a density is 0"
     if stderr is None:
         return f"{abs(gain):.2f} {'better' if gain > 0 else 'worse'} than {other} (too few rows to be sure)"
     if abs(gain) <= 2 * stderr:

@@ -93,9 +93,8 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
     density = Table(box=None, pad_edge=False)
     for heading in ("nats a row, in the data's own units", "log p", "the model's gain"):
         density.add_column(heading, justify="left" if heading.startswith("nats") else "right")
-    mean = float("-inf") if found["log_prob"] is None else found["log_prob"]
-    density.add_row("the model", plus_minus(mean, found["log_prob_stderr"]), "")
-    density.add_row("its lower bound, the ELBO", f"{found['elbo']:.2f}", "")
+    density.add_row("the model", plus_minus(found["log_prob"], found["log_prob_stderr"]), "")
+    density.add_row("its lower bound, the ELBO", plus_minus(found["elbo"], None), "")
     names = {
         "linear": "regression on the conditions",
         "neighbours": "the nearest training rows",
@@ -108,7 +107,7 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
         if (other := found["baseline"].get(name)) is None:
             continue
         gain = plus_minus(other["gain"], other["gain_stderr"])
-        density.add_row(words, f"{other['log_prob']:.2f}", gain)
+        density.add_row(words, plus_minus(other["log_prob"], None), gain)
     console().print(density)
     say(f"log p {how(found)}")
     if "sandwich" in found:

@@ -182,10 +182,15 @@ class TableModel:
             found["neighbours"] = self.neighbours.log_prob(self.support, self.features(c), x)
         return {name: self.in_own_units(value, x) for name, value in found.items()}
 
-    def summaries(self, c: Any, num_samples: int, key: PRNGKeyArray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Draws of the numeric targets, [rows, num_samples, d] in the user's units, chunk by chunk."""
+    def summaries(
+        self, c: Any, num_samples: int, key: PRNGKeyArray, seeds: np.ndarray | None = None
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Draws of the numeric targets, [rows, num_samples, d] in the user's units, chunk by chunk.
+
+        Rows of equal conditions get equal draws, unless there are `seeds` for the rows.
+        """
         n = 1 if c is None else num_rows(c=c)
-        seeds = None if c is None else content_seeds(c)
+        seeds = content_seeds(c) if seeds is None and c is not None else seeds
         size = self.mixture.num_members
         num_samples = -(-num_samples // size) * size  # as many of each member
         step = max(1, CELLS_AT_ONCE // (num_samples * max(1, len(self.numeric))))
@@ -262,10 +267,13 @@ class TableModel:
         return outer
 
     def centre(
-        self, c: Any, num_samples: int, key: PRNGKeyArray
+        self, c: Any, num_samples: int, key: PRNGKeyArray, seeds: np.ndarray | None = None
     ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Means of the numeric targets, [n, d] in the user's units, and probabilities [n, k, levels]."""
-        seeds = None if c is None else content_seeds(c)
+        """Means of the numeric targets, [n, d] in the user's units, and probabilities [n, k, levels].
+
+        Rows of equal conditions get equal draws of z, unless there are `seeds` for the rows.
+        """
+        seeds = content_seeds(c) if seeds is None and c is not None else seeds
         found = expect(
             _centre, self.mixture, c, key=key, num_samples=num_samples, seeds=seeds, progress=self.progress
         )

@@ -24,6 +24,8 @@ FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 
 INK = (DATA, "#000000")
 MAX_VECTORS = 500
 """Dots on one Axes that are drawn one by one: more are one picture of them."""
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters that no SVG may hold, though names may."""
 LAYOUTS = 3
 """An Axes of equal scales beside a legend takes some to come to rest."""
 DPI = 144
@@ -55,7 +57,7 @@ def figure_svg(axes: Axes, *, width: float | None = None) -> str:
     assert isinstance(figure, Figure)
     if width is not None and not width > 0:
         raise ValueError(f"width is {width}, expected a positive number of pixels")
-    root = ElementTree.fromstring(_drawn(figure))
+    root = ElementTree.fromstring(NOT_XML.sub("\ufffd", _drawn(figure).decode()))
     view = root.get("viewBox", "")
     for element in root.iter():
         element.tag = element.tag.removeprefix(f"{{{NAMESPACE}}}")

@@ -1,6 +1,6 @@
 """The pictures of a report: what a diagnosis found, drawn by `condvae.plots`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -144,6 +144,7 @@ def samples(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
         model.mixture, rows.c, key=key, num_samples=1 if rows.c is not None else len(rows)
     )
     parts = {"all rows": np.arange(len(rows))} if column is None else groups(rows, column, fewest=2)
+    parts = parts or {"all rows": np.arange(len(rows))}
     parts = dict(sorted(parts.items(), key=lambda item: -len(item[1]))[:PAIRED])
     parts = {name: np.sort(own) for name, own in parts.items()}
     by = "" if column is None else str(column.name)
@@ -152,8 +153,9 @@ def samples(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
         real = rows.numbers()
         made = model.to_units(np.reshape(drawn["numeric"], real.shape))
         names = [str(one.name) for one in model.numeric]
-        if (shape := image_shape(names)) is not None:
-            yield _images(real, made, shape)
+        if (shape := image_shape(model.numeric)) is not None:
+            if not np.isnan(real).any(axis=1).all():
+                yield _images(real, made, shape)
         elif len(names) == 1:
             by_group = [{name: own[places, 0] for name, places in parts.items()} for own in (made, real)]
             axes = plots.plot_densities(by_group[0], by_group[1], name=names[0], ax=canvas())
@@ -191,17 +193,15 @@ def _pairs(
     return Picture(axes, f"Real rows, and one sample given the conditions of each{given}.", wide=True)
 
 
-def image_shape(names: list[str]) -> tuple[int, int] | None:
-    """The shape of the image whose pixels the targets are: a square of them, all numbered alike.
-
-    Example:
-        >>> image_shape([f"pixel_{i}" for i in range(64)]), image_shape(["a", "b"])
-        ((8, 8), None)
-    """
+def image_shape(columns: Sequence[tables.Column]) -> tuple[int, int] | None:
+    """The shape of the image whose pixels these are: a square of them, numbered alike, none below 0."""
+    names = [str(column.name) for column in columns]
     side = int(np.sqrt(len(names)))
     stems = {name.rstrip("0123456789") for name in names}
     rows = {stem.rstrip("_-. ").rstrip("0123456789") for stem in stems}
     numbered = all(name[-1:].isdigit() for name in names)
+    if any(column.minimum is None or column.minimum < 0 for column in columns):
+        return None
     if len(names) >= FEWEST_PIXELS and side * side == len(names) and numbered and len(rows) == 1:
         return side, side
     return None
@@ -218,7 +218,7 @@ def _images(real: np.ndarray, made: np.ndarray, shape: tuple[int, int]) -> Pictu
 def effects(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
     """What a condition does: it is varied, the others held as in the most ordinary row."""
     rows = some(found)
-    if rows.c is None:
+    if rows.c is None or image_shape(rows.model.numeric) is not None:
         return
     model, place = rows.model, ordinary(rows)
     targets = list(model.schema.target)
@@ -234,7 +234,7 @@ def effects(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
             probability = model.centre(c, DRAWS, key)[1]
             assert probability is not None
             probability = probability[: len(values)]
-        for target in targets[:2] if image_shape([str(one.name) for one in targets]) is None else ():
+        for target in targets[:2]:
             name, own = str(column.name), str(target.name)
             caption = f"{own} as {name} is varied"
             if target.kind == "categorical":
@@ -259,7 +259,7 @@ def latent_space(found: Diagnosis) -> Iterator[Picture]:
     rows = some(found)
     rows = rows.take(rows.evenly(DOTS))
     z, use = rows.model.latents(rows.x, rows.c), found.latents.use
-    activity = np.nan_to_num(use.activity)
+    activity = np.maximum(np.nan_to_num(use.activity), 0.0)
     order = np.argsort(-activity)[:2]
     active = np.sort(order[activity[order] >= LITTLE * activity[order[:1]]])
     if z.ndim != 2 or z.shape[1] != len(use.activity):

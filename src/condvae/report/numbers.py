@@ -34,12 +34,11 @@ def calibration(told: dict[str, Any]) -> list[Table]:
 
 
 def _densities(told: dict[str, Any]) -> Table:
-    mean = float("-inf") if told["log_prob"] is None else told["log_prob"]
-    rows = [["the model", plus_minus(mean, told["log_prob_stderr"]), ""]]
-    rows.append(["its lower bound, the ELBO", f"{told['elbo']:.2f}", ""])
+    rows = [["the model", plus_minus(told["log_prob"], told["log_prob_stderr"]), ""]]
+    rows.append(["its lower bound, the ELBO", plus_minus(told["elbo"], None), ""])
     for name, other in told["baseline"].items():
         gain = plus_minus(other["gain"], other["gain_stderr"])
-        rows.append([simpler(name), f"{other['log_prob']:.2f}", gain])
+        rows.append([simpler(name), plus_minus(other["log_prob"], None), gain])
     return Table(["nats a row", "log p", "the model's gain"], rows)
 
 
@@ -204,4 +203,4 @@ def worst(told: dict[str, Any]) -> Table:
 def judged_by(told: dict[str, Any]) -> str:
     """How many rows, in words."""
     rows, scored = count(told["looked_at"], "row"), told["rows_scored"]
-    return rows if told["looked_at"] == scored else f"{rows} of {scored:,}; densities and intervals by all"
+    return rows if told["looked_at"] == scored else f"{rows} of {scored:,}; densities by all"

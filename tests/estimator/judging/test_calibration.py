@@ -52,6 +52,21 @@ def test_groups(rows):
     assert sum(map(len, calibration.groups(rows, flag).values())) == N
 
 
+def test_names_of_slices_are_never_taken_for_one_another():
+    n = 400
+    X = pd.DataFrame(
+        {"site": ["missing"] * 100 + [None] * 150 + ["b"] * 150, "when": 2012000.0 + np.arange(n)}
+    )
+    rows = rows_of(X, pd.DataFrame({"y": np.arange(n, dtype=float)}))
+    sizes = {
+        name: len(places) for name, places in calibration.groups(rows, rows.model.schema.given[0]).items()
+    }
+    assert sizes == {"missing": 150, "b": 150, "missing'": 100}
+    quarters = calibration.groups(rows, rows.model.schema.given[1])
+    assert [len(places) for places in quarters.values()] == [100] * 4
+    assert calibration.groups(rows, rows.model.schema.given[0], fewest=1000) == {}
+
+
 def test_well_specified_rows_are_seldom_flagged(rows):
     flagged = 0
     for seed in range(60):

@@ -24,6 +24,20 @@ def test_conditions_that_are_not_used():
     assert (found.code, found.level) == ("c-unused", "problem")
 
 
+def test_few_large_losses_are_no_proof_and_few_rows_none_either_way():
+    lost = np.zeros(30)
+    lost[:3] = 1000.0
+    (found,) = conditions.findings(ConditionUse(lost, {}))
+    assert (found.code, found.level) == ("c-unsure", "note")
+    heavy = np.full(400, 0.2)
+    heavy[:3] = 5000.0  # a mean of which nothing is sure, and a sign that is
+    assert conditions.findings(ConditionUse(heavy, {}))[0].code == "c-used"
+    infinite = np.full(400, 0.2)
+    infinite[0] = np.inf
+    (found,) = conditions.findings(ConditionUse(infinite, {}))
+    assert (found.code, found.nats, found.stderr) == ("c-used", None, None)
+
+
 def test_as_json():
     found = conditions.as_json(use(1.0, dose=0.5))
     assert found["all"]["nats"] == pytest.approx(1.0, abs=0.1)

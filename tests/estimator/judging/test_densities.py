@@ -13,6 +13,7 @@ def measured(**changes):
         "sides": {"train": SIDE, "validation": SIDE, "test": SIDE, "how": "members"},
         "rows": 100,
         "rows_scored": 100,
+        "impossible": 0,
         "training_rows": 0,
         "outside": 0,
         "untrusted": {"rows": 0},
@@ -65,6 +66,7 @@ def test_rows_trained_on_and_rows_of_another_kind():
     ("change", "code", "words"),
     [
         ({"training_rows": 7}, "rows-trained-on", "7 of 100 rows are rows that the model was trained on"),
+        ({"impossible": 2}, "impossible", "2 of 100 rows have density 0"),
         ({"outside": 5}, "outside", "the conditions of 5 of 100 rows lie outside"),
         ({"untrusted": {"rows": 9}}, "log-p-unsure", "9 of 100 rows is not known well"),
         ({"elbo": -2.9}, "elbo-loose", "the ELBO is below log p"),
@@ -79,6 +81,11 @@ def test_what_else_is_said(change, code, words):
 )
 def test_what_is_not_worth_a_word(change):
     assert set(said(**change)) == {"beats-simpler"}
+
+
+def test_rows_of_few_values_are_equal_by_chance():
+    (found,) = [one for one in findings(measured(training_rows=60), real=False) if one.level != "good"]
+    assert (found.code, found.level) == ("rows-repeat", "note")
 
 
 def test_sides():

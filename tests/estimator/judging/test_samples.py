@@ -4,7 +4,6 @@ import pytest
 
 from condvae.calibration import Copies, TwoSample
 from condvae.estimator.judging import samples
-from condvae.rows import content_hashes
 from estimator.judging.stand_in import rows_of
 
 N = 300
@@ -66,13 +65,34 @@ def test_samples_that_copy_are_found(rows):
     assert found.copied == pytest.approx(1 / 3, abs=0.1)
 
 
-def test_rows_trained_on_are_left_out():
-    rows = rows_of(*table(0))
-    learned = rows.take(np.arange(N - 40))
-    rows.model.training_rows = np.sort(content_hashes((learned.x, learned.c)))
-    found = samples.copied(rows, made_of(rows_of(*table(1))), learned)
-    assert found is not None
-    assert found.pairs == 40
+def test_copies_of_whole_numbers_are_found_and_coincidences_are_not():
+    def whole(seed, n):
+        rng = np.random.default_rng(seed)
+        y = pd.DataFrame(rng.normal(0, 40, size=(n, 3)).round().astype(int), columns=["a", "b", "c"])
+        return pd.DataFrame({"u": rng.normal(size=n)}), y
+
+    rows, training = rows_of(*whole(0, N)), rows_of(*whole(2, 1000))
+    fresh = type(rows)(training.model, rows_of(*whole(3, N)).x, rows.c, rows.number)
+    own = type(rows)(training.model, rows.x, rows.c, rows.number)
+    assert samples.copied(own, made_of(fresh), training).copied_p_value > 0.01
+    copying = {"numeric": made_of(fresh)["numeric"].copy()}
+    copying["numeric"][: N // 3] = training.x["numeric"].value[: N // 3]
+    assert samples.copied(own, copying, training).copied > 0.2
+
+
+def test_nothing_is_said_of_copies_where_rows_are_few_or_alike(rows):
+    X, y = table(0)
+    kinds = rows_of(X, y[["kind"]])
+    assert samples.copied(kinds, made_of(kinds), kinds) is None
+    assert samples.copied(rows, made_of(rows), rows.take(np.arange(5))) is None
+
+
+def test_a_column_without_a_value_is_no_reason_to_stop():
+    X, y = table(0)
+    y.loc[2:, "a"] = np.nan
+    rows = rows_of(X, y)
+    made = {name: block[2:] for name, block in made_of(rows).items()}
+    assert samples.told(rows.take(np.arange(2, N)), made).pairs == N - 2
 
 
 def test_findings():

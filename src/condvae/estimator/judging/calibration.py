@@ -1,5 +1,6 @@
 """Whether observed targets lie among what was predicted as they should: overall, and in which slice not."""
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,9 @@ CHANCE = 0.01
 
 LITTLE = 0.05
 """A distribution function that is off by no more than this is worth a word, and no alarm."""
+
+MAX_TARGETS, MAX_CONDITIONS = 20, 50
+"""Targets and conditions that slices are made of, the first ones of more."""
 
 FEWEST, GROUPS = 30, 8
 """Rows that a slice must have, and slices of a condition at most."""
@@ -43,8 +47,8 @@ class Slice(NamedTuple):
     places: np.ndarray
     pit: dict[str, Uniformity]
 
-    def to_json(self, score: np.ndarray) -> dict[str, Any]:
-        """JSON's types; `score` is log p of all rows."""
+    def to_json(self, score: np.ndarray, tests: int = 1) -> dict[str, Any]:
+        """JSON's types; `score` is log p of all rows, and the slice is one of so many tests."""
         mean, stderr = mean_stderr(score[self.places])
         return {
             "column": self.column,
@@ -52,7 +56,7 @@ class Slice(NamedTuple):
             "rows": len(self.places),
             "log_prob": number(mean),
             "stderr": number(stderr),
-            "targets": {name: as_json(found) for name, found in self.pit.items()},
+            "targets": {name: as_json(found, tests) for name, found in self.pit.items()},
         }
 
 
@@ -73,7 +77,8 @@ def levels(rows: Rows, probability: np.ndarray | None, key: jax.Array) -> dict[s
 def slices(rows: Rows, u: dict[str, np.ndarray]) -> list[Slice]:
     """The rows by each condition: its most frequent levels, or quarters of its range."""
     found = []
-    for column in rows.model.schema.given:
+    u = dict(list(u.items())[:MAX_TARGETS])
+    for column in rows.model.schema.given[:MAX_CONDITIONS]:
         for name, places in groups(rows, column).items():
             seen = {target: own[places] for target, own in u.items()}
             pit = {t: uniformity(own) for t, own in seen.items() if np.isfinite(own).sum() >= FEWEST}
@@ -87,30 +92,46 @@ def groups(rows: Rows, column: tables.Column, fewest: int = FEWEST) -> dict[str,
     given = [own for own in rows.model.schema.given if own.block == column.block]
     place = places_of(given, column).start
     value, mask = (np.asarray(part)[:, place] for part in rows.c[column.block])
-    found = {"missing": np.flatnonzero(~mask)}
+    found = [("missing", np.flatnonzero(~mask))]
     if column.kind == "categorical":
         names = [str(level) for level in column.levels] + ["other"] * column.other
-        found |= {name: np.flatnonzero(mask & (value == code)) for code, name in enumerate(names)}
+        found += [(name, np.flatnonzero(mask & (value == code))) for code, name in enumerate(names)]
     elif column.kind == "numeric" and mask.any():
         own = value.astype(np.float64) * column.sd + column.mean
         inner = np.unique(np.quantile(own[mask], [0.25, 0.5, 0.75]))
         inner = inner[inner > own[mask].min()]
         quarter = np.searchsorted(inner, own, side="right")
-        for i in range(len(inner) + 1):
-            ends = [f"{end:.4g}" for end in inner[max(i - 1, 0) : i + 1]]
-            name = f"below {ends[0]}" if i == 0 and ends else " to ".join(ends)
-            name = f"{ends[0]} or more" if i == len(inner) and ends else name or "all"
-            found[name] = np.flatnonzero(mask & (quarter == i))
-    large = sorted(found, key=lambda name: -len(found[name]))[:GROUPS]
-    return {name: places for name, places in found.items() if name in large and len(places) >= fewest}
+        names = _quarters(inner)
+        found += [(name, np.flatnonzero(mask & (quarter == i))) for i, name in enumerate(names)]
+    found = [(name, places) for name, places in found if len(places) >= fewest]
+    large = sorted(range(len(found)), key=lambda i: -len(found[i][1]))[:GROUPS]
+    named: dict[str, np.ndarray] = {}
+    for i in sorted(large):
+        name, places = found[i]
+        while name in named:  # a level of the user's that is called "missing"
+            name += "'"
+        named[name] = places
+    return named
 
 
-def as_json(found: Uniformity) -> dict[str, Any]:
-    """JSON's types."""
+def _quarters(inner: np.ndarray) -> list[str]:
+    """Names of the intervals between some numbers, of as many digits as tell these apart."""
+    if not len(inner):
+        return ["all"]
+    digits = 4
+    while len({f"{end:.{digits}g}" for end in inner}) < len(inner):
+        digits += 1
+    ends = [f"{end:.{digits}g}" for end in inner]
+    between = [f"{low} to {high}" for low, high in pairwise(ends)]
+    return [f"below {ends[0]}", *between, f"{ends[-1]} or more"]
+
+
+def as_json(found: Uniformity, tests: int = 1) -> dict[str, Any]:
+    """JSON's types; it is one of so many tests."""
     return {
         "cells": found.size,
         "p_value": found.p_value,
-        "shape": "right" if found.p_value >= CHANCE else found.shape,
+        "shape": "right" if found.p_value * tests >= CHANCE else found.shape,
         "off_by": off_by(found),
     }
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from scipy.stats import wilcoxon
 
 from condvae import tables
 from condvae.diagnosis import ConditionUse, condition_use
@@ -19,9 +20,21 @@ SURER = 3.0
 trained on shuffled conditions is sure of many things."""
 
 
+CHANCE = 0.001
+"""Or so rarely chance alone favours a row's own conditions as often (Wilcoxon): a mean of few large losses
+is never sure."""
+
+FEWEST = 100
+"""Rows below which it is not said that c is not used."""
+
+MANY = 20
+"""Conditions above which each is exchanged between fewer rows."""
+
+
 def use(rows: Rows, key: jax.Array) -> ConditionUse:
     """What is lost when conditions are permuted, all of them and each column."""
     given = rows.model.schema.given
+    rows = rows.take(rows.evenly(max(2 * FEWEST, len(rows) * MANY // max(MANY, len(given)))))
     swaps = {str(column.name): _swap(rows.model.schema, column) for column in given}
     return condition_use(
         rows.model.mixture,
@@ -53,20 +66,29 @@ def as_json(found: ConditionUse) -> dict[str, Any]:
     return {"all": both.pop(""), "columns": both}
 
 
+def _known(nats: float, stderr: float) -> tuple[float | None, float | None]:
+    return number(nats), number(stderr)
+
+
 def findings(found: ConditionUse) -> list[Finding]:
     """Whether c is used at all, and which of its columns are not."""
     nats, stderr = found.total
-    if nats <= SURER * stderr:
+    used = bool(np.isfinite(nats) and nats > SURER * stderr)
+    lost = found.everything[np.isfinite(found.everything) & (found.everything != 0)]
+    p_value = float(np.asarray(wilcoxon(lost, alternative="greater"))[1]) if len(lost) else 1.0
+    if not used and p_value > CHANCE and len(lost) < FEWEST:
+        what = "whether the conditions are used cannot be told by so few rows"
+        return [Finding("c-unsure", "note", what, *_known(nats, stderr), advice="judge by more rows")]
+    if not used and p_value > CHANCE:
         what = "the conditions are not used: rows are scored as well given the conditions of others"
         advice = "look at whether they belong to these rows, and tell of the targets at all"
-        return [Finding("c-unused", "problem", what, nats, stderr, None, advice)]
+        return [Finding("c-unused", "problem", what, *_known(nats, stderr), None, advice)]
     said = [
         Finding(
             "c-used",
             "good",
             "the conditions are used: given those of others, rows are scored worse by",
-            nats,
-            stderr,
+            *_known(nats, stderr),
         )
     ]
     idle = [name for name, (lost, error) in found.by_column.items() if lost <= SURE * error]

@@ -83,12 +83,17 @@ def sides(fitting: dict[str, Any] | None, score: np.ndarray) -> dict[str, Any]:
     return {"train": None, "validation": None, "how": None} | found | {"test": here}
 
 
-def findings(found: dict[str, Any]) -> list[Finding]:
-    """Verdicts on what `evaluate` measured of log-densities."""
+def findings(found: dict[str, Any], *, real: bool = True) -> list[Finding]:
+    """Verdicts on what `evaluate` measured of log-densities.
+
+    Args:
+        found: what was measured.
+        real: whether some column is of real numbers, in which rows do not agree by chance.
+    """
     return [
         *_against_simpler(found["baseline"]),
         *_beside_training(found["sides"]),
-        *_rows_that_do_not_belong(found),
+        *_rows_that_do_not_belong(found, real),
         *_inference(found),
     ]
 
@@ -137,9 +142,18 @@ def _apart(first: dict[str, Any], second: dict[str, Any]) -> tuple[float | None,
     return parts[0] - parts[2], float(np.hypot(parts[1], parts[3]))
 
 
-def _rows_that_do_not_belong(found: dict[str, Any]) -> list[Finding]:
+def _rows_that_do_not_belong(found: dict[str, Any], real: bool) -> list[Finding]:
     said, scored = [], found["rows_scored"]
-    if found["training_rows"]:
+    if found["impossible"]:
+        what = f"{found['impossible']:,} of {scored:,} rows have density 0: to the model they cannot be"
+        advice = "look at them first: a cell may be wrong, or the model too sure"
+        said.append(Finding("impossible", "problem", what, advice=advice))
+    if found["training_rows"] and not real:
+        what = (
+            f"{found['training_rows']:,} of {scored:,} rows are equal to rows trained on, as rows of few "
+        )
+        said.append(Finding("rows-repeat", "note", what + "values are; else what is measured is too good"))
+    elif found["training_rows"]:
         what = (
             f"{found['training_rows']:,} of {scored:,} rows are rows that the model was trained on: what "
         )
@@ -159,7 +173,10 @@ def _inference(found: dict[str, Any]) -> list[Finding]:
         said.append(
             Finding("log-p-unsure", "note", what, advice="score with a larger budget, or by annealing")
         )
-    if found["log_prob"] is not None and (gap := found["log_prob"] - found["elbo"]) > LOOSE:
+    if (
+        None not in (found["log_prob"], found["elbo"])
+        and (gap := found["log_prob"] - found["elbo"]) > LOOSE
+    ):
         what = "the ELBO is below log p: what q costs in training"
         said.append(Finding("elbo-loose", "note", what, gap))
     return said

@@ -1,6 +1,7 @@
 """What a fitted model is worth on a table, and whether it is right: numbers, and verdicts on them."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from condvae.estimator.judging import calibration, conditions, densities, latent
 from condvae.estimator.judging.latents import Latents
 from condvae.estimator.judging.measuring import measure
 from condvae.estimator.judging.refits import refit
-from condvae.estimator.judging.rows import Rows, number
+from condvae.estimator.judging.rows import Rows, finite, number
 from condvae.estimator.judging.worst import worst
 from condvae.scoring import LogProb
 
@@ -57,7 +58,7 @@ class Diagnosis:
     samples: TwoSample | None = None
     copies: Copies | None = None
 
-    @property
+    @cached_property
     def pit(self) -> dict[str, Uniformity]:
         """By target, whether observed values lie among what was predicted as they should."""
         return _pit(self.transforms)
@@ -68,7 +69,7 @@ class Diagnosis:
 
     def to_json(self) -> dict[str, Any]:
         """The numbers and the verdicts, in JSON's types."""
-        return self.summary | {"findings": [one.to_json() for one in self.findings]}
+        return self.summary | {"findings": [finite(one.to_json()) for one in self.findings]}
 
 
 def diagnose(
@@ -118,11 +119,12 @@ def diagnose(
         use = None if found.latents is None else found.latents.use
         again = refit(estimator, train, (X, y), some, training, use, next(keys))
         summary["baseline"] |= again.baseline
+    tested = sum(len(one.pit) for one in found.slices)
     summary |= {
         "latents": None if found.latents is None else found.latents.to_json(),
         "conditions": None if found.conditions is None else conditions.as_json(found.conditions),
-        "calibration": {name: calibration.as_json(one) for name, one in found.pit.items()},
-        "slices": [one.to_json(own) for one in found.slices],
+        "calibration": {name: calibration.as_json(one, len(found.pit)) for name, one in found.pit.items()},
+        "slices": [one.to_json(own, tested) for one in found.slices],
         "reliability": {
             target: {level: _curve(one) for level, one in levels.items()}
             for target, levels in found.reliability.items()
@@ -132,9 +134,10 @@ def diagnose(
         "refits": None if again is None else again.to_json(),
         "worst": worst(rows, score.value, measured.support, next(keys)),
     }
+    found.summary = summary = finite(summary)
     found.findings = ordered(
         [
-            *densities.findings(summary),
+            *densities.findings(summary, real=_has_real_numbers(rows)),
             *([] if found.latents is None else found.latents.findings(told=again is not None)),
             *([] if found.conditions is None else conditions.findings(found.conditions)),
             *calibration.findings(found.pit, found.slices),
@@ -144,6 +147,11 @@ def diagnose(
         ]
     )
     return found
+
+
+def _has_real_numbers(rows: Rows) -> bool:
+    columns = (*rows.model.schema.given, *rows.model.schema.target)
+    return any(column.kind != "categorical" and not column.integer for column in columns)
 
 
 def _training(estimator: Any, train: tuple[Any, Any]) -> Rows:
@@ -172,8 +180,9 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
         - `outside`: rows whose conditions lie outside of what was trained on; `training_rows`: rows that
           training rows are equal to (and so were trained on, or might as well have been), None where the
           model was fitted to a table that was streamed, whose rows are not remembered;
-        - `log_prob`, in nats a row, and how it was found: `method`, `draws`, `log_prob_stderr`,
-          `log_prob_noise`, `ess` and `untrusted`, as in `condvae.scoring.Totals.summary`; `elbo`;
+        - `impossible`: rows of density 0; `log_prob`, in nats a row, and how it was found: `method`,
+          `draws`, `log_prob_stderr`, `log_prob_noise`, `ess` and `untrusted`, as in
+          `condvae.scoring.Totals.summary`; `elbo`;
         - where it was annealed, `upper_estimate`, no bound (see `condvae.scoring.Annealed`), and
           `sandwich`: of `rows` simulated from the model, given conditions of the table, the mean log p from
           below and from above, `lower` and `upper`, and the mean `width` with its `width_stderr`;

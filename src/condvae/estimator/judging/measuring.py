@@ -10,7 +10,7 @@ from condvae.estimator.fitted import Method, observed_rows
 from condvae.estimator.fitting import compare
 from condvae.estimator.frames import as_frame
 from condvae.estimator.judging import densities, predictions
-from condvae.estimator.judging.rows import DRAWS, Rows
+from condvae.estimator.judging.rows import DRAWS, Rows, finite
 from condvae.scoring import LogProb, Totals
 
 MAX_ROWS = 3000
@@ -74,7 +74,9 @@ def measure(
     again = densities.known_again(rows)
     probability = None
     if model.categorical:
-        probability = model.centre(some.c, DRAWS, estimator._key(None, 4))[1]
+        # Without conditions there is one set of probabilities for all rows, which must be the surer.
+        draws = DRAWS if c is not None else 64 * DRAWS
+        probability = model.centre(some.c, draws, estimator._key(None, 4), some.seeds)[1]
     predicted, transforms = predictions.numeric(
         some, interval_samples or predictions.prediction_draws(len(some)), estimator._key(None, 5)
     )
@@ -85,6 +87,7 @@ def measure(
         "rows": len(everything),
         "outside": outside,
         "training_rows": None if again is None else int(again.sum()),
+        "impossible": int(np.isneginf(score.value).sum()),
         "elbo": float(np.mean(elbo)),
         "baseline": compare(score.value, model.baselines(rows.x, rows.c)),
         "sides": densities.sides(estimator.validation_, score.value),
@@ -93,4 +96,4 @@ def measure(
         **predicted,
         "accuracy": predictions.accuracy(some, probability),
     }
-    return Measured(rows, looked_at, score, support, probability, transforms, summary)
+    return Measured(rows, looked_at, score, support, probability, transforms, finite(summary))

@@ -23,6 +23,9 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 ENSEMBLE = 100
 """Draws of a row by which its numeric targets are judged together, some of those that there are."""
 
+MAX_TOGETHER = 50
+"""Numeric targets that are judged together at most: there are as many pairs as their square."""
+
 MANY = 2000
 """Rows above which each gets half as many draws."""
 
@@ -57,9 +60,10 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
         halves = np.hstack([halves, [[conformal_level(pit, level) for level in LEVELS] for pit in pits]])
     n, d, k = len(own), len(names), halves.shape[1]
     sd = np.array([column.sd for column in model.numeric])
+    some = np.unique(np.linspace(0, d - 1, min(d, MAX_TOGETHER)).astype(int))
     together: dict[str, list[np.ndarray]] = {"energy": [], "variogram": []}
     scores, ends, u = np.empty((n, d)), np.empty((n, d, k, 2)), np.empty((n, d))
-    for part, draws in model.summaries(c, num_samples, key):
+    for part, draws in model.summaries(c, num_samples, key, rows.seeds):
         # Without conditions there is one set of draws, for all rows.
         given = None if c is None else jax.tree.map(lambda leaf, part=part: leaf[part], c)
         part = slice(0, n) if c is None else part
@@ -70,10 +74,10 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
             scores[part, j] = crps(column, own[part, j])
             u[part, j] = pit(column, own[part, j], rng)
         if d > 1:  # as many draws of each member
-            few = draws[:, :: max(1, draws.shape[1] // ENSEMBLE)] / sd
+            few = draws[:, :: max(1, draws.shape[1] // ENSEMBLE)][:, :, some] / sd[some]
             few = np.broadcast_to(few, (len(own[part]), *few.shape[1:]))
-            together["energy"].append(energy_score(few, own[part] / sd))
-            together["variogram"].append(variogram_score(few, own[part] / sd))
+            together["energy"].append(energy_score(few, own[part][:, some] / sd[some]))
+            together["variogram"].append(variogram_score(few, own[part][:, some] / sd[some]))
     found["scores"] = _means(together)
     if c is None:
         u = _one_by_one(rows, own, rng, key)

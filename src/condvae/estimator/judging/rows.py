@@ -42,6 +42,14 @@ class Rows:
         """The places of so many at most, at even distances."""
         return np.unique(np.linspace(0, len(self) - 1, min(len(self), most)).astype(int))
 
+    @property
+    def seeds(self) -> np.ndarray | None:
+        """Of noise that is each row's own, though its conditions are those of others; None without c.
+
+        What rows share moves all of them together, which a test of many rows would take for the model.
+        """
+        return None if self.c is None else self.number.astype(np.uint32)
+
     def numbers(self) -> np.ndarray:
         """The numeric targets in the user's units, float64 [n, d]; NaN where missing."""
         block = self.x["numeric"]
@@ -70,6 +78,15 @@ def places_of(columns: list[tables.Column], column: tables.Column) -> slice:
             break
         before += other.width if other.block == column.block else 0
     return slice(before, before + column.width)
+
+
+def finite(found: Any) -> Any:
+    """JSON's types, with None for each number that is not finite."""
+    if isinstance(found, dict):
+        return {name: finite(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [finite(value) for value in found]
+    return number(found) if isinstance(found, float) else found
 
 
 def number(value: float) -> float | None:

@@ -10,11 +10,13 @@ from condvae.baselines import design_matrix
 from condvae.calibration import Copies, TwoSample, copies, two_sample
 from condvae.diagnosis.findings import Finding
 from condvae.estimator.judging.calibration import CHANCE, LITTLE
-from condvae.estimator.judging.densities import known_again
 from condvae.estimator.judging.latents import PAIRS
 from condvae.estimator.judging.rows import Rows
 from condvae.observed import Observed
 from condvae.rows import num_rows
+
+FEW = 100
+"""Values that a column of training rows must have for a row to be known by it."""
 
 MANY_COPIES = 0.05
 """A share of samples that are copies, above which it is a problem."""
@@ -52,24 +54,30 @@ def told(rows: Rows, made: dict[str, np.ndarray]) -> TwoSample | None:
 
 
 def copied(rows: Rows, made: dict[str, np.ndarray], training: Rows) -> Copies | None:
-    """Whether samples lie nearer to training rows than other rows do; None where rows are too few."""
-    again = known_again(rows)
-    new = np.flatnonzero(~again) if again is not None else np.arange(len(rows))
-    if len(new) < PAIRS:
+    """Whether samples lie nearer to training rows than other rows do.
+
+    None where rows are too few, or no numeric target has values enough for it to mean something that two
+    rows are alike.
+    """
+    if min(len(rows), len(training)) < PAIRS or not _tells_rows_apart(training):
         return None
     sampled = {name: Observed(_to_grid(rows, name, made[name]), rows.x[name].mask) for name in rows.x}
     targets = [sampled, rows.x, training.x]
     levels = tables.levels(rows.model.schema.target)
-    first, second, learned = (design_matrix(x, levels, num_rows(x=x)) for x in targets)
-    return copies(first[new], second[new], learned)
+    return copies(*(design_matrix(x, levels, num_rows(x=x)) for x in targets))
+
+
+def _tells_rows_apart(rows: Rows) -> bool:
+    values = rows.numbers().T if rows.model.numeric else ()
+    return any(len(np.unique(column)) >= FEW for column in values)
 
 
 def _to_grid(rows: Rows, name: str, value: np.ndarray) -> np.ndarray:
-    """Whole-number columns rounded, as those of rows are, and standardised again."""
+    """Whole-number columns rounded, as those of rows are, and standardised again, to the same bits."""
     if name != "numeric":
         return value
     sd, mean = ([getattr(column, part) for column in rows.model.numeric] for part in ("sd", "mean"))
-    return (rows.model.to_units(value) - mean) / sd
+    return ((rows.model.to_units(value) - mean) / sd).astype(np.float32)
 
 
 def findings(found: TwoSample | None) -> list[Finding]:
@@ -96,7 +104,9 @@ def copy_findings(found: Copies | None, asked: bool) -> list[Finding]:
         what = "whether samples copy rows trained on was not checked"
         return [Finding("copies-unchecked", "note", what, advice="give the rows trained on, too (train)")]
     if found is None:
-        what = "rows that were not trained on are too few to tell whether samples copy"
+        what = (
+            "rows, or the values of their targets, are too few to tell whether samples copy rows trained on"
+        )
         return [Finding("copies-unchecked", "note", what)]
     if found.copied_p_value >= CHANCE:
         what = "samples lie no nearer to rows trained on than other rows do"

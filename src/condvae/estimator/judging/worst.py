@@ -65,8 +65,13 @@ def _numeric(rows: Rows, draws_each: int, key: jax.Array) -> dict[str, list[Any]
     if not model.numeric:
         return {}
     own = rows.numbers()
-    drawn = np.concatenate([draws for _, draws in model.summaries(rows.c, draws_each, key)])
-    drawn = np.broadcast_to(drawn, (len(rows), *drawn.shape[1:]))
+    found = []
+    for _, draws in model.summaries(rows.c, draws_each, key):
+        found.append(draws[:WORST])
+        if sum(map(len, found)) >= WORST:
+            break
+    drawn, own = np.concatenate(found)[:WORST], own[:WORST]
+    drawn = np.broadcast_to(drawn, (len(own), *drawn.shape[1:]))
     ends = np.quantile(drawn, [0.05, 0.5, 0.95], axis=1).transpose(1, 2, 0)
     below, above = (drawn <= own[:, None]).mean(axis=1), (drawn >= own[:, None]).mean(axis=1)
     chance = np.clip(2 * np.minimum(below, above), 1 / drawn.shape[1], 1.0)
@@ -80,7 +85,7 @@ def _numeric(rows: Rows, draws_each: int, key: jax.Array) -> dict[str, list[Any]
                 "interval": [float(ends[i, j, 0]), float(ends[i, j, 2])],
                 "chance": float(chance[i, j]),
             }
-            for i in range(len(rows))
+            for i in range(len(own))
         ]
         for j, column in enumerate(model.numeric)
     }
@@ -95,13 +100,15 @@ def _categorical(rows: Rows, key: jax.Array) -> dict[str, list[Any]]:
     assert probability is not None
     codes, mask = rows.x["categorical"]
     probability = np.broadcast_to(probability, (len(rows), *probability.shape[1:]))
+    own = np.take_along_axis(probability, np.maximum(codes, 0)[..., None], axis=2)
+    unlikelier = np.where(probability <= own, probability, 0.0).sum(axis=2)
     return {
         str(column.name): [
             {
                 "observed": str(column.levels[codes[i, k]]),
                 "expected": str(column.levels[int(np.argmax(probability[i, k, : len(column.levels)]))]),
                 "interval": None,
-                "chance": float(probability[i, k, codes[i, k]]),
+                "chance": float(unlikelier[i, k]),
             }
             if mask[i, k]
             else None
