@@ -104,9 +104,14 @@ def condition_use(
 
     own = score(c)
     swaps: Mapping[str, Swap] = _each_column(c) if columns is None else columns
+
+    def lost(c: PyTree) -> np.ndarray:
+        with np.errstate(invalid="ignore"):  # of a row of density 0 either way it is not known
+            return own - score(c)
+
     return ConditionUse(
-        own - score(jax.tree.map(lambda leaf: np.asarray(leaf)[turned], c)),
-        {name: own - score(swap(c, turned)) for name, swap in swaps.items()},
+        lost(jax.tree.map(lambda leaf: np.asarray(leaf)[turned], c)),
+        {name: lost(swap(c, turned)) for name, swap in swaps.items()},
     )
 
 

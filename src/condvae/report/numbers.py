@@ -64,9 +64,10 @@ def nats_words(told: dict[str, Any]) -> str:
     if found is None:
         return "The model has no latent: targets are independent given the conditions."
     rate, shared = (plus_minus(found[name], found[f"{name}_stderr"]) for name in ("rate", "information"))
+    distortion = plus_minus(found["distortion"], None)
     return (
-        f"Of the best member: rate {rate} and distortion {found['distortion']:.2f} nats a row, in "
-        f"standardised units; x and z share {shared} nats under the model; {found['active']} of "
+        f"Of the best member: rate {rate} and distortion {distortion} nats a row, in standardised units; "
+        f"x and z share {shared} nats under the model; {found['active']} of "
         f"{count(len(found['activity']), 'latent')} active."
     )
 
@@ -94,7 +95,8 @@ def latents_words(told: dict[str, Any]) -> str:
 
 def together_words(told: dict[str, Any]) -> str:
     """Energy and variogram score."""
-    if not (scores := told["scores"]):
+    scores = {name: value for name, value in told["scores"].items() if value is not None}
+    if not scores:
         return ""
     parts = [f"{name} score {value:.3f}" for name, value in scores.items()]
     return (

@@ -79,6 +79,19 @@ def test_missing_cells_are_left_out(known, own):
     assert "miscalibrated" not in codes(found)
 
 
+def test_a_row_that_cannot_be_is_said_to_be_and_stops_nothing(known, own):
+    X, y = own[0][:60], own[1][:60].copy()
+    y.loc[3, "x0"] = 1e25
+    found = known.estimator.diagnose(X, y)
+    assert "impossible" in codes(found)
+    assert "beats-simpler" not in codes(found)
+    told = found.to_json()
+    assert told["impossible"] == 1
+    assert told["log_prob"] is None
+    assert told["worst"][0]["row"] == 3
+    json.dumps(told, allow_nan=False)
+
+
 def test_too_few_rows_are_refused(known, own):
     X, y = own
     with pytest.raises(TableError, match="only 1 row has an observed target, too few"):

@@ -72,6 +72,8 @@ class Diagnosis:
         return self.summary | {"findings": [finite(one.to_json()) for one in self.findings]}
 
 
+# Of rows of density 0 some numbers are not known, and None in what is said.
+@np.errstate(invalid="ignore")
 def diagnose(
     estimator: Any,
     X: Any,

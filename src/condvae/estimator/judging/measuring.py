@@ -43,6 +43,8 @@ class Measured(NamedTuple):
     summary: dict[str, Any]
 
 
+# Of rows of density 0 some numbers are not known, and None in what is said.
+@np.errstate(invalid="ignore")
 def measure(
     estimator: Any,
     X: Any,
