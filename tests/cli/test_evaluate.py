@@ -59,6 +59,7 @@ def test_in_words(home, condvae_says, tmp_path, model, words):
         assert word in " ".join(said.split())
 
 
+@pytest.mark.slow
 def test_the_verdicts_are_those_of_json(home, condvae_says):
     arguments = ("evaluate", home / "model", home / "few.csv", "--train", PENGUINS)
     status, said, _ = condvae_says(*arguments)

@@ -212,6 +212,7 @@ def test_a_fault_is_named_as_it_is_in_the_table(monkeypatch, side, column):
     )
 
 
+@pytest.mark.slow
 def test_hard_tables_are_fitted_all_the_same():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 2))

@@ -106,6 +106,7 @@ def test_few_rows_are_asked_what_they_can_tell(known, own):
     assert found.latents.prior is None
 
 
+@pytest.mark.slow
 def test_a_row_that_is_far_out_is_named_with_the_reason(known, own):
     X, y = own
     X, y = X[:60], y[:60].copy()
