@@ -38,6 +38,14 @@ def test_few_large_losses_are_no_proof_and_few_rows_none_either_way():
     assert (found.code, found.nats, found.stderr) == ("c-used", None, None)
 
 
+def test_conditions_that_do_harm():
+    worse = {"gain": -0.4, "gain_stderr": 0.1}
+    (found,) = conditions.findings(use(1.0), worse)
+    assert (found.code, found.level, found.nats) == ("c-unused", "problem", -0.4)
+    assert conditions.findings(use(1.0), worse | {"gain": -0.1})[0].code == "c-used"
+    assert conditions.findings(use(1.0), {"gain": None, "gain_stderr": None})[0].code == "c-used"
+
+
 def test_as_json():
     found = conditions.as_json(use(1.0, dose=0.5))
     assert found["all"]["nats"] == pytest.approx(1.0, abs=0.1)

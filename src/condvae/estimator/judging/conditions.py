@@ -1,5 +1,6 @@
 """Whether the conditions are used, and which."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -70,8 +71,13 @@ def _known(nats: float, stderr: float) -> tuple[float | None, float | None]:
     return number(nats), number(stderr)
 
 
-def findings(found: ConditionUse) -> list[Finding]:
-    """Whether c is used at all, and which of its columns are not."""
+def findings(found: ConditionUse, marginal: Mapping[str, Any] | None = None) -> list[Finding]:
+    """Whether c is used at all, and to any good, and which of its columns are not.
+
+    Args:
+        found: what is lost when conditions are exchanged.
+        marginal: the `gain` over the targets without the conditions, and its `gain_stderr`.
+    """
     nats, stderr = found.total
     used = bool(np.isfinite(nats) and nats > SURER * stderr)
     lost = found.everything[np.isfinite(found.everything) & (found.everything != 0)]
@@ -83,6 +89,11 @@ def findings(found: ConditionUse) -> list[Finding]:
         what = "the conditions are not used: rows are scored as well given the conditions of others"
         advice = "look at whether they belong to these rows, and tell of the targets at all"
         return [Finding("c-unused", "problem", what, *_known(nats, stderr), None, advice)]
+    gain, error = (marginal or {}).get("gain"), (marginal or {}).get("gain_stderr")
+    if gain is not None and error is not None and gain < -SURE * error:
+        what = "the conditions do harm: what ignores them is better"
+        advice = "look at whether they belong to the rows trained on; else train on more rows"
+        return [Finding("c-unused", "problem", what, gain, error, None, advice)]
     said = [
         Finding(
             "c-used",

@@ -141,7 +141,11 @@ def diagnose(
         [
             *densities.findings(summary, real=_has_real_numbers(rows)),
             *([] if found.latents is None else found.latents.findings(told=again is not None)),
-            *([] if found.conditions is None else conditions.findings(found.conditions)),
+            *(
+                []
+                if found.conditions is None
+                else conditions.findings(found.conditions, summary["baseline"]["marginal"])
+            ),
             *calibration.findings(found.pit, found.slices),
             *samples.findings(found.samples),
             *samples.copy_findings(found.copies, asked=train is not None),
