@@ -35,7 +35,7 @@ LAYERS = [
     ["storage", "calibration", "baselines"],
     ["support"],
     ["tables"],
-    ["progress", "observed", "words"],
+    ["progress", "observed", "words", "arrays"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.
@@ -44,6 +44,7 @@ WITHOUT_JAX = {
     "storage",
     "observed",
     "words",
+    "arrays",
     "plots",
     "progress",
     "cli",

@@ -5,13 +5,15 @@ A row's distance to its nearest training rows tells, and the same distance of tr
 among those compared with tells how large is large.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
 import numpy as np
 from scipy.spatial import KDTree
+
+from condvae.arrays import Arrays
 
 # The mean over several neighbours: a single odd training row (or a doubled one) does not vouch for all that
 # is near it. The alarms for a broken correlation are as sure as with one neighbour.
@@ -52,7 +54,7 @@ def _order(n: int, seed: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Support:
+class Support(Arrays):
     """Training rows to compare with, and how far from them other training rows lie.
 
     Distances are Euclidean after whitening by the covariance C of the reference rows,
@@ -184,22 +186,6 @@ class Support:
         m = len(self.distances)
         below = np.searchsorted(self.distances, self.distance(features), side="left")
         return below >= min(int(np.ceil(level * (m + 1) - 1e-9)), m)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by name, for a file; `from_arrays` takes them back, exactly."""
-        return {field.name: np.ascontiguousarray(getattr(self, field.name)) for field in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The inverse of `to_arrays`.
-
-        Raises:
-            ValueError: if an array is missing.
-        """
-        names = [field.name for field in fields(cls)]
-        if absent := [name for name in names if name not in arrays]:
-            raise ValueError(f"the arrays of a Support lack {', '.join(absent)}")
-        return cls(**{name: np.asarray(arrays[name]) for name in names})
 
     @cached_property
     def _tree(self) -> KDTree:

@@ -6,8 +6,7 @@ meant to be hard to beat: penalties are chosen by rows left out, and the covaria
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -16,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from condvae.arrays import Arrays
 from condvae.baselines.blocks import (
     categorical_block,
     chunks,
@@ -44,7 +44,7 @@ _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 @dataclass(frozen=True, eq=False)
-class Baseline:
+class Baseline(Arrays):
     """A density of the targets that is linear in the conditions.
 
         p(x | c) = N(x_numeric; B' h(c) + b, Sigma) * prod_k p_k(x_k | c)
@@ -116,22 +116,6 @@ class Baseline:
                 found = _level_log_prob(logits[:, own], categorical.value[rows, k], self.level_rows[k])
                 log_prob[rows] += np.where(categorical.mask[rows, k], found, 0.0)
         return log_prob + _gaussian(residual, numeric.mask, self.covariance)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by name, for a file; `from_arrays` takes them back, exactly."""
-        return {field.name: np.ascontiguousarray(getattr(self, field.name)) for field in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The inverse of `to_arrays`.
-
-        Raises:
-            ValueError: if an array is missing.
-        """
-        names = [field.name for field in fields(cls)]
-        if absent := [name for name in names if name not in arrays]:
-            raise ValueError(f"the arrays of a Baseline lack {', '.join(absent)}")
-        return cls(**{name: np.asarray(arrays[name]) for name in names})
 
 
 def fit_baseline(

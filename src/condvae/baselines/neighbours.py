@@ -5,12 +5,12 @@ have told.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any, Self
 
 import numpy as np
 
+from condvae.arrays import Arrays
 from condvae.baselines.blocks import categorical_block, chunks, num_rows, numeric_block, slices, take
 from condvae.observed import Observed
 from condvae.support import Support
@@ -30,7 +30,7 @@ FEW = 10  # distinct values: fewer do not make a column one of real numbers
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class Neighbours(Arrays):
     """A conditional density by nearest neighbours: kernels on the targets of rows with like conditions.
 
         p(x | c) = w prod_j N(x_j; m_j, (2 s_j)²) prod_l share_l(x_l)
@@ -161,24 +161,6 @@ class Neighbours:
             share = self.share[levels][categorical.value[:, column]]
             found += np.where(categorical.mask[:, column], np.log(share), 0.0)
         return found
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by name, for a file; `from_arrays` takes them back, exactly."""
-        return {field.name: np.ascontiguousarray(getattr(self, field.name)) for field in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The inverse of `to_arrays`.
-
-        Raises:
-            ValueError: if an array is missing.
-        """
-        names = [field.name for field in fields(cls)]
-        if absent := [name for name in names if name not in arrays]:
-            raise ValueError(f"the arrays of Neighbours lack {', '.join(absent)}")
-        found: dict[str, Any] = {name: np.asarray(arrays[name]) for name in names}
-        numbers = ("count", "smoothing", "marginal_weight")
-        return cls(**{name: found[name].item() if name in numbers else found[name] for name in names})
 
 
 def fit_neighbours(
