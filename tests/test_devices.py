@@ -20,8 +20,9 @@ TESTS = Path(__file__).parent
 
 
 def start(*arguments, devices=1):
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": flags.strip(),
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # half of the time to compile
         "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]),
     }
