@@ -13,7 +13,8 @@ os.environ["CONDVAE_NO_CACHE"] = "1"
 # goes into how fused loops are written, for which this version has a quicker way.
 jax.config.update("jax_disable_most_optimizations", True)
 if int(version("jaxlib").split(".")[1]) < 11:
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false".strip()
 
 
 @pytest.fixture(scope="session", autouse=True)
