@@ -98,7 +98,9 @@ def test_every_kind_of_latent(name, labels):
     assert abs(found.rate.mean() - found.kl.sum()) < 0.05 + spread / 10
     assert found.mutual_information[0] > -2 * found.mutual_information[1]
     assert np.isnan(found.activity).all() == (name == "discrete")
-    np.testing.assert_allclose(-found.rate - found.distortion, case.elbo(model, x, c), atol=1.5)
+    # Each row is an estimate by few draws, and right on average.
+    apart = -found.rate - found.distortion - case.elbo(model, x, c)
+    assert abs(apart.mean()) < 5 * apart.std() / np.sqrt(len(apart)) + 1e-3
 
 
 def test_bad_arguments_are_refused():
