@@ -60,7 +60,7 @@ def test_every_option_gives_a_model_that_scores_and_samples(options, with_c):
 
 def test_bad_choices_are_refused():
     x = np.zeros((3, 2), np.float32)
-    with pytest.raises(ValueError, match="likelihood is 'poison', expected gaussian"):
+    with pytest.raises(ValueError, match="likelihood is 'poison', expected one of gaussian"):
         mlp_cvae(x, latent_size=1, likelihood="poison", key=KEY)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="x_levels has 1 entries for 2 integer cells"):
         mlp_cvae(np.zeros((3, 2), int), latent_size=1, x_levels=(3,), key=KEY)
@@ -88,3 +88,18 @@ def test_scales_are_eased_in_over_the_second_fifth_of_training():
     eased = ease_scales(model, jnp.asarray(0.0))
     moved = eqx.tree_at(lambda m: m.likelihood.head.heads["numeric"], eased, None)
     assert eqx.tree_equal(moved, eqx.tree_at(lambda m: m.likelihood.head.heads["numeric"], model, None))
+
+
+def test_any_family_is_a_likelihood_by_its_name():
+    x, c = jnp.zeros((3, 2)), jnp.zeros((3, 1))
+    model = mlp_cvae(x, c, latent_size=2, likelihood="negative_binomial", key=jax.random.key(0))
+    drawn = sample(model, c, key=jax.random.key(1), num_samples=5)
+    assert drawn.shape == (3, 5, 2)
+    assert (drawn == np.rint(drawn)).all()
+    assert (drawn >= 0).all()
+    eased = ease_scales(model, jnp.zeros(())).likelihood.head.linear.weight
+    own = model.likelihood.head.linear.weight
+    assert (eased[:2] == own[:2]).all()
+    assert (eased[2:] == 0).all()
+    with pytest.raises(ValueError, match="likelihood is 'gauss', expected one of gaussian, student_t"):
+        mlp_cvae(x, c, latent_size=2, likelihood="gauss", key=jax.random.key(0))

@@ -90,9 +90,30 @@ def test_a_missing_cell_outside_the_support_gives_no_nan_gradient():
 def test_a_distribution_that_does_not_factorise_refuses_missing_cells():
     row = Observed(jnp.zeros(2), jnp.array([True, False]))
     with pytest.raises(TypeError, match="does not factorise over its cells"):
-        INSTANCES["full"]().log_prob(row)
+        Numpyro(npd.Dirichlet(jnp.ones(2))).log_prob(row)
     with pytest.raises(TypeError, match="Flow has no exact marginal"):
         INSTANCES["flow"]().marginal(row.mask)
+
+
+@pytest.mark.parametrize("kind", ["full", "low rank"])
+def test_missing_cells_of_a_gaussian_are_integrated_out(kind):
+    factor, loc = jax.random.normal(jax.random.key(0), (4, 2)), jnp.arange(4.0)
+    covariance = factor @ factor.T + 0.5 * jnp.eye(4)
+    full = npd.MultivariateNormal(loc, covariance)
+    base = full if kind == "full" else npd.LowRankMultivariateNormal(loc, factor, jnp.full(4, 0.5))
+    seen = np.array([True, False, True, False])
+    row = Observed(jnp.array([0.3, jnp.nan, -1.0, jnp.nan]), jnp.array(seen))
+    exact = stats.multivariate_normal(np.arange(4.0)[seen], np.asarray(covariance)[np.ix_(seen, seen)])
+    np.testing.assert_allclose(Numpyro(base).log_prob(row), exact.logpdf([0.3, -1.0]), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"expected a value of shape \(4,\), got \(2,\)"):
+        Numpyro(base).log_prob(Observed(jnp.zeros(2), jnp.ones(4, bool)))
+
+
+def test_a_value_outside_of_the_support_has_no_density():
+    gamma = Numpyro(npd.Gamma(jnp.array([2.0, 2.0]), 1.0))
+    assert gamma.log_prob(jnp.array([1.0, -1.0])) == -jnp.inf
+    gradient = jax.grad(lambda a: Numpyro(npd.Gamma(a, 1.0)).log_prob(jnp.array([1.0, -1.0])))(jnp.ones(2))
+    assert jnp.isfinite(gradient).all()
 
 
 def test_the_support_is_enumerated_cell_by_cell():

@@ -3,14 +3,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import integrate
+from scipy import integrate, stats
 
 from condvae import Observed
 from condvae.heads import (
     LOG_SCALE_BOUNDS,
     BernoulliHead,
     CategoricalHead,
+    EmbeddingHead,
+    FamilyHead,
+    FullGaussianHead,
     GaussianHead,
+    LowRankGaussianHead,
+    MixtureHead,
+    OrdinalHead,
     ProductHead,
     StudentTHead,
     bounded_exp,
@@ -111,3 +117,53 @@ def test_an_eased_scale_is_shared_at_first_and_the_heads_own_at_last(head):
     np.testing.assert_array_equal(at(1.0, FEATURES).scale, own[0].scale)
     fixed = head(6, (2, 1), scale=0.7, key=KEY).parameters
     assert fixed.eased(jnp.asarray(0.0)) is fixed
+
+
+def test_families_take_their_options_and_no_others():
+    with pytest.raises(ValueError, match="no family 'normal': choose one of gaussian"):
+        FamilyHead(6, (2,), "normal", key=KEY)
+    with pytest.raises(ValueError, match="'low' is no option of 'gamma', which takes no options"):
+        FamilyHead(6, (2,), "gamma", low=0.0, key=KEY)
+    with pytest.raises(ValueError, match="'rounded_gaussian' needs 'width'"):
+        FamilyHead(6, (2,), "rounded_gaussian", key=KEY)
+    d = FamilyHead(6, (2,), "rounded_gaussian", width=np.array([0.5, 2.0]), key=KEY)(FEATURES)
+    np.testing.assert_allclose(d.base.width, [0.5, 2.0])
+
+
+def test_ordinal_masses_are_those_of_a_cut_logistic():
+    head = OrdinalHead(6, (2, 4), key=KEY)
+    loc, scale = head.parameters(FEATURES)
+    probabilities = jax.nn.softmax(head(FEATURES).base.logits, axis=-1)
+    gaps = bounded_exp(head.log_gaps[1], *LOG_SCALE_BOUNDS)
+    cuts = np.concatenate([[-np.inf], head.first[1] + np.cumsum(np.concatenate([[0.0], gaps])), [np.inf]])
+    expected = np.diff(stats.logistic(float(loc[1]), float(scale[1])).cdf(cuts))
+    np.testing.assert_allclose(probabilities[1], expected, rtol=1e-4)
+    assert probabilities[0, 2:].sum() == 0
+    with pytest.raises(ValueError, match="a cell has 1 levels"):
+        OrdinalHead(6, (1,), key=KEY)
+
+
+def test_a_hundred_thousand_levels():
+    d = EmbeddingHead(6, 100_000, size=8, key=KEY)(FEATURES)
+    np.testing.assert_allclose(
+        jnp.exp(d.base.logits - jax.nn.logsumexp(d.base.logits)).sum(), 1.0, rtol=1e-4
+    )
+    assert 0 <= int(d.sample(KEY)[0]) < 100_000
+
+
+def test_components_begin_apart():
+    base = MixtureHead(6, (1,), "gaussian", components=3, key=KEY)(jnp.zeros(6)).base
+    assert (jnp.diff(base.component_distribution.loc[0]) > 0.5).all()
+    with pytest.raises(ValueError, match="components is 0"):
+        MixtureHead(6, (1,), components=0, key=KEY)
+
+
+def test_gaussians_whose_cells_hang_together():
+    full = FullGaussianHead(6, 3, key=KEY)(FEATURES).base
+    low = LowRankGaussianHead(6, 3, rank=1, key=KEY)(FEATURES).base
+    for base in (full, low):
+        covariance = np.asarray(base.covariance_matrix)
+        assert (np.linalg.eigvalsh(covariance) > 0).all()
+        assert (np.abs(covariance[np.triu_indices(3, 1)]) > 0).all()
+    with pytest.raises(ValueError, match="rank is 0"):
+        LowRankGaussianHead(6, 3, rank=0, key=KEY)

@@ -12,6 +12,7 @@ LAYERS = [
     ["cli"],
     ["report"],
     ["estimator"],
+    ["testing"],
     ["bundle"],
     ["diagnosis"],
     ["training"],

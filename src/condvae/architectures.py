@@ -11,8 +11,10 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from condvae.conditionals import Conditional, PriorCorrection, SameAsPrior, StandardNormal
 from condvae.heads import (
+    FAMILIES,
     BernoulliHead,
     CategoricalHead,
+    FamilyHead,
     GaussianHead,
     Head,
     LocationScale,
@@ -24,8 +26,6 @@ from condvae.model import CVAE
 from condvae.networks import MLP, Activation, Features, ResidualMLP
 from condvae.observed import Observed
 
-Family = Literal["gaussian", "student_t", "bernoulli"]
-
 
 def mlp_cvae(
     x: PyTree,
@@ -36,7 +36,7 @@ def mlp_cvae(
     depth: int = 2,
     activation: Activation = "silu",
     residual: bool = False,
-    likelihood: Family = "gaussian",
+    likelihood: str = "gaussian",
     scale: Scale = "input",
     prior: Literal["learned", "fixed"] = "learned",
     posterior: Literal["network", "correction"] = "network",
@@ -57,7 +57,8 @@ def mlp_cvae(
         depth: hidden layers in each of the three networks.
         activation: by name.
         residual: residual blocks instead of plain layers.
-        likelihood: of floating-point parts: "gaussian", "student_t" or "bernoulli".
+        likelihood: of floating-point parts: "gaussian", "student_t", "bernoulli", or any other of
+            `condvae.heads.FAMILIES` that needs no options.
         scale: of a Gaussian or Student-t: "input", "shared" or a number.
         prior: "learned", p_θ(z | c) a network of c; or "fixed", Normal(0, 1).
         posterior: "network", or "correction", a precision-weighted correction of the prior.
@@ -131,10 +132,10 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     ramp = jnp.clip((progress - start) / (end - start), 0.0, 1.0)
 
     def ease(node: Any) -> Any:
-        return node.eased(ramp) if isinstance(node, LocationScale) else node
+        return node.eased(ramp) if is_head(node) else node
 
     def is_head(node: Any) -> bool:
-        return isinstance(node, LocationScale)
+        return isinstance(node, LocationScale | FamilyHead)
 
     return eqx.tree_at(
         lambda model: model.likelihood, model, jax.tree.map(ease, model.likelihood, is_leaf=is_head)
@@ -142,7 +143,7 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
 
 
 def _head(
-    row: PyTree, size: int, family: Family, scale: Scale, levels: Sequence[int], key: PRNGKeyArray
+    row: PyTree, size: int, family: str, scale: Scale, levels: Sequence[int], key: PRNGKeyArray
 ) -> Head:
     """A head for one part of x, or the product of heads for a dictionary of parts."""
     if isinstance(row, Observed):
@@ -166,9 +167,11 @@ def _head(
     if family == "bernoulli":
         return BernoulliHead(size, row.shape, key=key)
     location_scale = {"gaussian": GaussianHead, "student_t": StudentTHead}
-    if family not in location_scale:
-        raise ValueError(f"likelihood is {family!r}, expected gaussian, student_t or bernoulli")
-    return location_scale[family](size, row.shape, scale=scale, key=key)
+    if family in location_scale:
+        return location_scale[family](size, row.shape, scale=scale, key=key)
+    if family not in FAMILIES:
+        raise ValueError(f"likelihood is {family!r}, expected one of {', '.join(FAMILIES)}")
+    return FamilyHead(size, row.shape, family, key=key)
 
 
 def _is_integer(row: jax.Array) -> bool:

@@ -91,7 +91,23 @@ class Numpyro(Distribution):
                 f"{type(self.base).__name__} expected a value of shape {expected}, got {got}: "
                 "make the parameters' shape that of the value, since nothing is broadcast"
             )
-        return jnp.asarray(self.base.log_prob(value))
+        if not self._has_ends:
+            return jnp.asarray(self.base.log_prob(value))
+        # Outside of its support numpyro gives any number, or NaN: a value there is moved inside first.
+        support: Any = self.base.support
+        value = jnp.asarray(value)
+        outside = ~support(value)
+        moved = jnp.where(outside, support.feasible_like(value), value)
+        return jnp.where(outside, -jnp.inf, jnp.asarray(self.base.log_prob(moved)))
+
+    @property
+    def _has_ends(self) -> bool:
+        """Whether cells are numbers that end somewhere; coins and categories are looked at by nobody."""
+        support: Any = self.base.support
+        if self.base.event_shape != () or support is None or self.on_reals:
+            return False
+        codes = (npd.constraints.boolean, npd.constraints.integer_interval(0, 1))
+        return not isinstance(support, tuple(map(type, codes)))
 
     def enumerate_support(self) -> Array | None:
         if not self.base.has_enumerate_support or self.base.event_shape != ():
@@ -105,6 +121,8 @@ class Numpyro(Distribution):
         return values[choices].reshape(-1, *shape)
 
     def marginal(self, mask: Bool[Array, "..."]) -> "Distribution":
+        if isinstance(self.base, _GAUSSIANS) and self.base.batch_shape == ():
+            return _MaskedGaussian(self, mask)
         if self.base.event_shape != ():
             raise TypeError(
                 f"{type(self.base).__name__} does not factorise over its cells, so none of them can "
@@ -225,6 +243,44 @@ class _Masked(Distribution):
         inside = jnp.zeros_like(value) if support is None else support.feasible_like(jnp.zeros_like(value))
         cells = self.of._cells(jnp.where(self.mask, value, inside))
         return jnp.where(self.mask, cells, 0.0).reshape(-1)
+
+
+_GAUSSIANS = (npd.MultivariateNormal, npd.LowRankMultivariateNormal)
+
+
+class _MaskedGaussian(Distribution):
+    """A Gaussian whose cells hang together, of which only those where `mask` is true are observed.
+
+    The others are made independent, of mean 0 and variance 1, and are given the value 0: what is left is
+    the density of the observed ones, and log √(2π) for each of the others.
+    """
+
+    of: Numpyro
+    mask: Bool[Array, " cells"]
+
+    @property
+    def reparameterised(self) -> bool:
+        return self.of.reparameterised
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        return self.of.sample(key)
+
+    def log_prob(self, value: Array) -> Scalar:
+        base: Any = self.of.base
+        if jnp.shape(value) != base.shape():
+            raise ValueError(
+                f"{type(base).__name__} expected a value of shape {base.shape()}, got {jnp.shape(value)}"
+            )
+        mask = self.mask
+        loc, apart = jnp.where(mask, base.loc, 0.0), jnp.where(mask, value, 0.0)
+        if isinstance(base, npd.LowRankMultivariateNormal):
+            factor = jnp.where(mask[:, None], base.cov_factor, 0.0)
+            left = npd.LowRankMultivariateNormal(loc, factor, jnp.where(mask, base.cov_diag, 1.0))
+        else:
+            both = mask[:, None] & mask[None, :]
+            covariance = jnp.where(both, base.covariance_matrix, jnp.diag(jnp.where(mask, 0.0, 1.0)))
+            left = npd.MultivariateNormal(loc, covariance_matrix=covariance)
+        return left.log_prob(apart) + 0.5 * math.log(2.0 * math.pi) * jnp.sum(~mask)
 
 
 class Flow(Distribution):

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae import scoring, tables
-from condvae.architectures import Family, ease_scales, mlp_cvae
+from condvae.architectures import ease_scales, mlp_cvae
 from condvae.baselines import Baseline, fit_baseline, fit_neighbours
 from condvae.calibration import mean_stderr, paired_difference
 from condvae.estimator.defaults import AVERAGING, Settings
@@ -47,7 +47,7 @@ class Options(NamedTuple):
     """What the estimator was told, apart from the sizes in `Settings`."""
 
     depth: int
-    likelihood: Family
+    likelihood: str
     weight_decay: float
     free_bits: float
     validation_fraction: float

@@ -1,0 +1,42 @@
+"""Heads: from a vector of features to a distribution.
+
+A head ends a network. Each holds the linear map to its own parameters, and the shape of one value.
+Scales are positive by a log-scale that is bounded smoothly: a per-example scale with nothing under it
+makes the likelihood unbounded on constant or rounded cells.
+
+- `GaussianHead`, `StudentTHead` and `BernoulliHead` are independent cells, of which most data are made.
+- `FamilyHead` is independent cells of any family in `FAMILIES`, by name: counts, positive and bounded
+  numbers, limits, rounded values.
+- `MixtureHead` is several components of one family in each cell; `PixelHead` pixels of 8 bits.
+- `CategoricalHead`, `OrdinalHead` and `EmbeddingHead` are categories, in an order, or very many.
+- `FullGaussianHead` and `LowRankGaussianHead` are cells that hang together given the features.
+- `ProductHead` is a row of mixed kinds.
+"""
+
+from condvae.heads.categories import CategoricalHead, EmbeddingHead, OrdinalHead
+from condvae.heads.cells import BernoulliHead, GaussianHead, StudentTHead
+from condvae.heads.families import FAMILIES, Family, FamilyHead, MixtureHead, PixelHead
+from condvae.heads.joint import FullGaussianHead, LowRankGaussianHead, ProductHead
+from condvae.heads.scales import LOG_SCALE_BOUNDS, Head, LocationScale, Scale, bounded_exp
+
+__all__ = [
+    "FAMILIES",
+    "LOG_SCALE_BOUNDS",
+    "BernoulliHead",
+    "CategoricalHead",
+    "EmbeddingHead",
+    "Family",
+    "FamilyHead",
+    "FullGaussianHead",
+    "GaussianHead",
+    "Head",
+    "LocationScale",
+    "LowRankGaussianHead",
+    "MixtureHead",
+    "OrdinalHead",
+    "PixelHead",
+    "ProductHead",
+    "Scale",
+    "StudentTHead",
+    "bounded_exp",
+]

@@ -1,0 +1,415 @@
+"""`check_conditional`: what a module that maps its inputs to a distribution has to do."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from condvae.bundle import load, save
+from condvae.distributions import Distribution, as_distribution
+from condvae.testing.draws import Untested, compare
+
+STEP, DIRECTIONS = 1e-5, 3
+"""Of finite differences in float64: how far, and along how many random directions."""
+
+PATHS = 20_000
+"""Draws by which the two gradients of an expectation are compared."""
+
+GRID, FAR, ROUGH = 4001, 3.0, 0.005
+"""Points at which a hidden cell is summed over, how far beyond the draws, in their range; and by what part
+the sum may change with half of them to be relied on."""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is checked: a module, the inputs of one example, and what makes the draws."""
+
+    module: Any
+    inputs: tuple[PyTree, ...]
+    prior: Distribution | None
+    key: PRNGKeyArray
+    draws: int
+
+    def at(self, module: Any = None, inputs: tuple[PyTree, ...] | None = None) -> Distribution:
+        module = self.module if module is None else module
+        extra = {} if self.prior is None else {"prior": self.prior}
+        found = module(*(self.inputs if inputs is None else inputs), **extra)
+        return as_distribution(found, type(module).__name__)
+
+    def sample(self, n: int, salt: int = 0) -> PyTree:
+        keys = jax.random.split(jax.random.fold_in(self.key, salt), n)
+        return eqx.filter_jit(jax.vmap(lambda key: self.at().sample(key)))(keys)
+
+    @property
+    def one(self) -> PyTree:
+        return self.at().sample(self.key)
+
+
+def check_conditional(
+    module: Any,
+    *inputs: PyTree,
+    prior: Distribution | None = None,
+    key: PRNGKeyArray | None = None,
+    num_draws: int = 40_000,
+) -> dict[str, str]:
+    """Check a module that maps its inputs to a distribution: a prior, a likelihood or a posterior.
+
+    - `scores`: draws have finite log-densities, and `sample_and_log_prob` gives the same.
+    - `compiled`: the same under `jit`; under `vmap` a row is what it is alone, and has noise of its own.
+    - `draws`: as many draws fall into small boxes as the density says, to 5.5 standard errors.
+    - `support`: where every value can be listed, their probabilities add up to 1.
+    - `gradient`: with respect to parameters and inputs that of finite differences, in float64.
+    - `path`: where draws are said to carry gradients, E ∇f(x) is E f(x) ∇ log p(x), to 5.5 standard errors.
+    - `masking`: a hidden cell is summed out exactly, and not even NaN in it is seen; or all are refused.
+    - `shape`: a value of another shape is refused.
+    - `extreme`: inputs a thousand times as large give finite scores of draws, and finite gradients.
+    - `saved`: saved and loaded it scores the same, and it has a `repr`.
+
+    Args:
+        module: the module, called as `module(*inputs)`.
+        inputs: those of one example.
+        prior: for a posterior that uses it, passed on as `prior=`.
+        key: a PRNG key; by default a fixed one.
+        num_draws: by which draws and density are compared.
+
+    Returns:
+        For each check "passed", or why it could not be made.
+
+    Raises:
+        AssertionError: naming the check that failed, what was expected, and what was found.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae.conditionals import Conditional
+        >>> from condvae.heads import FamilyHead
+        >>> from condvae.networks import MLP, Features
+        >>> from condvae.testing import check_conditional
+        >>> k1, k2 = jax.random.split(jax.random.key(0))
+        >>> body = MLP(3, width=8, depth=1, key=k1)
+        >>> likelihood = Conditional(Features(), body, FamilyHead(8, (2,), "poisson", key=k2))
+        >>> checked = check_conditional(likelihood, jnp.ones(2), jnp.zeros(1))
+        >>> checked["draws"], checked["gradient"], checked["path"]
+        ('passed', 'passed', 'not checked: draws carry no gradients')
+    """
+    subject = _Subject(module, inputs, prior, jax.random.key(0) if key is None else key, num_draws)
+    return {name: _made(name, check, subject) for name, check in _CHECKS.items()}
+
+
+def _made(name: str, check: Callable[[_Subject], None], subject: _Subject) -> str:
+    try:
+        check(subject)
+    except Untested as reason:
+        return f"not checked: {reason}"
+    except AssertionError as error:
+        raise AssertionError(f"{type(subject.module).__name__}, {name}: {error}") from error
+    return "passed"
+
+
+def _require(condition: Any, message: str) -> None:
+    if not bool(np.all(condition)):
+        raise AssertionError(message)
+
+
+def _close(found: Any, expected: Any, tolerance: float, what: str) -> None:
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    apart = np.abs(found - expected)
+    ok = (apart <= tolerance * (1 + np.abs(expected))) | (found == expected)
+    where = int(np.argmin(ok.reshape(-1)))
+    _require(ok, f"{what}: expected {expected.reshape(-1)[where]:.6g}, got {found.reshape(-1)[where]:.6g}")
+
+
+def _scores(subject: _Subject) -> None:
+    keys = jax.random.split(subject.key, 64)
+    distribution = subject.at()
+    values = [distribution.sample(key) for key in keys[:2]]
+    _require(
+        all(jnp.shape(distribution.log_prob(value)) == () for value in values),
+        "log_prob has an axis: expected one number for one value",
+    )
+
+    def one(key: PRNGKeyArray) -> tuple[Array, Array]:
+        distribution = subject.at()
+        value, together = distribution.sample_and_log_prob(key)
+        return together, distribution.log_prob(value)
+
+    together, alone = eqx.filter_jit(jax.vmap(one))(keys)
+    _require(np.isfinite(alone), f"the log-density of {_odd(alone)} of 64 draws is not finite")
+    _close(together, alone, 1e-3, "sample_and_log_prob gives another log-density than log_prob of its draw")
+
+
+def _odd(values: Array) -> int:
+    return int((~np.isfinite(np.asarray(values))).sum())
+
+
+def _compiled(subject: _Subject) -> None:
+    value = subject.one
+
+    def score(value: PyTree, inputs: tuple[PyTree, ...]) -> Array:
+        return subject.at(inputs=inputs).log_prob(value)
+
+    alone = score(value, subject.inputs)
+    _close(eqx.filter_jit(score)(value, subject.inputs), alone, 1e-4, "under jit log_prob changes")
+
+    def nudged(factor: float) -> PyTree:
+        return _floats(lambda leaf: leaf * jnp.asarray(factor, leaf.dtype), subject.inputs)
+
+    rows = [nudged(factor) for factor in (1.0, 0.9, 1.1)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+    found = jax.vmap(lambda inputs: score(value, inputs))(stacked)
+    _close(found, [score(value, row) for row in rows], 1e-4, "under vmap a row's log_prob changes")
+    drawn = subject.sample(200)
+    flat = [np.asarray(leaf).reshape(200, -1) for leaf in jax.tree.leaves(drawn)]
+    varied = any(len(np.unique(leaf, axis=0)) > 1 for leaf in flat)
+    _require(varied, "200 draws by 200 keys are all the same: is the key used?")
+
+
+def _floats(function: Callable[[Array], Array], tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: function(leaf) if eqx.is_inexact_array(leaf) else leaf, tree)
+
+
+def _flat(subject: _Subject, n: int) -> tuple[np.ndarray, Callable[[np.ndarray], PyTree]]:
+    """Draws as rows of numbers, and the way back from them."""
+    drawn = subject.sample(n)
+    leaves, treedef = jax.tree.flatten(drawn)
+    flat = np.concatenate([np.asarray(leaf, np.float64).reshape(n, -1) for leaf in leaves], axis=1)
+
+    def back(rows: np.ndarray) -> PyTree:
+        parts, start = [], 0
+        for leaf in leaves:
+            size = leaf[0].size
+            part = rows[:, start : start + size].reshape(len(rows), *leaf.shape[1:])
+            parts.append(jnp.asarray(part, leaf.dtype))
+            start += size
+        return jax.tree.unflatten(treedef, parts)
+
+    return flat, back
+
+
+def _log_prob_of_rows(subject: _Subject, back: Callable[[np.ndarray], PyTree]) -> Callable:
+    score = eqx.filter_jit(jax.vmap(lambda value: subject.at().log_prob(value)))
+
+    def log_prob(rows: np.ndarray) -> np.ndarray:
+        found = np.asarray(score(back(rows)), np.float64)
+        return np.where(np.isnan(found), -np.inf, found)  # as it may be outside of the support
+
+    return log_prob
+
+
+def _draws(subject: _Subject) -> None:
+    flat, back = _flat(subject, subject.draws)
+    _, far, where = compare(flat, _log_prob_of_rows(subject, back), np.random.default_rng(0))
+    _require(far < 5.5, f"draws and density disagree by {far:.1f} standard errors: {where}")
+
+
+def _support(subject: _Subject) -> None:
+    values = subject.at().enumerate_support()
+    if values is None:
+        raise Untested("its values cannot be listed")
+    total = jnp.exp(jax.vmap(subject.at().log_prob)(values)).sum()
+    _close(total, 1.0, 1e-4, "the probabilities of all values")
+
+
+def _doubled(tree: PyTree) -> PyTree:
+    """The same in float64."""
+
+    def double(leaf: Any) -> Any:
+        return jnp.asarray(np.asarray(leaf), jnp.float64) if eqx.is_inexact_array(leaf) else leaf
+
+    return jax.tree.map(double, tree)
+
+
+def _gradient(subject: _Subject) -> None:
+    value = subject.one
+    single = float(subject.at().log_prob(value))
+    with jax.enable_x64(True):
+        parts = _doubled((subject.module, subject.inputs))
+        value, prior = _doubled(value), _doubled(subject.prior)
+        arrays, rest = eqx.partition(parts, eqx.is_inexact_array)
+        start, back = ravel_pytree(arrays)
+        if not start.size:
+            raise Untested("it has neither parameters nor inputs that are numbers")
+        doubled = _Subject(None, (), prior, subject.key, 0)
+
+        def score(flat: Array) -> Array:
+            module, inputs = eqx.combine(back(flat), rest)
+            return doubled.at(module, inputs).log_prob(value)
+
+        score = jax.jit(score)
+        exact = score(start)
+        _close(single, exact, 1e-3, "log_prob in float32 is not what it is in float64")
+        gradient = jax.jit(jax.grad(score))(start)
+        _require(np.isfinite(gradient), f"{_odd(gradient)} entries of the gradient are not finite")
+        for key in jax.random.split(subject.key, DIRECTIONS):
+            direction = jax.random.normal(key, start.shape, jnp.float64) / np.sqrt(start.size)
+            difference = (score(start + STEP * direction) - score(start - STEP * direction)) / (2 * STEP)
+            _close(gradient @ direction, difference, 1e-4, "the gradient, against finite differences")
+
+
+def _path(subject: _Subject) -> None:
+    if not subject.at().reparameterised:
+        raise Untested("draws carry no gradients")
+    arrays, rest = eqx.partition((subject.module, subject.inputs), eqx.is_inexact_array)
+    start, back = ravel_pytree(arrays)
+    if not start.size:
+        raise Untested("it has neither parameters nor inputs that are numbers")
+    some = [np.asarray(leaf, float) for leaf in jax.tree.leaves(subject.sample(1000))]
+    centres = [np.median(leaf, axis=0) for leaf in some]
+    spreads = [np.maximum(np.std(leaf, axis=0), 1e-6) for leaf in some]
+
+    def function(value: PyTree) -> Array:
+        leaves = zip(jax.tree.leaves(value), centres, spreads, strict=True)
+        parts = [jnp.sum(jnp.tanh((leaf - centre) / spread)) for leaf, centre, spread in leaves]
+        return jnp.sum(jnp.stack(parts))
+
+    direction = jax.random.normal(jax.random.fold_in(subject.key, 1), start.shape) / np.sqrt(start.size)
+
+    def one(key: PRNGKeyArray) -> Array:
+        def along(step: Array) -> Distribution:
+            return subject.at(*eqx.combine(back(start + step * direction), rest))
+
+        zero = jnp.zeros(())
+        value, path = (
+            function(along(zero).sample(key)),
+            jax.grad(lambda s: function(along(s).sample(key)))(zero),
+        )
+        fixed = along(zero).sample(key)
+        return path - value * jax.grad(lambda s: along(s).log_prob(fixed))(zero)
+
+    keys = jax.random.split(jax.random.fold_in(subject.key, 2), PATHS)
+    in_parts = eqx.filter_jit(lambda keys: jax.lax.map(one, keys, batch_size=1000))
+    apart = np.asarray(in_parts(keys), float)
+    stderr = apart.std() / np.sqrt(PATHS)
+    _require(
+        abs(apart.mean()) <= 5.5 * stderr + 1e-6,
+        f"draws are said to carry gradients, and theirs is off by {abs(apart.mean()) / stderr:.1f} "
+        "standard errors: say reparameterised = False, or mend sample",
+    )
+
+
+def _masking(subject: _Subject) -> None:
+    distribution, value = subject.at(), subject.one
+    if not isinstance(value, jax.Array):
+        raise Untested("a value is not an array")
+    seen = jnp.ones(value.shape, bool)
+    try:
+        distribution.marginal(seen)
+    except TypeError as refusal:
+        raise Untested(f"cells cannot be missing ({refusal})") from refusal
+    full = distribution.log_prob(value)
+    _close(distribution.marginal(seen).log_prob(value), full, 1e-4, "with nothing hidden log_prob changes")
+    nothing = distribution.marginal(~seen).log_prob(value)
+    _close(nothing, 0.0, 1e-4, "with everything hidden the log-density")
+    flat, back = _flat(subject, 2000)
+    log_prob = _log_prob_of_rows(subject, back)
+    for i in range(min(value.size, 3)) if value.size > 1 else ():
+        mask = seen.reshape(-1).at[i].set(False).reshape(value.shape)
+        if (
+            over := _summed_over(np.asarray(value, float).reshape(-1), i, flat[:, i], log_prob)
+        ) is not None:
+            found = distribution.marginal(mask).log_prob(value)
+            _close(found, over, 0.02, f"with cell {i} hidden, against the sum over it")
+        if jnp.issubdtype(value.dtype, jnp.inexact):
+            hidden = jnp.where(mask, value, jnp.nan)
+            arrays, rest = eqx.partition(subject.module, eqx.is_inexact_array)
+
+            def score(
+                arrays: PyTree, hidden: Array = hidden, mask: Array = mask, rest: PyTree = rest
+            ) -> Array:
+                return subject.at(eqx.combine(arrays, rest)).marginal(mask).log_prob(hidden)
+
+            gradient = ravel_pytree(jax.grad(score)(arrays))[0]
+            _require(np.isfinite(gradient), "NaN in a hidden cell reaches the gradient")
+
+
+def _summed_over(
+    value: np.ndarray, i: int, drawn: np.ndarray, log_prob: Callable[[np.ndarray], np.ndarray]
+) -> float | None:
+    """log ∫ p(value) d(cell i); None where no sum is exact: of densities with steps, or no bound."""
+    values, counts = np.unique(drawn, return_counts=True)
+    whole = bool((values == np.rint(values)).all())
+    if not whole and (counts > 1).any():
+        return None
+    width = np.ptp(values)
+    low, high = values[0] - FAR * width, values[-1] + FAR * width
+    at = np.arange(np.floor(low), np.ceil(high) + 1) if whole else np.linspace(low, high, GRID)
+    if len(at) > 10 * GRID:
+        return None
+    rows = np.repeat(value[None], len(at), axis=0)
+    rows[:, i] = at
+    density = np.exp(log_prob(rows))
+    if whole:
+        return float(np.log(density.sum()))
+    fine, coarse = np.trapezoid(density, at), np.trapezoid(density[::2], at[::2])
+    return float(np.log(fine)) if abs(fine - coarse) < ROUGH * fine else None
+
+
+def _shape(subject: _Subject) -> None:
+    value = subject.one
+    if not isinstance(value, jax.Array):
+        raise Untested("a value is not an array")
+    for wrong in (
+        value[None],
+        jnp.concatenate([value, value], axis=-1) if value.ndim else jnp.stack([value] * 2),
+    ):
+        try:
+            subject.at().log_prob(wrong)
+        except (TypeError, ValueError):
+            continue
+        raise AssertionError(
+            f"a value of shape {wrong.shape} is scored where {value.shape} is expected: refuse it, since "
+            "what is broadcast is counted twice"
+        )
+
+
+def _extreme(subject: _Subject) -> None:
+    for factor in (1e3, -1e3):
+        inputs = _floats(lambda leaf, factor=factor: factor * (1.0 + leaf), subject.inputs)
+        keys = jax.random.split(subject.key, 16)
+
+        def one(key: PRNGKeyArray, inputs: tuple[PyTree, ...] = inputs) -> tuple[Array, PyTree]:
+            value = jax.lax.stop_gradient(subject.at(inputs=inputs).sample(key))
+            arrays, rest = eqx.partition(subject.module, eqx.is_inexact_array)
+
+            def score(arrays: PyTree) -> Array:
+                return subject.at(eqx.combine(arrays, rest), inputs).log_prob(value)
+
+            return jax.value_and_grad(score)(arrays)
+
+        scores, gradients = eqx.filter_jit(jax.vmap(one))(keys)
+        _require(np.isfinite(scores), f"at inputs of {factor:g} {_odd(scores)} of 16 scores are not finite")
+        for leaf in jax.tree.leaves(gradients):
+            _require(np.isfinite(leaf), f"at inputs of {factor:g} a gradient is not finite")
+
+
+def _saved(subject: _Subject) -> None:
+    value = subject.one
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "module"
+        save(path, subject.module)
+        same = load(path, like=subject.module)
+    _close(
+        subject.at(same).log_prob(value), subject.at().log_prob(value), 0.0, "saved and loaded, log_prob"
+    )
+    _require(type(subject.module).__name__ in repr(subject.module), "its repr does not name it")
+
+
+_CHECKS: dict[str, Callable[[_Subject], None]] = {
+    "scores": _scores,
+    "compiled": _compiled,
+    "draws": _draws,
+    "support": _support,
+    "gradient": _gradient,
+    "path": _path,
+    "masking": _masking,
+    "shape": _shape,
+    "extreme": _extreme,
+    "saved": _saved,
+}

@@ -1,0 +1,86 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as npd
+import pytest
+from scipy import stats
+
+from condvae.distributions.intervals import Censored, Rounded, Truncated, log_cdf, log_survival
+
+KEY = jax.random.key(0)
+VALUES = np.array([-8.0, -3.0, -1.0, 0.0, 0.3, 2.0, 7.0])
+BASES = {
+    "normal": (npd.Normal(0.3, 1.0), stats.norm(0.3, 1.0)),
+    "student": (npd.StudentT(4.0, 0.3, 1.0), stats.t(4.0, 0.3, 1.0)),
+    "laplace": (npd.Laplace(0.3, 1.0), stats.laplace(0.3, 1.0)),
+    "logistic": (npd.Logistic(0.3, 1.0), stats.logistic(0.3, 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("width", [1e-3, 0.1, 0.9, 1.1, 3.0, 30.0, 1000.0])
+def test_the_mass_of_an_interval_is_scipys(name, width):
+    base, exact = BASES[name]
+    low, high = VALUES - width / 2, VALUES + width / 2
+    mass = np.where(VALUES > 0.3, exact.sf(low) - exact.sf(high), exact.cdf(high) - exact.cdf(low))
+    found = Rounded(base, width).log_prob(jnp.array(VALUES))
+    np.testing.assert_allclose(found, np.log(mass), rtol=1e-6, atol=1e-5)
+
+
+def test_values_on_a_grid_add_up_to_one_however_narrow_the_base():
+    for scale in (1e-3, 0.3, 5.0):
+        steps = 0.1 + 0.5 * jnp.arange(-400, 401)
+        rounded = Rounded(npd.StudentT(4.0, 0.27, scale), 0.5, 0.1)
+        np.testing.assert_allclose(jnp.exp(rounded.log_prob(steps)).sum(), 1.0, atol=1e-4)
+    drawn = Rounded(npd.Normal(0.0, 3.0), 0.5, 0.1).sample(KEY, (1000,))
+    np.testing.assert_allclose((drawn - 0.1) / 0.5, jnp.rint((drawn - 0.1) / 0.5), atol=1e-4)
+
+
+def test_a_narrow_scale_gains_nothing_beyond_certainty():
+    def score(scale):
+        return Rounded(npd.StudentT(4.0, 1.0, scale), 0.5).log_prob(1.0)
+
+    assert -1e-4 < score(1e-6) <= 0.0
+    assert abs(jax.grad(score)(1e-6)) < 1.0
+
+
+@pytest.mark.parametrize(
+    "limits", [(-1, 2), (0, np.inf), (5, np.inf), (-np.inf, -6), (20, 21), (8, 8.01), (-np.inf, np.inf)]
+)
+def test_truncated_gaussians_are_scipys_however_far_out(limits):
+    truncated, exact = Truncated(npd.Normal(0.0, 1.0), *limits), stats.truncnorm(*limits)
+    drawn = np.asarray(truncated.sample(KEY, (20_000,)), float)
+    assert ((drawn >= limits[0] - 1e-6) & (drawn <= limits[1] + 1e-6)).all()
+    assert stats.kstest(drawn, exact.cdf).pvalue > 1e-4
+    np.testing.assert_allclose(truncated.log_prob(drawn[:100]), exact.logpdf(drawn[:100]), atol=1e-3)
+    np.testing.assert_allclose(truncated.cdf(drawn[:100]), exact.cdf(drawn[:100]), atol=1e-3)
+    np.testing.assert_allclose(truncated.mean, exact.mean(), atol=1e-3)
+
+
+def test_censored_values_have_the_mass_beyond_the_limit():
+    censored, exact = Censored(npd.Normal(0.5, 2.0), -1.0, 3.0), stats.norm(0.5, 2.0)
+    found = censored.log_prob(jnp.array([-1.0, 0.0, 3.0, 4.0]))
+    expected = [exact.logcdf(-1.0), exact.logpdf(0.0), exact.logsf(3.0), -np.inf]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    drawn = np.clip(exact.rvs(400_000, random_state=0), -1.0, 3.0)
+    assert abs(float(censored.mean) - drawn.mean()) < 5 * drawn.std() / np.sqrt(len(drawn))
+    np.testing.assert_allclose(censored.cdf(jnp.array([-2.0, 0.0, 3.0])), [0.0, exact.cdf(0.0), 1.0])
+
+
+def test_tails_are_logarithms():
+    for name in ("normal", "laplace", "logistic"):
+        base, exact = BASES[name]
+        at = np.array([-30.0, 0.0, 12.0])
+        np.testing.assert_allclose(log_cdf(base, jnp.array(at)), exact.logcdf(at), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(log_survival(base, jnp.array(at)), exact.logsf(at), rtol=1e-5, atol=1e-7)
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(TypeError, match="Gamma has no loc, so values of it cannot be rounded"):
+        Rounded(npd.Gamma(1.0, 1.0), 0.5)
+    with pytest.raises(TypeError, match="StudentT cannot be cut off here"):
+        Truncated(npd.StudentT(3.0, 0.0, 1.0), 0.0)
+    with pytest.raises(ValueError, match="low is 2 and high 1"):
+        Censored(npd.Normal(0.0, 1.0), 2, 1)
+    with pytest.raises(TypeError, match="the tails of StudentT are not known"):
+        log_cdf(BASES["student"][0], jnp.zeros(()))

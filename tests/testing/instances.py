@@ -1,0 +1,72 @@
+"""Every kind of head, in one list, of which each is tested alike. To add one, add a line."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from condvae.conditionals import Conditional
+from condvae.heads import (
+    FAMILIES,
+    BernoulliHead,
+    CategoricalHead,
+    EmbeddingHead,
+    FamilyHead,
+    FullGaussianHead,
+    GaussianHead,
+    LowRankGaussianHead,
+    MixtureHead,
+    OrdinalHead,
+    PixelHead,
+    ProductHead,
+    StudentTHead,
+)
+from condvae.networks import MLP, Features
+
+KEY = jax.random.key(0)
+WIDTH = 6
+OPTIONS = {
+    "truncated_gaussian": {"low": -0.5, "high": 2.0},
+    "censored_gaussian": {"low": -0.5},
+    "rounded_gaussian": {"width": 0.25, "origin": 0.1},
+    "rounded_student_t": {"width": (0.25, 1.0)},
+}
+
+
+class Instance(NamedTuple):
+    """A head, and what to call it."""
+
+    name: str
+    head: object
+
+
+def instances() -> list[Instance]:
+    """All of them, of two cells where nothing speaks for another number."""
+    families = [Instance(n, FamilyHead(WIDTH, (2,), n, **OPTIONS.get(n, {}), key=KEY)) for n in FAMILIES]
+    product = {"a": GaussianHead(WIDTH, (1,), key=KEY), "b": CategoricalHead(WIDTH, (3,), key=KEY)}
+    return [
+        *families,
+        Instance("gaussian-head", GaussianHead(WIDTH, (2,), key=KEY)),
+        Instance("gaussian-unit", GaussianHead(WIDTH, (2,), scale=1.0, key=KEY)),
+        Instance("gaussian-shared", GaussianHead(WIDTH, (2,), scale="shared", key=KEY)),
+        Instance("student-t-head", StudentTHead(WIDTH, (2,), key=KEY)),
+        Instance("bernoulli-head", BernoulliHead(WIDTH, (2,), key=KEY)),
+        Instance("categorical", CategoricalHead(WIDTH, (2, 4), key=KEY)),
+        Instance("ordinal", OrdinalHead(WIDTH, (2, 4), key=KEY)),
+        Instance("embedding", EmbeddingHead(WIDTH, 300, size=4, key=KEY)),
+        Instance("full", FullGaussianHead(WIDTH, 3, key=KEY)),
+        Instance("low-rank", LowRankGaussianHead(WIDTH, 3, rank=1, key=KEY)),
+        Instance("gaussian-mixture", MixtureHead(WIDTH, (2,), "gaussian", components=3, key=KEY)),
+        Instance("poisson-mixture", MixtureHead(WIDTH, (2,), "poisson", components=2, key=KEY)),
+        Instance("pixels", PixelHead(WIDTH, (2,), components=2, levels=32, key=KEY)),
+        Instance("product", ProductHead(product)),
+    ]
+
+
+def conditional(head) -> Conditional:
+    """The head after a small network."""
+    return Conditional(Features(), MLP(3, width=WIDTH, depth=1, key=jax.random.key(1)), head)
+
+
+INPUTS = jnp.asarray(np.array([0.3, -1.0], np.float32)), jnp.asarray(np.array([0.5], np.float32))

@@ -1,0 +1,125 @@
+"""`check_conditional` passes what is right, and finds each thing that is wrong."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as npd
+import pytest
+from instances import INPUTS, conditional, instances
+
+from condvae import load, save
+from condvae.distributions import Distribution, Numpyro
+from condvae.testing import check_conditional
+
+QUICK = {"negative_binomial", "hurdle_gamma", "rounded_student_t", "ordinal", "full"}
+"""Those of the default suite, one of each kind; all are in the slow one."""
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [pytest.param(i, id=i.name, marks=() if i.name in QUICK else pytest.mark.slow) for i in instances()],
+)
+def test_every_kind_of_head(instance):
+    found = check_conditional(conditional(instance.head), *INPUTS)
+    for name in ("scores", "compiled", "draws", "gradient", "extreme", "saved"):
+        assert found[name] == "passed", found
+
+
+@pytest.mark.parametrize("instance", [pytest.param(i, id=i.name) for i in instances()])
+def test_every_kind_of_head_is_rebuilt_from_what_is_saved(instance, tmp_path):
+    module = conditional(instance.head)
+    save(tmp_path / "model", module)
+    same = load(tmp_path / "model")
+    assert eqx.tree_equal(same, module)
+    assert repr(same) == repr(module)
+
+
+class Wrong(Distribution):
+    """A Gaussian of two cells, one thing of which can be wrong."""
+
+    loc: jax.Array
+    fault: str = eqx.field(static=True)
+
+    @property
+    def reparameterised(self):
+        return True
+
+    def sample(self, key):
+        loc = jax.lax.stop_gradient(self.loc) if self.fault == "path" else self.loc
+        key = jax.random.key(0) if self.fault == "compiled" else key
+        return loc + (1.2 if self.fault == "draws" else 1.0) * jax.random.normal(key, (2,))
+
+    def log_prob(self, value):
+        cells = npd.Normal(self.loc, 1.0).log_prob(value)
+        if self.fault == "gradient":
+            cells = npd.Normal(jax.lax.stop_gradient(self.loc), 1.0).log_prob(value)
+        if self.fault == "shape":
+            return cells.sum()
+        if self.fault == "extreme":  # the gradient of a root at 0
+            cells = cells + 0.0 * jnp.sqrt(jnp.maximum(10.0 - jnp.abs(self.loc), 0.0))
+        if jnp.shape(value) != (2,):
+            raise ValueError("two cells")
+        return cells if self.fault == "scores" else cells.sum()
+
+    def marginal(self, mask):
+        if self.fault == "masking":
+            return Forgetful(self)
+        return Numpyro(npd.Normal(self.loc, jnp.ones(2))).marginal(mask)
+
+
+class Forgetful(Distribution):
+    """A marginal that hides nothing."""
+
+    of: Wrong
+    reparameterised = True
+
+    def sample(self, key):
+        return self.of.sample(key)
+
+    def log_prob(self, value):
+        return self.of.log_prob(getattr(value, "value", value))
+
+
+class Module(eqx.Module):
+    """c to `Wrong`."""
+
+    weight: jax.Array
+    fault: str = eqx.field(static=True)
+
+    def __call__(self, c):
+        return Wrong(self.weight * c, self.fault)
+
+
+FAULTS = ["scores", "compiled", "draws", "gradient", "path", "masking", "shape", "extreme"]
+
+
+@pytest.mark.parametrize("fault", ["nothing", *FAULTS])
+def test_what_is_wrong_is_named(fault):
+    module, c = Module(jnp.array([0.5, -1.0]), fault), jnp.array([1.0, 2.0])
+    if fault == "nothing":
+        found = check_conditional(module, c)
+        assert set(found.values()) == {"passed", "not checked: its values cannot be listed"}
+    else:
+        with pytest.raises(AssertionError, match=f"Module, {fault}: "):
+            check_conditional(module, c)
+
+
+def test_what_is_no_distribution_is_refused():
+    class Nothing(eqx.Module):
+        def __call__(self, c):
+            return c
+
+    with pytest.raises(TypeError, match="Nothing returned"):
+        check_conditional(Nothing(), jnp.zeros(2))
+
+
+def test_a_posterior_is_given_the_prior():
+    class Corrected(eqx.Module):
+        shift: jax.Array
+
+        def __call__(self, x, c, prior=None):
+            return npd.Normal(prior.base.loc + self.shift * x, 1.0)
+
+    prior = Numpyro(npd.Normal(jnp.zeros(1), jnp.ones(1)))
+    found = check_conditional(Corrected(jnp.ones(1)), jnp.ones(1), jnp.zeros(1), prior=prior)
+    assert found["path"] == "passed"
