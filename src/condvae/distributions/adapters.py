@@ -220,8 +220,8 @@ class _Spread(Distribution):
         return self.of.log_prob(inner) - self.centre.size * jnp.log(self.factor)
 
 
-class _Masked(Distribution):
-    """Independent cells, of which only those where `mask` is true count."""
+class _Marginal(Distribution):
+    """A distribution of which only the cells where `mask` is true count; draws are of all of them."""
 
     of: Numpyro
     mask: Bool[Array, "..."]
@@ -232,6 +232,10 @@ class _Masked(Distribution):
 
     def sample(self, key: PRNGKeyArray) -> Array:
         return self.of.sample(key)
+
+
+class _Masked(_Marginal):
+    """Of independent cells."""
 
     def log_prob(self, value: Array) -> Scalar:
         return jnp.sum(self.terms(value))
@@ -248,22 +252,12 @@ class _Masked(Distribution):
 _GAUSSIANS = (npd.MultivariateNormal, npd.LowRankMultivariateNormal)
 
 
-class _MaskedGaussian(Distribution):
-    """A Gaussian whose cells hang together, of which only those where `mask` is true are observed.
+class _MaskedGaussian(_Marginal):
+    """Of a Gaussian whose cells hang together.
 
-    The others are made independent, of mean 0 and variance 1, and are given the value 0: what is left is
-    the density of the observed ones, and log √(2π) for each of the others.
+    Those that do not count are made independent, of mean 0 and variance 1, and are given the value 0: what
+    is left is the density of the observed ones, and log √(2π) for each of the others.
     """
-
-    of: Numpyro
-    mask: Bool[Array, " cells"]
-
-    @property
-    def reparameterised(self) -> bool:
-        return self.of.reparameterised
-
-    def sample(self, key: PRNGKeyArray) -> Array:
-        return self.of.sample(key)
 
     def log_prob(self, value: Array) -> Scalar:
         base: Any = self.of.base

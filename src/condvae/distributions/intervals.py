@@ -202,7 +202,7 @@ class _Limited(npd.Distribution):
         """The log-mass between the limits, and the base's mean there times it (of a Normal)."""
         base: Any = self.base_dist
         log_inside = log_between(base, jnp.asarray(self.low), jnp.asarray(self.high))
-        if not issubclass(type(base), npd.Normal):
+        if not issubclass(type(base), npd.Normal):  # so says numpyro that there is no closed form
             raise NotImplementedError("the mean of what is cut off is known of a Normal")
         densities = [
             jnp.exp(base.log_prob(jnp.clip(end, -1e30, 1e30)) - log_inside) for end in (self.low, self.high)
