@@ -1,13 +1,13 @@
-"""Ready-made models, sized from the data that they are for."""
+"""Models of perceptrons, for rows of any shape."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.conditionals import Conditional, PriorCorrection, SameAsPrior, StandardNormal
 from condvae.heads import (
@@ -17,7 +17,6 @@ from condvae.heads import (
     FamilyHead,
     GaussianHead,
     Head,
-    LocationScale,
     ProductHead,
     Scale,
     StudentTHead,
@@ -107,39 +106,6 @@ def mlp_cvae(
         linear = eqx.nn.Linear(body.out_size, 2 * latent_size, key=next(keys))
         posterior_module = PriorCorrection(features, body, linear)
     return CVAE(prior_module, Conditional(decode, decoder, head), posterior_module)
-
-
-EASED = (0.2, 0.4)
-"""The parts of training between which scales come to depend on the inputs."""
-
-
-def ease_scales(model: CVAE, progress: Array) -> CVAE:
-    """The model with a shared scale at first: for `fit(..., anneal=ease_scales)`.
-
-    For the first fifth of training the scales of Gaussian and Student-t targets are the same for all
-    inputs, then over the next fifth they come to depend on (z, c). A scale that may depend on the input
-    from the start grows wherever the mean is still wrong, which takes away the gradient that would mend
-    the mean: it is left under-fitted.
-
-    Args:
-        model: a `CVAE` whose likelihood has such heads; other parts stay as they are.
-        progress: how much of training is done, 0 to 1.
-
-    Source:
-        Seitzer et al. 2022 (on the pitfalls of heteroscedastic likelihoods); the remedy here is simpler.
-    """
-    start, end = EASED
-    ramp = jnp.clip((progress - start) / (end - start), 0.0, 1.0)
-
-    def ease(node: Any) -> Any:
-        return node.eased(ramp) if is_head(node) else node
-
-    def is_head(node: Any) -> bool:
-        return isinstance(node, LocationScale | FamilyHead)
-
-    return eqx.tree_at(
-        lambda model: model.likelihood, model, jax.tree.map(ease, model.likelihood, is_leaf=is_head)
-    )
 
 
 def _head(

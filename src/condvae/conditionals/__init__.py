@@ -1,0 +1,19 @@
+"""Conditionals: modules that map inputs to a distribution. Here networks meet heads.
+
+Prior, likelihood and posterior are all of this one kind: `module(*inputs)` for some of c, (z, c) and
+(x, c); a posterior is also given `prior=`, the prior"s distribution, which it may use or ignore.
+"""
+
+from condvae.conditionals.affine import AffineGaussian
+from condvae.conditionals.corrections import PriorCorrection
+from condvae.conditionals.flows import FlowConditional
+from condvae.conditionals.plain import Conditional, SameAsPrior, StandardNormal
+
+__all__ = [
+    "AffineGaussian",
+    "Conditional",
+    "FlowConditional",
+    "PriorCorrection",
+    "SameAsPrior",
+    "StandardNormal",
+]
