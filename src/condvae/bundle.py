@@ -33,6 +33,8 @@ PARTS: dict[str, type[eqx.Module]] = {
         conditionals.StandardNormal,
         heads.BernoulliHead,
         heads.CategoricalHead,
+        heads.CodesHead,
+        heads.ColumnsHead,
         heads.EmbeddingHead,
         heads.FamilyHead,
         heads.FullGaussianHead,

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from condvae.observed import Observed
 from condvae.tables import Column, Schema, TableError, decode, encode, levels, log_scale, read_table
 
 MAKERS = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
@@ -210,16 +211,18 @@ def test_log_scale_is_that_of_the_observed_cells(make, columns):
     mask = encode(columns, make(DATA))["numeric"].mask
     log_sd = np.log([column.sd for column in columns[:2]])
     expected = [log_sd.sum(), log_sd.sum(), log_sd[1], log_sd.sum()]
-    np.testing.assert_allclose(log_scale(columns, mask), expected, rtol=1e-15)
-    assert log_scale(columns, mask).dtype == np.float64
-    np.testing.assert_array_equal(log_scale(columns[2:], np.zeros((3, 0), bool)), np.zeros(3))
+    found = log_scale(columns, Observed(np.zeros(mask.shape), mask))
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+    assert found.dtype == np.float64
+    none = Observed(np.zeros((3, 0)), np.zeros((3, 0), bool))
+    np.testing.assert_array_equal(log_scale(columns[2:], none), np.zeros(3))
 
 
 def test_a_change_of_units_shifts_the_log_density():
     def log_density(cells):  # of the standard normal, after standardising
         columns = Schema.infer(pa.table({"a": cells}), target=["a"]).target
-        (value, mask) = encode(columns, pa.table({"a": cells}))["numeric"]
-        return -0.5 * value[:, 0] ** 2 - 0.5 * np.log(2 * np.pi) - log_scale(columns, mask)
+        block = encode(columns, pa.table({"a": cells}))["numeric"]
+        return -0.5 * block.value[:, 0] ** 2 - 0.5 * np.log(2 * np.pi) - log_scale(columns, block)
 
     cells = np.array([1.0, 2.5, 4.0, -3.0])
     np.testing.assert_allclose(log_density(1000 * cells), log_density(cells) - np.log(1000), rtol=1e-6)

@@ -80,7 +80,7 @@ def test_declared_order_is_kept_and_levels_are_those_observed():
         pl.DataFrame({"a": pl.Series(cells, dtype=pl.Enum(declared))}),
     ):
         column = Schema.infer(frame, target=["a"]).target[0]
-        assert column.levels == ("large", "small")
+        assert column.levels == ("small", "large")
         assert column.declared == tuple(declared)
 
 

@@ -14,6 +14,9 @@ from condvae.heads import (
     FAMILIES,
     BernoulliHead,
     CategoricalHead,
+    Cell,
+    CodesHead,
+    ColumnsHead,
     FamilyHead,
     GaussianHead,
     Head,
@@ -35,11 +38,12 @@ def mlp_cvae(
     depth: int = 2,
     activation: Activation = "silu",
     residual: bool = False,
-    likelihood: str = "gaussian",
+    likelihood: str | Sequence[Cell] = "gaussian",
     scale: Scale = "input",
     prior: Literal["learned", "fixed"] = "learned",
     posterior: Literal["network", "correction"] = "network",
     x_levels: Sequence[int] = (),
+    x_ordinal: Sequence[bool] = (),
     c_levels: Sequence[int] = (),
     key: PRNGKeyArray,
 ) -> CVAE:
@@ -57,11 +61,12 @@ def mlp_cvae(
         activation: by name.
         residual: residual blocks instead of plain layers.
         likelihood: of floating-point parts: "gaussian", "student_t", "bernoulli", or any other of
-            `condvae.heads.FAMILIES` that needs no options.
+            `condvae.heads.FAMILIES` that needs no options; or a `Cell` for each of their cells.
         scale: of a Gaussian or Student-t: "input", "shared" or a number.
         prior: "learned", p_θ(z | c) a network of c; or "fixed", Normal(0, 1).
         posterior: "network", or "correction", a precision-weighted correction of the prior.
         x_levels: the number of categories of each integer cell of x, in the order of the pytree.
+        x_ordinal: which of these are in an order; () for none.
         c_levels: likewise for c.
         key: for the initial weights.
 
@@ -89,7 +94,7 @@ def mlp_cvae(
 
     decode = Features(tuple(c_levels))
     decoder = network(decode, latent, row_c)
-    head = _head(row_x, decoder.out_size, likelihood, scale, x_levels, next(keys))
+    head = _head(row_x, decoder.out_size, likelihood, scale, _codes(x_levels, x_ordinal), next(keys))
     if latent_size == 0:
         likelihood_module = Conditional(decode, decoder, head)
         return CVAE(StandardNormal((0,)), likelihood_module, SameAsPrior())
@@ -109,14 +114,19 @@ def mlp_cvae(
 
 
 def _head(
-    row: PyTree, size: int, family: str, scale: Scale, levels: Sequence[int], key: PRNGKeyArray
+    row: PyTree,
+    size: int,
+    family: str | Sequence[Cell],
+    scale: Scale,
+    codes: Sequence[tuple[int, bool]],
+    key: PRNGKeyArray,
 ) -> Head:
     """A head for one part of x, or the product of heads for a dictionary of parts."""
     if isinstance(row, Observed):
         row = row.value
     if isinstance(row, dict):
         keys = dict(zip(sorted(row), jax.random.split(key, len(row)), strict=True))
-        left = list(levels)
+        left = list(codes)
         heads = {}
         for name in sorted(row):  # the order of a pytree, hence that of `levels`
             part = row[name].value if isinstance(row[name], Observed) else row[name]
@@ -124,12 +134,23 @@ def _head(
             heads[name] = _head(part, size, family, scale, own, keys[name])
         return ProductHead(heads)
     if _is_integer(row):
-        if len(levels) != row.size:
+        if len(codes) != row.size:
             raise ValueError(
-                f"x_levels has {len(levels)} entries for {row.size} integer cells: give the number of "
+                f"x_levels has {len(codes)} entries for {row.size} integer cells: give the number of "
                 "categories of each"
             )
+        levels = [count for count, _ in codes]
+        ordinal = [ordered for _, ordered in codes]
+        if any(ordinal):
+            return CodesHead(size, levels, ordinal=ordinal, key=key)
         return CategoricalHead(size, levels, key=key)
+    if not isinstance(family, str):
+        if row.shape != (len(family),):
+            raise ValueError(
+                f"likelihood has {len(family)} cells for floating-point parts of shape {row.shape}: give "
+                "one for each"
+            )
+        return ColumnsHead(size, family, key=key)
     if family == "bernoulli":
         return BernoulliHead(size, row.shape, key=key)
     location_scale = {"gaussian": GaussianHead, "student_t": StudentTHead}
@@ -138,6 +159,15 @@ def _head(
     if family not in FAMILIES:
         raise ValueError(f"likelihood is {family!r}, expected one of {', '.join(FAMILIES)}")
     return FamilyHead(size, row.shape, family, key=key)
+
+
+def _codes(levels: Sequence[int], ordinal: Sequence[bool]) -> list[tuple[int, bool]]:
+    """The levels of each integer cell, and whether they are in an order."""
+    if ordinal and len(ordinal) != len(levels):
+        raise ValueError(
+            f"x_ordinal has {len(ordinal)} entries and x_levels {len(levels)}: give one for each"
+        )
+    return list(zip(levels, ordinal or [False] * len(levels), strict=True))
 
 
 def _is_integer(row: jax.Array) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from condvae.observed import Observed
 
@@ -44,6 +45,24 @@ def design_matrix(c: Mapping[str, Observed] | None, levels: tuple[int, ...], n: 
     for codes, mask, count in zip(categorical.value.T, categorical.mask.T, levels, strict=True):
         parts.append(np.arange(count + 1) == np.where(mask, codes, count)[:, None])
     return np.concatenate(parts, axis=1, dtype=np.float64)
+
+
+def log_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """log P(low < z < high) of a standard normal; where low is not below high it has no meaning.
+
+    Example:
+        >>> np.round(log_between(np.array([-1.0, 40.0]), np.array([1.0, np.inf])), 2)
+        array([  -0.38, -804.61])
+    """
+    # On the side where tails are small: their logarithms are exact there.
+    swap = low + high > 0
+    low, high = np.where(swap, -high, low), np.where(swap, -low, high)
+    outer, inner = log_ndtr(low), log_ndtr(high)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wide = inner + np.log(-np.expm1(np.minimum(outer - inner, -1e-300)))
+        middle = 0.5 * (low + high)
+        narrow = -0.5 * middle**2 - 0.5 * np.log(2 * np.pi) + np.log(high - low)
+    return np.where(high - low < 1e-3, narrow, wide)
 
 
 def num_rows(x: Mapping[str, Observed]) -> int:

@@ -5,7 +5,7 @@ meant to be hard to beat: penalties are chosen by rows left out, and the covaria
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from condvae.baselines.blocks import (
     categorical_block,
     chunks,
     design_matrix,
+    log_between,
     num_rows,
     numeric_block,
     slices,
@@ -88,11 +89,22 @@ class Baseline(Arrays):
     x_levels: np.ndarray
     c_levels: np.ndarray
 
-    def log_prob(self, x: Mapping[str, Observed], c: Mapping[str, Observed] | None) -> np.ndarray:
+    def log_prob(
+        self,
+        x: Mapping[str, Observed],
+        c: Mapping[str, Observed] | None,
+        intervals: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
         """log p(x | c) of each row, in nats and the standardised units of the blocks: float64 [n].
 
         Missing targets are left out exactly: the log-density is that of the cells that a row has, 0 where
         it has none. The marginal looks at no condition.
+
+        Args:
+            x: the targets.
+            c: the conditions.
+            intervals: low and high, [n, d] each, of what numeric cells stand for: the probability of a cell
+                whose ends differ counts, given the row's cells before it.
 
         Raises:
             ValueError: if the blocks are not those of the columns that the baseline was fitted to.
@@ -103,6 +115,7 @@ class Baseline(Arrays):
             raise ValueError(f"x has {numeric.value.shape[1]} numeric columns, not {len(self.intercept)}")
         c_levels = tuple(int(count) for count in self.c_levels)
         residual, log_prob = np.zeros(numeric.value.shape), np.zeros(n)
+        ends = [np.zeros(residual.shape) for _ in intervals or ()]
         for rows in chunks(n, p + len(self.level_intercept) + len(self.intercept)):
             length = len(log_prob[rows])
             part = {name: Observed(*(a[rows] for a in block)) for name, block in (c or {}).items()}
@@ -111,11 +124,13 @@ class Baseline(Arrays):
                 raise ValueError(f"c has {h.shape[1]} features, not {p}: pass the columns fitted to")
             mean = h @ self.coefficients + self.intercept
             residual[rows] = np.where(numeric.mask[rows], numeric.value[rows] - mean, 0.0)
+            for end, whole in zip(ends, intervals or (), strict=True):
+                end[rows] = whole[rows] - mean
             logits = h @ self.level_coefficients + self.level_intercept
             for k, own in enumerate(slices(self.x_levels)):
                 found = _level_log_prob(logits[:, own], categorical.value[rows, k], self.level_rows[k])
                 log_prob[rows] += np.where(categorical.mask[rows, k], found, 0.0)
-        return log_prob + _gaussian(residual, numeric.mask, self.covariance)
+        return log_prob + _gaussian(residual, numeric.mask, self.covariance, ends)
 
 
 def fit_baseline(
@@ -279,22 +294,32 @@ def _shrunk(residual: np.ndarray, mask: np.ndarray, weight: np.ndarray, prior: f
 
 
 @_one_thread
-def _gaussian(residual: np.ndarray, mask: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """log N(residual; 0, covariance) of the observed cells of each row, one pattern of them at a time."""
+def _gaussian(
+    residual: np.ndarray, mask: np.ndarray, covariance: np.ndarray, ends: Sequence[np.ndarray] = ()
+) -> np.ndarray:
+    """log N(residual; 0, covariance) of the observed cells of each row, one pattern of them at a time.
+
+    With `ends`, low and high, a cell between two that differ counts by its probability.
+    """
     log_prob = np.zeros(len(residual))
     if not len(residual) or not residual.shape[1]:
         return log_prob
     bits = np.packbits(mask, axis=1)
     _, first, which = np.unique(bits, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(which, kind="stable")
-    ends = np.cumsum(np.bincount(which))
-    for start, rows in zip(first, np.split(order, ends[:-1]), strict=True):
+    last = np.cumsum(np.bincount(which))
+    for start, rows in zip(first, np.split(order, last[:-1]), strict=True):
         seen = np.flatnonzero(mask[start])
         if len(seen):
             factor = np.linalg.cholesky(covariance[np.ix_(seen, seen)])
             z = solve_triangular(factor, residual[np.ix_(rows, seen)].T, lower=True, check_finite=False)
-            constant = 0.5 * len(seen) * np.log(2 * np.pi) + np.log(np.diag(factor)).sum()
-            log_prob[rows] = -0.5 * (z**2).sum(axis=0) - constant
+            scale = np.diag(factor)[:, None]
+            cells = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) - np.log(scale)
+            if len(ends):
+                # z is where a cell lies among those that the row's cells before it leave, in their sd.
+                apart = [(end[np.ix_(rows, seen)] - residual[np.ix_(rows, seen)]).T / scale for end in ends]
+                cells = np.where(apart[0] < apart[1], log_between(z + apart[0], z + apart[1]), cells)
+            log_prob[rows] = cells.sum(axis=0)
     return log_prob
 
 

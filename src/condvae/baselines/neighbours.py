@@ -11,7 +11,15 @@ from itertools import product
 import numpy as np
 
 from condvae.arrays import Arrays
-from condvae.baselines.blocks import categorical_block, chunks, num_rows, numeric_block, slices, take
+from condvae.baselines.blocks import (
+    categorical_block,
+    chunks,
+    log_between,
+    num_rows,
+    numeric_block,
+    slices,
+    take,
+)
 from condvae.observed import Observed
 from condvae.support import Support
 
@@ -94,7 +102,13 @@ class Neighbours(Arrays):
     smoothing: float
     marginal_weight: float
 
-    def log_prob(self, support: Support, features: np.ndarray, x: Mapping[str, Observed]) -> np.ndarray:
+    def log_prob(
+        self,
+        support: Support,
+        features: np.ndarray,
+        x: Mapping[str, Observed],
+        intervals: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
         """log p(x | c) of each row, in nats and the standardised units of the blocks: float64 [n].
 
         Missing targets are left out exactly: the log-density is that of the cells that a row has, 0 where
@@ -104,6 +118,8 @@ class Neighbours(Arrays):
             support: the one fitted with.
             features: [n, p], as `condvae.baselines.design_matrix` makes them.
             x: the targets, blocks as `condvae.tables.encode` makes them.
+            intervals: low and high, [n, d] each, of what numeric cells stand for: the probability of a cell
+                whose ends differ counts.
 
         Raises:
             ValueError: if the blocks, the features or the support are not those of the table fitted to.
@@ -119,17 +135,21 @@ class Neighbours(Arrays):
         for rows in chunks(n, self.count):
             near = support.nearest(features[rows], self.count)
             part = take(numeric, rows), take(categorical, rows)
-            squares, _, rest = self._numbers(part[0], near)
+            ends = None if intervals is None else (intervals[0][rows], intervals[1][rows])
+            squares, _, rest = self._numbers(part[0], near, ends)
             kernels = rest - 0.5 * squares + self._categories(part[1], near)
             mean = np.logaddexp.reduce(kernels, axis=1) - np.log(self.count)
-            log_prob[rows] = _mixed(mean, self._marginal(*part), self.marginal_weight)
+            log_prob[rows] = _mixed(mean, self._marginal(*part, ends), self.marginal_weight)
         seen = numeric.mask.any(axis=1) | categorical.mask.any(axis=1)
         return np.where(seen, log_prob, 0.0)
 
-    def _numbers(self, block: Observed, near: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _numbers(
+        self, block: Observed, near: np.ndarray, ends: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What log N of the numeric cells of rows [n] at their neighbours [n, k] is made of.
 
-        It is rest - squares / 2; with b times the bandwidths, rest - pairs * log b - squares / (2 b²).
+        It is rest - squares / 2; with b times the bandwidths, where no cell has ends, rest - pairs * log b
+        - squares / (2 b²).
         """
         squares, pairs, rest = (np.zeros(near.shape) for _ in range(3))
         for j, h in enumerate(self.bandwidth):  # by columns: [n, k, d] would be large
@@ -139,7 +159,17 @@ class Neighbours(Arrays):
             squares += np.where(both, (value - self.numeric[near, j]) / h, 0.0) ** 2
             pairs += both
             own = _normal(value, self.mean[j], self.scale[j])
-            rest += np.where(both, -0.5 * np.log(2 * np.pi) - np.log(h), np.where(mask, own, 0.0))
+            kernel = -0.5 * np.log(2 * np.pi) - np.log(h)
+            if ends is not None:
+                low, high = (end[:, j, None] for end in ends)
+                wide, middle = low < high, self.numeric[near, j]
+                square = ((value - middle) / h) ** 2  # taken off again: a probability has none
+                kernel = np.where(
+                    wide, log_between((low - middle) / h, (high - middle) / h) + 0.5 * square, kernel
+                )
+                ends_own = ((end - self.mean[j]) / self.scale[j] for end in (low, high))
+                own = np.where(wide, log_between(*ends_own), own)
+            rest += np.where(both, kernel, np.where(mask, own, 0.0))
         return squares, pairs, rest
 
     def _categories(self, block: Observed, near: np.ndarray) -> np.ndarray:
@@ -153,10 +183,19 @@ class Neighbours(Arrays):
             found += np.where(mask, np.where(told, own, np.log(share)), 0.0)
         return found
 
-    def _marginal(self, numeric: Observed, categorical: Observed) -> np.ndarray:
+    def _marginal(
+        self,
+        numeric: Observed,
+        categorical: Observed,
+        ends: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
         """The log-density that is mixed in, [n]."""
         value = np.where(numeric.mask, numeric.value, 0.0)
-        found = np.where(numeric.mask, _normal(value, self.mean, WIDE * self.scale), 0.0).sum(axis=1)
+        cells = _normal(value, self.mean, WIDE * self.scale)
+        if ends is not None:
+            low, high = ((end - self.mean) / (WIDE * self.scale) for end in ends)
+            cells = np.where(low < high, log_between(low, high), cells)
+        found = np.where(numeric.mask, cells, 0.0).sum(axis=1)
         for column, levels in enumerate(slices(self.x_levels)):
             share = self.share[levels][categorical.value[:, column]]
             found += np.where(categorical.mask[:, column], np.log(share), 0.0)

@@ -13,17 +13,19 @@ enumeration, the marginal over observed cells, a Kullback-Leibler divergence, a 
 - `Flow` holds a flow with the context that it is conditioned on.
 - `Chain` is a hierarchy, z = (z_1, ..., z_L), each layer given those before it.
 - `Product` is independent blocks, a dictionary of them: a row of mixed kinds.
+- `Cells` is one vector of independent cells of several families.
 
 Families over one cell that numpyro lacks, or has without the precision, are in `counts`, `intervals`,
-`pixels` and `positive`; they are numpyro's kind of distribution, and come through its adapter.
+`pixels`, `positive` and `units`; they are numpyro's kind of distribution, and come through its adapter.
 """
 
 from condvae.distributions.adapters import MAX_SUPPORT, Flow, Numpyro, as_distribution
-from condvae.distributions.compositions import Chain, Product
+from condvae.distributions.compositions import Cells, Chain, Product
 from condvae.distributions.protocol import Distribution, Scalar
 
 __all__ = [
     "MAX_SUPPORT",
+    "Cells",
     "Chain",
     "Distribution",
     "Flow",

@@ -146,6 +146,17 @@ class Numpyro(Distribution):
         is_category = isinstance(self.base, npd.CategoricalLogits | npd.CategoricalProbs)
         return None if is_category else jnp.broadcast_to(mean, self.base.shape())
 
+    def middle(self) -> Array | None:
+        if isinstance(self.base, npd.Normal | npd.StudentT | npd.Laplace):
+            return jnp.broadcast_to(jnp.asarray(self.base.loc), self.base.shape())
+        return self.mean()
+
+    def cdf(self, value: Array) -> Array | None:
+        try:
+            return jnp.asarray(self.base.cdf(value))
+        except NotImplementedError:
+            return None
+
     def spread(self, factor: float | Array) -> Distribution | None:
         centre = getattr(self.base, "loc", None)
         centre = self.mean() if centre is None else jnp.broadcast_to(centre, self.base.shape())

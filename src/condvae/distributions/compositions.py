@@ -1,14 +1,17 @@
-"""Distributions made of others: hierarchies, and independent blocks."""
+"""Distributions made of others: hierarchies, independent blocks, and cells of several kinds."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from condvae.distributions.adapters import as_distribution
 from condvae.distributions.protocol import Distribution, Scalar
+from condvae.observed import Observed
 
 
 class Chain(Distribution):
@@ -159,3 +162,72 @@ class Product(Distribution):
     def mean(self) -> dict[str, Any] | None:
         means = {name: d.mean() for name, d in self.blocks.items()}
         return None if any(mean is None for mean in means.values()) else means
+
+
+class Cells(Distribution):
+    """One vector of independent cells, some of one distribution and some of another.
+
+    Args:
+        parts: distributions over vectors.
+        places: for each, where its cells stand in the whole.
+
+    Example:
+        >>> import jax.numpy as jnp, numpyro.distributions as npd
+        >>> from condvae.distributions import Cells, Numpyro
+        >>> parts = Numpyro(npd.Normal(jnp.zeros(2), 1.0)), Numpyro(npd.Poisson(jnp.ones(1)))
+        >>> round(float(Cells(parts, ((0, 2), (1,))).log_prob(jnp.array([0.0, 3.0, 0.0]))), 4)
+        -4.6296
+    """
+
+    parts: tuple[Distribution, ...]
+    places: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+
+    @property
+    def reparameterised(self) -> bool:
+        return all(part.reparameterised for part in self.parts)
+
+    @property
+    def on_reals(self) -> bool:
+        return all(part.on_reals for part in self.parts)
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        keys = jax.random.split(key, len(self.parts))
+        return self._joined([part.sample(k) for part, k in zip(self.parts, keys, strict=True)])
+
+    def log_prob(self, value: Array | Observed) -> Scalar:
+        if isinstance(value, Observed):
+            return self.marginal(value.mask).log_prob(value.value)
+        return jnp.sum(self.terms(value))
+
+    def terms(self, value: Array | Observed) -> Array:
+        if isinstance(value, Observed):
+            return self.marginal(value.mask).terms(value.value)
+        size = sum(map(len, self.places))
+        if jnp.shape(value) != (size,):
+            raise ValueError(f"Cells expected a value of shape ({size},), got {jnp.shape(value)}")
+        return self._joined([part.terms(own) for part, own in self._split(value)])
+
+    def marginal(self, mask: Array) -> "Cells":
+        return Cells(tuple(part.marginal(own) for part, own in self._split(mask)), self.places)
+
+    def mean(self) -> Array | None:
+        return self._joined([part.mean() for part in self.parts])
+
+    def middle(self) -> Array | None:
+        return self._joined([part.middle() for part in self.parts])
+
+    def cdf(self, value: Array) -> Array | None:
+        return self._joined([part.cdf(own) for part, own in self._split(value)])
+
+    def _split(self, whole: Array) -> list[tuple[Distribution, Array]]:
+        whole = jnp.asarray(whole)
+        return [
+            (part, whole[..., np.array(own)]) for part, own in zip(self.parts, self.places, strict=True)
+        ]
+
+    def _joined(self, found: list[Any]) -> Any:
+        """Cells of the parts in the order of the whole; None where one of them has none."""
+        if any(own is None for own in found):
+            return None
+        order = np.argsort([place for own in self.places for place in own])
+        return jnp.concatenate(found, axis=-1)[..., order]

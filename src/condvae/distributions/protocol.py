@@ -72,6 +72,14 @@ class Distribution(eqx.Module):
         """The mean, of the shape of a draw; None where there is no closed form."""
         return None
 
+    def middle(self) -> PyTree[Array] | None:
+        """The mean, or where a symmetric distribution has none, where its middle is."""
+        return self.mean()
+
+    def cdf(self, value: PyTree[Array]) -> PyTree[Array] | None:
+        """P(cell ≤ value of it) of each cell of a draw; None where it is not known."""
+        return None
+
     def terms(self, value: PyTree[Array]) -> Float[Array, " T"]:
         """The log-density as terms that add up to it: of independent cells each, of a hierarchy each layer.
 

@@ -31,9 +31,10 @@ class ConditionalVAE(Queries, BaseEstimator):
 
     The model: an ensemble of conditional VAEs, each with its own initial weights and held-out rows,
     trained in one compiled program, and taken as their mixture. In each, perceptrons for prior p(z | c),
-    likelihood p(x | z, c) and posterior q(z | x, c), z Gaussian; numeric targets are Student-t with a
-    learned number of degrees of freedom, categorical ones categorical, independent given (z, c). What is
-    None is sized from the data: see `condvae.estimator.defaults`.
+    likelihood p(x | z, c) and posterior q(z | x, c), z Gaussian; each target has the likelihood that suits
+    its cells (counts, levels, numbers above 0, rounded ones, ...; `schema_` says which, and why), and
+    they are independent given (z, c). What is None is sized from the data: see
+    `condvae.estimator.defaults`.
 
     Without conditions, `fit(None, y)`, it is the plain VAE of y, and X is None everywhere: `sample(n=5)`
     draws rows, `log_prob(None, y)` scores them, `transform(None, y)` encodes them, `predict()` gives the
@@ -43,7 +44,11 @@ class ConditionalVAE(Queries, BaseEstimator):
         latent_size: the length of z; 0 for none, targets then being independent given X.
         width: of every hidden layer.
         depth: hidden layers in each network.
-        likelihood: of numeric targets: "student_t" or "gaussian".
+        likelihood: of numeric targets: "auto", for each column what suits its cells (see
+            `condvae.tables.choices`); or "student_t" or "gaussian", for all.
+        likelihoods: by column, what is not to be chosen: {"claims": "negative_binomial"}; one of
+            `condvae.tables.NUMERIC`, with its limits where it has them, as in "censored_gaussian(high=50)";
+            of categories "categorical" or "ordinal".
         num_members: models in the ensemble.
         num_steps: optimiser steps at most; the best parameters on the held-out rows are kept.
         batch_size: rows in a step.
@@ -93,7 +98,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         latent_size: int | None = None,
         width: int | None = None,
         depth: int = 2,
-        likelihood: str = "student_t",
+        likelihood: str = "auto",
+        likelihoods: dict[Any, str] | None = None,
         num_members: int | None = None,
         num_steps: int | None = None,
         batch_size: int | None = None,
@@ -112,6 +118,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         self.width = width
         self.depth = depth
         self.likelihood = likelihood
+        self.likelihoods = likelihoods
         self.num_members = num_members
         self.num_steps = num_steps
         self.batch_size = batch_size
@@ -184,6 +191,8 @@ class ConditionalVAE(Queries, BaseEstimator):
             groups,
             time,
             unknown=self.unknown,
+            likelihood=self.likelihood,
+            likelihoods=self.likelihoods,
             seed=self.seed_,
             progress=self.progress,
         )
@@ -222,7 +231,6 @@ class ConditionalVAE(Queries, BaseEstimator):
             )
         options = Options(
             self.depth,
-            self.likelihood,  # pyright: ignore[reportArgumentType]
             self.weight_decay,
             float(self.free_bits),
             self.validation_fraction,

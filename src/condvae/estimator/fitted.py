@@ -11,7 +11,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as npd
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae import sampling, scoring, tables
@@ -172,14 +171,22 @@ class TableModel:
 
     def in_own_units(self, value: np.ndarray, x: Any) -> np.ndarray:
         """Log-densities of standardised rows as those of the user's own."""
-        shift = tables.log_scale(self.schema.target, x["numeric"].mask) if "numeric" in x else 0.0
+        shift = tables.log_scale(self.schema.target, x["numeric"]) if "numeric" in x else 0.0
         return np.where(observed_rows(x), value - shift, 0.0)
+
+    def intervals(self, x: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """What cells stand for, in standardised units: see `condvae.tables.intervals`."""
+        return tables.intervals(self.schema.target, x["numeric"]) if "numeric" in x else None
 
     def baselines(self, x: Any, c: Any) -> dict[str, np.ndarray]:
         """log p of each row under what is simpler, in the user's units."""
-        found = {"marginal": self.marginal.log_prob(x, None), "linear": self.linear.log_prob(x, c)}
+        cells = self.intervals(x)
+        found = {
+            "marginal": self.marginal.log_prob(x, None, cells),
+            "linear": self.linear.log_prob(x, c, cells),
+        }
         if self.neighbours is not None and self.support is not None:
-            found["neighbours"] = self.neighbours.log_prob(self.support, self.features(c), x)
+            found["neighbours"] = self.neighbours.log_prob(self.support, self.features(c), x, cells)
         return {name: self.in_own_units(value, x) for name, value in found.items()}
 
     def summaries(
@@ -209,11 +216,13 @@ class TableModel:
             yield rows, self.to_units(block)
 
     def to_units(self, standard: np.ndarray) -> np.ndarray:
-        """Standardised numbers [..., d] in the user's units; those of whole-number columns rounded."""
+        """Standardised numbers [..., d] in the user's units, as the columns record them."""
         values = np.asarray(standard, np.float64)
         values = values * [column.sd for column in self.numeric] + [column.mean for column in self.numeric]
-        whole = np.array([column.integer for column in self.numeric], bool)
-        return np.where(whole, np.rint(values), values) if whole.any() else values
+        for j, column in enumerate(self.numeric):
+            if column.step is not None or column.atoms:
+                values[..., j] = tables.recorded(column, values[..., j])
+        return values
 
     def quantiles(self, c: Any, q: np.ndarray, num_samples: int, key: PRNGKeyArray) -> np.ndarray:
         """Quantiles of each numeric target, [n, d, len(q)]; q is [len(q)], or [d, len(q)]."""
@@ -232,11 +241,12 @@ class TableModel:
         ordered = np.sort(draws, axis=1)
         result = np.empty((len(draws), *q.shape))
         for j, column in enumerate(self.numeric):
-            result[:, j] = _quantile(ordered[:, :, j], q[j], whole=column.integer)
+            single = column.step is not None or bool(column.atoms)
+            result[:, j] = _quantile(ordered[:, :, j], q[j], single=single)
             for i in np.flatnonzero(np.minimum(q[j], 1 - q[j]) < 0.5 / draws.shape[1]):
                 ends = ordered[:, 0, j], ordered[:, -1, j]
                 tail = self._tail(c, j, q[j, i], *ends, key)
-                result[:, j, i] = np.rint(tail) if column.integer else tail
+                result[:, j, i] = tables.recorded(column, tail)
         return result
 
     def _tail(
@@ -360,10 +370,10 @@ def observed_rows(x: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(masks.any(axis=1))
 
 
-def _quantile(ordered: np.ndarray, q: np.ndarray, whole: bool) -> np.ndarray:
-    """Of sorted draws [n, S]: [n, len(q)], between two draws where q falls between; or a draw, if whole."""
+def _quantile(ordered: np.ndarray, q: np.ndarray, single: bool) -> np.ndarray:
+    """Of sorted draws [n, S]: [n, len(q)], between two draws where q falls between; or a `single` draw."""
     place = np.clip(np.asarray(q) * ordered.shape[1] - 0.5, 0, ordered.shape[1] - 1)
-    if whole:  # the least draw that at least a part q of them does not exceed
+    if single:  # the least draw that at least a part q of them does not exceed
         return ordered[:, np.clip(np.ceil(np.asarray(q) * ordered.shape[1]) - 1, 0, None).astype(int)]
     low = np.floor(place).astype(int)
     high = np.minimum(low + 1, ordered.shape[1] - 1)
@@ -371,21 +381,17 @@ def _quantile(ordered: np.ndarray, q: np.ndarray, whole: bool) -> np.ndarray:
     return ordered[:, low] * (1 - share) + ordered[:, high] * share
 
 
-def _blocks(likelihood: Distribution) -> dict[str, Any]:
-    assert isinstance(likelihood, Product)
-    return {name: block.base for name, block in likelihood.blocks.items() if isinstance(block, Numpyro)}
-
-
 def _centre(likelihood: Distribution, _: PyTree) -> dict[str, jax.Array]:
+    assert isinstance(likelihood, Product)
     found = {}
-    for name, base in _blocks(likelihood).items():
-        if name == "categorical":
-            found[name] = jax.nn.softmax(base.logits, axis=-1)
+    for name, block in likelihood.blocks.items():
+        if name == "categorical" and isinstance(block, Numpyro):
+            found[name] = jax.nn.softmax(jnp.asarray(block.base.logits), axis=-1)  # pyright: ignore
         else:
-            # Where a Student-t has no mean, its location is the centre that there is.
-            found[name] = base.loc if isinstance(base, npd.StudentT | npd.Normal) else base.mean
+            found[name] = block.middle()
     return found
 
 
 def _below(likelihood: Distribution, value: jax.Array) -> jax.Array:
-    return jnp.asarray(_blocks(likelihood)["numeric"].cdf(value))
+    assert isinstance(likelihood, Product)
+    return jnp.asarray(likelihood.blocks["numeric"].cdf(value))

@@ -20,6 +20,7 @@ from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.prepare import TrainingTable
 from condvae.estimator.streaming import share_of
+from condvae.heads import Cell
 from condvae.holdout import held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
@@ -47,7 +48,6 @@ class Options(NamedTuple):
     """What the estimator was told, apart from the sizes in `Settings`."""
 
     depth: int
-    likelihood: str
     weight_decay: float
     free_bits: float
     validation_fraction: float
@@ -125,6 +125,7 @@ def fit_table(
     fraction = options.validation_fraction
     masks = np.stack([_held_out("validation_fraction", fraction, len(rest), own, key) for key in mask_keys])
     x_levels, c_levels = tables.levels(schema.target), tables.levels(schema.given)
+    numeric, ordinal = likelihoods(schema)
 
     def build(key: PRNGKeyArray) -> CVAE:
         return mlp_cvae(
@@ -133,8 +134,9 @@ def fit_table(
             latent_size=settings.latent_size,
             width=settings.width,
             depth=options.depth,
-            likelihood=options.likelihood,
+            likelihood=numeric,
             x_levels=x_levels,
+            x_ordinal=ordinal,
             c_levels=c_levels,
             key=key,
         )
@@ -200,6 +202,37 @@ def fit_table(
         validation["train"] = None  # what is in memory of a stream is not trained on
     trained_on = len(rest) if stream is None else stream.num_rows
     return Fitted(model, history, validation, trained_on, test)
+
+
+def likelihoods(schema: tables.Schema) -> tuple[str | list[Cell], list[bool]]:
+    """The likelihood of the numeric targets, one for all or cells; and which categories are in an order."""
+    chosen = [(column, column.likelihood or tables.Likelihood("student_t")) for column in schema.target]
+    numeric = [(column, found) for column, found in chosen if column.kind == "numeric"]
+    ordinal = [found.family == "ordinal" for column, found in chosen if column.kind == "categorical"]
+    families = {found.family for _, found in numeric}
+    if families <= {"student_t"} or families == {"gaussian"}:
+        return (families.pop() if families else "student_t"), ordinal
+    return [_cell(column, found) for column, found in numeric], ordinal
+
+
+def _cell(column: tables.Column, found: tables.Likelihood) -> Cell:
+    """What a column is to the head: in standardised units, but for families of numbers as they are."""
+    mean, sd = column.mean, column.sd
+    if found.family in ("ordinal", "bernoulli"):
+        return Cell("ordinal", (("low", found.low), ("high", found.high)), units=(mean, sd))
+    if found.family in tables.OWN_UNITS:
+        low = 0.0 if found.low is None else found.low
+        width = 1.0 if found.high is None else found.high - low
+        return Cell(found.family, start=found.start, units=((mean - low) / width, sd / width))
+    if found.step is not None:
+        return Cell(found.family, (("width", found.step / sd), ("origin", (found.origin - mean) / sd)))
+    if found.low is not None or found.high is not None:
+        ends = {"low": found.low, "high": found.high}
+        return Cell(
+            found.family,
+            tuple((name, None if end is None else (end - mean) / sd) for name, end in ends.items()),
+        )
+    return Cell(found.family)
 
 
 def _hashes(x: PyTree, c: PyTree) -> np.ndarray:
@@ -279,9 +312,7 @@ def _calibrate(model: TableModel, rows: PyTree, key: PRNGKeyArray) -> dict[str, 
     x, c = rows
     value, mask = x["numeric"]
     columns = model.numeric
-    own = np.where(mask, value, np.nan).astype(np.float64)
-    own = own * [column.sd for column in columns] + [column.mean for column in columns]
-    pit = model.cdf(c, own, 1000, key)
+    pit = model.cdf(c, model.to_units(np.where(mask, value, np.nan)), 1000, key)
     return {str(column.name): pit[mask[:, j], j] for j, column in enumerate(columns)}
 
 
@@ -331,7 +362,7 @@ def _measure_members(
             baseline = fit_baseline(
                 x_seen, given, x_levels=x_levels, c_levels=c_levels, sample_weight=own_weight
             )
-            held = baseline.log_prob(x_held, None if given is None else c_held)
+            held = baseline.log_prob(x_held, None if given is None else c_held, model.intervals(x_held))
             others[name].append(model.in_own_units(held, x_held))
     return _comparison(
         "members",

@@ -57,6 +57,8 @@ def training_table(
     time: Any,
     *,
     unknown: Any = "error",
+    likelihood: str = "auto",
+    likelihoods: dict[Any, str] | None = None,
     schema: tables.Schema | None = None,
     seed: int = 0,
     progress: bool = False,
@@ -69,7 +71,8 @@ def training_table(
     if (found := one_scan(X, y)) is not None:
         if is_long(found):
             along = {"sample_weight": sample_weight, "groups": groups, "time": time}
-            return _streamed_table(found, X, y, along, unknown, schema, seed, progress)
+            named = (likelihood, likelihoods)
+            return _streamed_table(found, X, y, along, unknown, named, schema, seed, progress)
         X, y = None if X is None else X.read(), y.read()
     given, target = as_frame(X, "c"), target_frame(y)
     rows = len(nw.from_native(target, eager_only=True))
@@ -86,6 +89,7 @@ def training_table(
         along = {name: None if array is None else array[copies] for name, array in along.items()}
     if schema is None:
         schema = tables.Schema.infer_pair(given, target, unknown=unknown)
+        schema = _with_likelihoods(schema, target, likelihood, likelihoods)
     elif (given is None) != (not schema.given):
         raise tables.TableError("the model was fitted with other conditions: give the same columns again")
     c = None if given is None else tables.encode(schema.given, given)
@@ -121,6 +125,7 @@ def _streamed_table(
     y: tables.Scan,
     along: dict[str, Any],
     unknown: Any,
+    named: tuple[str, dict[Any, str] | None],
     schema: tables.Schema | None,
     seed: int,
     progress: bool,
@@ -132,7 +137,7 @@ def _streamed_table(
                 "give fewer rows"
             )
     known = look_over(found, X, y, unknown=unknown, seed=seed, progress=progress)
-    schema = known.schema if schema is None else schema
+    schema = _with_likelihoods(known.schema, known.sample, *named) if schema is None else schema
     if fits_memory(known.rows):  # most have nothing to learn from: the others go into memory
         some, numbers = observed(found, y)
         given = None if X is None else some.select(X.column_names)
@@ -158,6 +163,12 @@ def _streamed_table(
         rows=known.rows,
         stream=TableStream(schema, found, known.sizes, seed),
     )
+
+
+def _with_likelihoods(
+    schema: tables.Schema, target: Any, likelihood: str, likelihoods: dict[Any, str] | None
+) -> tables.Schema:
+    return schema.with_likelihoods(target, likelihoods, None if likelihood == "auto" else likelihood)
 
 
 def target_frame(y: Any) -> Any:
@@ -252,7 +263,7 @@ def check_arguments(parameters: dict[str, Any]) -> None:
     for name in ("validation_fraction", "test_fraction", "calibration_fraction"):
         if not _is_number(parameters[name]) or not 0 <= parameters[name] < 1:
             raise ValueError(f"{name} is {parameters[name]!r}, expected at least 0 and below 1")
-    choices = {"likelihood": ("student_t", "gaussian"), "unknown": ("error", "other")}
+    choices = {"likelihood": ("auto", "student_t", "gaussian"), "unknown": ("error", "other")}
     for name, allowed in choices.items():
         if parameters[name] not in allowed:
             raise ValueError(f"{name} is {parameters[name]!r}, expected {' or '.join(map(repr, allowed))}")
@@ -361,8 +372,8 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
         values = np.stack([np.where(mask, own, np.nan) for own, mask in read], axis=1)
         chosen = model.numeric
     # A whole number n stands for what rounds to it: P(x ≤ n) is that of n + 1/2.
-    whole = np.array([column.integer for column in model.numeric], bool)
-    return chosen, np.where(whole, np.floor(values) + 0.5, values)
+    ends = [tables.reach(column, values[:, j])[1] for j, column in enumerate(model.numeric)]
+    return chosen, np.stack(ends, axis=1)
 
 
 def native_columns(columns: list[tables.Column], blocks: dict[str, np.ndarray], of: str) -> dict[Any, Any]:
@@ -417,7 +428,12 @@ def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> li
             notes.append(f"condition {column.name!r} is constant and tells the model nothing")
     if holes:
         notes.append(f"{holes} of {rows} rows have missing conditions, which are values of their own")
-    if whole := [repr(column.name) for column in schema.target if column.integer]:
+    continuous = [
+        column
+        for column in schema.target
+        if column.integer and (column.likelihood is None or column.likelihood.step is None)
+    ]
+    if whole := [repr(column.name) for column in continuous]:
         those = "targets" if len(whole) > 1 else "target"
         notes.append(
             f"whole numbers in {those} {', '.join(whole)}: modelled as continuous, draws are rounded"

@@ -10,11 +10,14 @@ makes the likelihood unbounded on constant or rounded cells.
 - `MixtureHead` is several components of one family in each cell; `PixelHead` pixels of 8 bits.
 - `CategoricalHead`, `OrdinalHead` and `EmbeddingHead` are categories, in an order, or very many.
 - `FullGaussianHead` and `LowRankGaussianHead` are cells that hang together given the features.
+- `ColumnsHead` is a row of numbers, each of a family of its own; `CodesHead` of categories, of which some
+  are in an order.
 - `ProductHead` is a row of mixed kinds.
 """
 
 from condvae.heads.categories import CategoricalHead, EmbeddingHead, OrdinalHead
 from condvae.heads.cells import BernoulliHead, GaussianHead, StudentTHead
+from condvae.heads.columns import Cell, CodesHead, ColumnsHead
 from condvae.heads.families import FAMILIES, Family, FamilyHead, MixtureHead, PixelHead
 from condvae.heads.joint import FullGaussianHead, LowRankGaussianHead, ProductHead
 from condvae.heads.scales import LOG_SCALE_BOUNDS, Head, LocationScale, Scale, bounded_exp
@@ -24,6 +27,9 @@ __all__ = [
     "LOG_SCALE_BOUNDS",
     "BernoulliHead",
     "CategoricalHead",
+    "Cell",
+    "CodesHead",
+    "ColumnsHead",
     "EmbeddingHead",
     "Family",
     "FamilyHead",

@@ -1,20 +1,25 @@
 """Data frames in, arrays with masks out, and back; tables on disk. Nothing here knows of JAX."""
 
 from condvae.tables.cells import take
-from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, levels, log_scale
+from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, levels
 from condvae.tables.errors import TableError
 from condvae.tables.frames import read_table, require_writable, write_parts, write_table
+from condvae.tables.likelihoods import NUMERIC, OWN_UNITS, Likelihood
 from condvae.tables.names import match_names
 from condvae.tables.ranges import outside
+from condvae.tables.recording import intervals, log_scale, reach, recorded
 from condvae.tables.scans import ENDINGS as PARQUET
 from condvae.tables.scans import Scan, scan
 from condvae.tables.schema import Column, Kind, Role, Schema, Unknown
 
 __all__ = [
+    "NUMERIC",
+    "OWN_UNITS",
     "PARQUET",
     "Backend",
     "Column",
     "Kind",
+    "Likelihood",
     "Role",
     "Scan",
     "Schema",
@@ -24,11 +29,14 @@ __all__ = [
     "column_at",
     "decode",
     "encode",
+    "intervals",
     "levels",
     "log_scale",
     "match_names",
     "outside",
+    "reach",
     "read_table",
+    "recorded",
     "require_writable",
     "scan",
     "take",

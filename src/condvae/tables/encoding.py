@@ -2,8 +2,7 @@
 
 A frame becomes at most two blocks, `"numeric"` (standardised, float32) and `"categorical"` (codes,
 int32), each an `Observed` whose columns stand in schema order, several for a date. Decoding takes
-blocks back into a frame. A model works in standardised units; `log_scale` takes its log-densities back
-into the user's.
+blocks back into a frame.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from condvae.observed import Observed
 from condvae.tables.cells import Cells, cells, open_frame
 from condvae.tables.errors import TableError
 from condvae.tables.readings import UNSEEN, checked, coded, is_text, measured
+from condvae.tables.recording import recorded
 from condvae.tables.schema import Column
 from condvae.tables.times import calendar
 
@@ -45,7 +45,7 @@ def encode(
 
     Raises:
         TableError: for a missing column, a cell of the wrong kind, an unseen category, or a number
-            that is infinite or too large.
+            that is infinite, too large, or none that the column's likelihood can give.
 
     Example:
         >>> columns = [Column("a", "given", "numeric", "double", mean=2.0, sd=0.5)]
@@ -149,30 +149,9 @@ def levels(columns: Sequence[Column]) -> tuple[int, ...]:
     return tuple(len(column.levels) + column.other for column in columns if column.kind == "categorical")
 
 
-def log_scale(columns: Sequence[Column], mask_numeric: np.ndarray) -> np.ndarray:
-    """What standardising added to each row's log-density: the sum of log sd over observed cells.
-
-    `log p(row in the user's units) = log p(standardised row) − log_scale`, since standardising
-    divides each observed numeric cell by its sd.
-
-    Args:
-        columns: the target columns, none of which is of dates.
-        mask_numeric: bool [n, d], the mask of the numeric block.
-
-    Returns:
-        float64 [n].
-
-    Example:
-        >>> columns = [Column("a", "target", "numeric", "double", sd=np.e)]
-        >>> log_scale(columns, np.array([[True], [False]]))
-        array([1., 0.])
-    """
-    log_sd = np.log([column.sd for column in columns if column.kind == "numeric"])
-    return np.asarray(mask_numeric, np.float64) @ log_sd
-
-
 def _standardise(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
     values, mask = measured(column, found)
+    _require_possible(column, values, mask)
     with np.errstate(over="ignore"):
         standard = np.where(mask, (values - column.mean) / column.sd, 0.0)
     if (wrong := np.abs(standard) > np.finfo(np.float32).max).any():
@@ -185,6 +164,18 @@ def _standardise(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
     if column.parts and mask.any():
         numbers = np.hstack([numbers, calendar(found, column.parts)])
     return numbers, mask[:, None]
+
+
+def _require_possible(column: Column, values: np.ndarray, mask: np.ndarray) -> None:
+    if (found := column.likelihood) is None:
+        return
+    if (wrong := mask & ~found.possible(values)).any():
+        row = int(np.argmax(wrong))
+        raise TableError(
+            f"column {column.name!r}, row {row + 1} ({values[row]:g}): its likelihood is {found.family}, "
+            f"of {found.range}; correct the cell or empty it, or fit with another likelihood for the "
+            "column, such as student_t"
+        )
 
 
 def _codes(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarray, np.ndarray]:
@@ -223,14 +214,14 @@ def _destandardise(column: Column, standard: np.ndarray) -> pa.Array:
     values = standard.astype(np.float64) * column.sd + column.mean
     target = pa.type_for_alias(column.dtype)
     if not column.integer:
-        return pa.array(values.astype(target.to_pandas_dtype()))
+        return pa.array(recorded(column, values).astype(target.to_pandas_dtype()))
     if not np.isfinite(values).all():
         raise TableError(f"column {column.name!r}: cannot round a cell that is not finite")
     limits = np.iinfo(target.to_pandas_dtype())
     # The largest 64-bit integers have no float64 of their own: stop one float short of them.
     high = float(limits.max)
     high = np.nextafter(high, 0) if int(high) > limits.max else high
-    return pa.array(np.clip(np.rint(values), limits.min, high).astype(limits.dtype))
+    return pa.array(np.clip(recorded(column, values), limits.min, high).astype(limits.dtype))
 
 
 def _whole(array: pa.Array) -> bool:

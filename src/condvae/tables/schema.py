@@ -6,14 +6,17 @@ is plain data, and all of it goes into JSON and back without loss.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from narwhals.typing import IntoDataFrame
 
-from condvae.tables.cells import cells, first_duplicate, open_frame
+from condvae.tables import choices
+from condvae.tables.cells import cells, first_duplicate, numbers, open_frame
+from condvae.tables.choices import choose
 from condvae.tables.errors import TableError
+from condvae.tables.likelihoods import CATEGORICAL, Likelihood
 from condvae.tables.summaries import Kind, Summary
 
 Role = Literal["given", "target"]
@@ -40,11 +43,13 @@ class Column:
         sd: their standard deviation (numeric, datetime); 1 for a constant condition.
         minimum: the smallest observed cell (numeric, datetime), else None.
         maximum: the largest observed cell (numeric, datetime), else None.
-        levels: the observed levels, sorted (categorical); `(False, True)` for booleans.
+        levels: the observed levels (categorical), in their declared order or sorted; `(False, True)` for
+            booleans.
         declared: all categories in their order, for a column that declares an order; else ().
         other: whether a category that is none of `levels` is accepted, as one level after them.
         parts: the calendar parts that are encoded (datetime), of `"year"`, `"week"` and `"day"`.
         zone: the time zone by whose clock they are taken (datetime), None for times without one.
+        likelihood: what a target is modelled by; None before it is chosen, and of conditions.
 
     Example:
         >>> Column("mass", "target", "numeric", "double", mean=4.2, sd=0.8).integer
@@ -65,6 +70,7 @@ class Column:
     other: bool = False
     parts: tuple[str, ...] = ()
     zone: str | None = None
+    likelihood: Likelihood | None = None
 
     @property
     def block(self) -> Literal["numeric", "categorical"]:
@@ -85,6 +91,18 @@ class Column:
     def boolean(self) -> bool:
         """Whether the cells are booleans."""
         return self.dtype == "bool"
+
+    @property
+    def step(self) -> float | None:
+        """The step to which numbers are recorded, and draws are rounded; None where there is none."""
+        if self.likelihood is not None and self.likelihood.step is not None:
+            return self.likelihood.step
+        return 1.0 if self.integer else None
+
+    @property
+    def atoms(self) -> tuple[float, ...]:
+        """Single values that have a probability, in a column that is continuous otherwise."""
+        return () if self.likelihood is None else self.likelihood.atoms
 
 
 @dataclass(frozen=True)
@@ -187,6 +205,42 @@ class Schema:
             conditions = [replace(c, other=c.kind == "categorical") for c in conditions]
         return cls(tuple(conditions), tuple(describe(found, "target") for found in target))
 
+    def with_likelihoods(
+        self, frame: IntoDataFrame, named: Mapping[Any, str] | None = None, default: str | None = None
+    ) -> Self:
+        """The same, with a likelihood for each target, chosen from its cells.
+
+        Args:
+            frame: rows of the table, all or many of them.
+            named: likelihoods by column that are not chosen: see `condvae.tables.likelihoods.NUMERIC`; of
+                categories "categorical" or "ordinal".
+            default: of the other numeric targets; None to choose.
+
+        Raises:
+            TableError: for a name or a column that there is not, or cells that the likelihood cannot give.
+
+        Example:
+            >>> import pyarrow as pa
+            >>> frame = pa.table({"claims": [0, 3, 1, 0, 7, 2, 0, 1, 4, 0]})
+            >>> schema = Schema.infer(frame, target=["claims"]).with_likelihoods(frame)
+            >>> schema.target[0].likelihood.family
+            'negative_binomial'
+        """
+        named = dict(named or {})
+        if odd := [name for name in named if name not in [column.name for column in self.target]]:
+            raise TableError(
+                f"a likelihood is named for {odd[0]!r}, which is no target; the targets are "
+                f"{', '.join(repr(column.name) for column in self.target)}"
+            )
+        table = open_frame(frame)
+        return replace(
+            self,
+            target=tuple(
+                replace(column, likelihood=_likelihood(column, table, named.get(column.name), default))
+                for column in self.target
+            ),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The schema as a dict of JSON types; floats come back exactly."""
         return {role: [asdict(c) for c in getattr(self, role)] for role in ("given", "target")}
@@ -209,7 +263,26 @@ class Schema:
 def _column(fields: dict[str, Any]) -> Column:
     # Schemas of earlier versions lack what was added since, which has a default.
     tuples = {name: tuple(fields[name]) for name in ("levels", "declared", "parts") if name in fields}
-    return Column(**{**fields, **tuples})
+    likelihood = Likelihood.from_json(fields.get("likelihood"))
+    return Column(**{**fields, **tuples, "likelihood": likelihood})
+
+
+def _likelihood(column: Column, table: Any, name: str | None, default: str | None) -> Likelihood:
+    if column.kind == "categorical":
+        if name not in (None, *CATEGORICAL):
+            raise TableError(
+                f"the likelihood of column {column.name!r} is {name!r}, expected categorical or ordinal, "
+                "as its cells are categories; or turn them into numbers"
+            )
+        if name == "ordinal" or (name is None and column.declared and len(column.levels) > 2):
+            return Likelihood("ordinal", "ordered categories" if name is None else "as asked for")
+        return Likelihood("categorical", "categories" if name is None else "as asked for")
+    values, mask = numbers(cells(table, column.name))
+    if not mask.any():  # of a part of a long table
+        return Likelihood("student_t", "no cell was looked at")
+    if name is None and default is not None:
+        return Likelihood(default, "as asked for")
+    return choose(values[mask]) if name is None else choices.named(name, values[mask], column.name)
 
 
 def require_unknown(unknown: str) -> None:
@@ -254,7 +327,9 @@ def describe(found: Summary, role: Role) -> Column:
             f"target column {found.name!r} is constant (always {found.constant}); drop it, there is "
             "nothing to learn"
         )
-    levels = tuple(sorted(found.levels))
+    levels = tuple(level for level in found.declared if level in found.levels) or tuple(
+        sorted(found.levels)
+    )
     if len(levels) > MANY_LEVELS and 2 * len(levels) > found.rows:
         raise TableError(_identifier(found, levels))
     numbers = found.kind != "categorical"

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from condvae import tables
 from condvae.calibration import (
     Reliability,
     conformal_level,
@@ -107,8 +108,8 @@ def _one_by_one(rows: Rows, own: np.ndarray, rng: np.random.Generator, key: jax.
 
     One set of draws for all rows would move all of them together.
     """
-    half = np.array([0.5 if column.integer else 0.0 for column in rows.model.numeric])
-    ends = np.stack([own - half, own + half], axis=1)
+    both = [tables.reach(column, own[:, j]) for j, column in enumerate(rows.model.numeric)]
+    ends = np.moveaxis(np.array(both), 0, -1).swapaxes(0, 1)
     below, up_to = np.moveaxis(rows.model.cdf(None, ends, 1000, key), 1, 0)
     return below + rng.random(own.shape) * (up_to - below)
 

@@ -1,0 +1,119 @@
+"""How numbers are recorded: to a step, or piled up at a value; and what that means for their likelihood.
+
+The likelihood of a cell that stands for an interval is a probability, over the step a density in the user's
+units; that of a value which has a probability of its own is that probability; any other's is a density.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from condvae.observed import Observed
+from condvae.tables.schema import Column
+
+NEXT_TO = 1e-6
+"""Standard deviations within which a number is the one that it is next to, after single precision."""
+
+
+def numbers_of(columns: Sequence[Column]) -> list[Column]:
+    """Those of the numeric block, in its order."""
+    return [column for column in columns if column.block == "numeric"]
+
+
+def recorded(column: Column, values: np.ndarray) -> np.ndarray:
+    """Numbers as the column would have them: at a step, and at a value that has a probability.
+
+    Example:
+        >>> recorded(Column("a", "target", "numeric", "int64"), np.array([1.7, 0.2])).tolist()
+        [2.0, 0.0]
+    """
+    values = np.asarray(values, np.float64)
+    if (step := column.step) is not None:
+        origin = 0.0 if column.likelihood is None else column.likelihood.origin
+        values = origin + np.rint((values - origin) / step) * step
+        # 0.1 · 3 is 0.30000000000000004: as many digits as the step has.
+        digits = next((d for d in range(8) if abs(step * 10**d - round(step * 10**d)) < 1e-9), None)
+        return values if digits is None else np.round(values, digits)
+    for atom in column.atoms:
+        values = np.where(np.abs(values - atom) <= NEXT_TO * column.sd, atom, values)
+    return values
+
+
+def reach(column: Column, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Between which numbers lies what is recorded as these.
+
+    Example:
+        >>> reach(Column("a", "target", "numeric", "int64"), np.array([3.0, 3.2]))
+        (array([2.5, 2.5]), array([3.5, 3.5]))
+    """
+    values = np.asarray(values, np.float64)
+    half = np.zeros_like(values)
+    if column.step is not None:
+        origin = 0.0 if column.likelihood is None else column.likelihood.origin
+        # What lies between two steps counts as the lower one: P(x ≤ 3.2) is that of 3.
+        values = origin + np.floor((values - origin) / column.step + 1e-6) * column.step
+        half = half + 0.5 * column.step
+    elif column.atoms:
+        half = half + NEXT_TO * column.sd
+    return values - half, values + half
+
+
+def log_scale(columns: Sequence[Column], block: Observed) -> np.ndarray:
+    """What the units of the numeric block add to each row's log-density, over its observed cells.
+
+    `log p(row in the user's units) = log p(row in the block's) − log_scale`. Of a cell with a density it is
+    log sd, as standardising divides by sd; with the probability of a step log step, which makes it a
+    density; with a probability of its own, 0.
+
+    Args:
+        columns: the target columns, none of which is of dates.
+        block: the numeric block, [n, d].
+
+    Returns:
+        float64 [n].
+
+    Example:
+        >>> columns = [Column("a", "target", "numeric", "double", sd=np.e)]
+        >>> log_scale(columns, Observed(np.zeros((2, 1)), np.array([[True], [False]])))
+        array([1., 0.])
+    """
+    numeric = numbers_of(columns)
+    total = np.zeros(len(block.mask))
+    for j, column in enumerate(numeric):
+        found = column.likelihood
+        own = np.log(column.sd if found is None or found.step is None else found.step)
+        dense = np.array(block.mask[:, j])
+        for atom in column.atoms:
+            dense &= ~_at(column, atom, block.value[:, j])
+        total += np.where(dense, own, 0.0)
+    return total
+
+
+def intervals(columns: Sequence[Column], block: Observed) -> tuple[np.ndarray, np.ndarray] | None:
+    """The ends of what each cell stands for, in the block's units, [n, d] each; alike for a single number.
+
+    Of an end that piles up, all that is beyond. None where every cell is a single number.
+    """
+    numeric = numbers_of(columns)
+    if all((found := column.likelihood) is None or not (found.step or found.atoms) for column in numeric):
+        return None
+    low, high = (np.array(block.value, np.float64) for _ in range(2))
+    for j, column in enumerate(numeric):
+        found = column.likelihood
+        if found is None:
+            continue
+        if found.step is not None:
+            half = 0.5 * found.step / column.sd
+            low[:, j] -= half
+            high[:, j] += half
+        for atom in found.atoms:
+            at = _at(column, atom, block.value[:, j])
+            if atom == found.high:
+                high[at, j] = np.inf
+            else:
+                low[at, j] = -np.inf
+    return low, high
+
+
+def _at(column: Column, atom: float, standard: np.ndarray) -> np.ndarray:
+    return np.abs(standard - (atom - column.mean) / column.sd) <= NEXT_TO
