@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 from scipy.special import log_softmax
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 from sklearn.linear_model import Ridge
 
 from condvae import Observed
@@ -340,3 +340,29 @@ SMALL = numeric(np.arange(6.0).reshape(3, 2))
 def test_bad_input_gets_one_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_cell_that_stands_for_an_interval_counts_by_its_probability():
+    """The masses of all intervals of a row of two numbers, which hang together, add up to one."""
+    rng = np.random.default_rng(0)
+    x = rng.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], 2000).astype(np.float32)
+    marginal = fit(numeric(x), None)
+    middles = np.arange(-4.25, 4.5, 0.5)
+    grid = np.array([[a, b] for a in middles for b in middles])
+    log_mass = marginal.log_prob(numeric(grid), None, (grid - 0.25, grid + 0.25))
+    # Given the middle of the first interval, the second add up to one.
+    np.testing.assert_allclose(np.exp(log_mass).sum(), 1.0, atol=1e-3)
+    narrow = marginal.log_prob(numeric(grid), None, (grid - 1e-4, grid + 1e-4))
+    np.testing.assert_allclose(narrow - 2 * np.log(2e-4), marginal.log_prob(numeric(grid), None), atol=1e-4)
+
+
+def test_beyond_an_end_all_that_is_there_counts():
+    x = np.random.default_rng(0).normal(size=(2000, 1)).astype(np.float32)
+    marginal = fit(numeric(x), None)
+    at = np.array([[-1.0], [1.0]])
+    found = marginal.log_prob(
+        numeric(at), None, (np.array([[-np.inf], [1.0]]), np.array([[-1.0], [np.inf]]))
+    )
+    scale = np.sqrt(marginal.covariance[0, 0])
+    expected = [norm.logcdf(-1, marginal.intercept[0], scale), norm.logsf(1, marginal.intercept[0], scale)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

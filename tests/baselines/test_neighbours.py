@@ -323,3 +323,15 @@ NUMBERS = numeric(np.arange(3.0)[:, None])
 def test_bad_input_gets_one_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_cells_that_stand_for_intervals_count_by_their_probability():
+    rng = np.random.default_rng(0)
+    c = rng.normal(size=(300, 1))
+    support, model = fit(c, numeric(np.round(2 * c + rng.normal(size=(300, 1)))))
+    grid = np.arange(-15.0, 16.0)[:, None]
+    where = np.full((len(grid), 1), 0.3)
+    log_mass = model.log_prob(support, where, numeric(grid), (grid - 0.5, grid + 0.5))
+    np.testing.assert_allclose(np.exp(log_mass).sum(), 1.0, atol=2e-3)
+    narrow = model.log_prob(support, where, numeric(grid), (grid - 1e-5, grid + 1e-5)) - np.log(2e-5)
+    np.testing.assert_allclose(narrow, model.log_prob(support, where, numeric(grid)), atol=1e-4)

@@ -22,7 +22,7 @@ N = 6
 TARGETS = ["response", "events", "colour", "alive", "grade"]
 NUMERIC = ["response", "events"]
 LEVELS = [f"colour={c}" for c in ("black", "blue", "red")]
-LEVELS += ["alive=False", "alive=True", *(f"grade={g}" for g in sorted(GRADES))]
+LEVELS += ["alive=False", "alive=True", *(f"grade={g}" for g in GRADES)]
 SUPPORT = ["outside", "columns", "percentile"]
 LATENTS = [f"z{i}" for i in range(5)]
 

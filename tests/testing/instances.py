@@ -11,6 +11,9 @@ from condvae.heads import (
     FAMILIES,
     BernoulliHead,
     CategoricalHead,
+    Cell,
+    CodesHead,
+    ColumnsHead,
     EmbeddingHead,
     FamilyHead,
     FullGaussianHead,
@@ -32,6 +35,16 @@ OPTIONS = {
     "rounded_gaussian": {"width": 0.25, "origin": 0.1},
     "rounded_student_t": {"width": (0.25, 1.0)},
 }
+
+
+CELLS = [
+    Cell("student_t"),
+    Cell("negative_binomial", start=(1.0, 0.5), units=(3.0, 4.0)),
+    Cell("ordinal", (("low", 1.0), ("high", 4.0)), units=(2.5, 1.0)),
+    Cell("hurdle_gamma", start=(0.5, 0.5, -1.0), units=(1.0, 2.0)),
+    Cell("rounded_student_t", (("width", 0.3), ("origin", 0.1))),
+]
+"""A row of numbers of several kinds."""
 
 
 class Instance(NamedTuple):
@@ -57,6 +70,8 @@ def instances() -> list[Instance]:
         Instance("embedding", EmbeddingHead(WIDTH, 300, size=4, key=KEY)),
         Instance("full", FullGaussianHead(WIDTH, 3, key=KEY)),
         Instance("low-rank", LowRankGaussianHead(WIDTH, 3, rank=1, key=KEY)),
+        Instance("columns", ColumnsHead(WIDTH, CELLS, key=KEY)),
+        Instance("codes", CodesHead(WIDTH, (3, 4, 2), ordinal=(False, True, False), key=KEY)),
         Instance("gaussian-mixture", MixtureHead(WIDTH, (2,), "gaussian", components=3, key=KEY)),
         Instance("poisson-mixture", MixtureHead(WIDTH, (2,), "poisson", components=2, key=KEY)),
         Instance("pixels", PixelHead(WIDTH, (2,), components=2, levels=32, key=KEY)),

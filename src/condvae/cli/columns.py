@@ -4,6 +4,8 @@ import csv
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from condvae.words import listed
+
 
 class Roles(NamedTuple):
     """The columns by what they are for.
@@ -144,3 +146,33 @@ def _complete(table: Any, name: str, what: str) -> list[Any]:
                 f"{what}: column {name!r}, row {row + 1} is empty; give every row one, or leave the row out"
             )
     return found
+
+
+def likelihoods(options: list[str], target: list[str]) -> dict[str, str] | None:
+    """`--likelihood COLUMN=NAME` as a dictionary; None where there is none.
+
+    Raises:
+        TableError: for what is not of that form, or names no target, or one twice.
+    """
+    from condvae.tables import TableError
+
+    found: dict[str, str] = {}
+    for option in options:
+        column, equals, name = option.partition("=")
+        # A column's own name may have an equals sign in it.
+        for known in sorted(target, key=len, reverse=True):
+            if option.startswith(f"{known}="):
+                column, name = known, option[len(known) + 1 :]
+                break
+        if not equals or not name.strip():
+            raise TableError(
+                f"--likelihood is {option!r}; write COLUMN=NAME, such as claims=negative_binomial"
+            )
+        if column not in target:
+            raise TableError(
+                f"--likelihood names {column!r}, which is no target; the targets are {listed(target)}"
+            )
+        if column in found:
+            raise TableError(f"--likelihood names column {column!r} twice; name it once")
+        found[column] = name
+    return found or None

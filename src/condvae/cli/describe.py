@@ -1,5 +1,6 @@
 """A fitted model in words, in a table, and as JSON."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,20 @@ if TYPE_CHECKING:
 
 def as_object(estimator: "ConditionalVAE", path: Path) -> dict[str, Any]:
     """What there is to know of a model, in JSON's types."""
+    from condvae.tables import measure
+
     schema, training = estimator.schema_, _training(estimator)
     settings: dict[str, Any] = dict(estimator.settings_._asdict())
     settings |= {
         name: getattr(estimator, name)
-        for name in ("depth", "likelihood", "unknown", "test_fraction", "calibration_fraction")
+        for name in (
+            "depth",
+            "likelihood",
+            "likelihoods",
+            "unknown",
+            "test_fraction",
+            "calibration_fraction",
+        )
     }
     return {
         "model": str(path),
@@ -26,6 +36,7 @@ def as_object(estimator: "ConditionalVAE", path: Path) -> dict[str, Any]:
         "rows": estimator.num_rows_,
         "settings": settings | {"random_state": estimator.seed_},
         "parameters": estimator.num_parameters_,
+        "log_prob_is": measure(schema.target),
         "training": training,
         "measured": estimator.validation_,
         "calibration_cells": {name: len(pit) for name, pit in estimator.table_.calibration.items()},
@@ -41,6 +52,8 @@ def show(estimator: "ConditionalVAE") -> None:
     given, target = ([column.name for column in columns] for columns in (schema.given, schema.target))
     say(f"p({listed(target)}{bar}{listed(given)})", style="bold")
     _show_columns((*schema.given, *schema.target))
+    for line in likelihoods(schema.target):
+        say(line)
     training, validation = _training(estimator), estimator.validation_
     tested = validation["rows"] if validation is not None and validation["how"] == "test" else 0
     aside = f", {tested:,} kept to measure it on" if tested else ""
@@ -51,6 +64,19 @@ def show(estimator: "ConditionalVAE") -> None:
         of = f"; kept the parameters of steps {min(kept):,} to {max(kept):,}"
     members = count(estimator.settings_.num_members, "member")
     say(f"{members}, {count(steps, 'step')} in {training['seconds']:.0f} s{of}")
+
+
+def likelihoods(target: Any) -> list[str]:
+    """What each target is modelled by, and why; and of what log p then is."""
+    from condvae.tables import measure
+
+    found: dict[tuple[str, str], list[str]] = {}
+    for column in target:
+        if column.likelihood is not None:
+            own = (column.likelihood.family, column.likelihood.reason)
+            found.setdefault(own, []).append(str(column.name))
+    lines = [f"{listed(names, 6)}: {family} ({reason})" for (family, reason), names in found.items()]
+    return [*lines, f"log p is {measure(target)}"] if lines else []
 
 
 def show_details(estimator: "ConditionalVAE", path: Path) -> None:
@@ -127,6 +153,8 @@ def _training(estimator: "ConditionalVAE") -> dict[str, Any]:
 
 def _column(column: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"name": str(column.name), "kind": column.kind, "missing": column.missing}
+    if column.likelihood is not None:
+        found["likelihood"] = asdict(column.likelihood)
     if column.kind == "categorical":
         return found | {"levels": list(column.levels), "other": column.other}
     low, high = _ends(column)

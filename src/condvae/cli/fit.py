@@ -16,6 +16,7 @@ EXAMPLES = (
     "condvae fit penguins.csv --given species,island,sex --drop year --out model",
     "condvae fit trial.parquet --given 'dose,base_*' --target 'week_*' --group-column site --out model",
     "cat sales.csv | condvae fit - --given day,shop --time-column day --unknown other --out model",
+    "condvae fit policies.csv --given 'age,region' --likelihood claims=poisson --out model",
     "condvae fit big.parquet --given 'c_*' --checkpoint run --resume --out model",
     "condvae fit table.csv --out model    (no --given: a plain VAE of all columns)",
 )
@@ -73,6 +74,16 @@ def fit(
             rich_help_panel=COLUMNS,
         ),
     ] = Unknown.error,
+    likelihood: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=NAME",
+            help="What a target is modelled by, such as claims=negative_binomial or "
+            "'dose=censored_gaussian(low=0)'; may be repeated. Left out: chosen from its cells.",
+            show_default=False,
+            rich_help_panel=COLUMNS,
+        ),
+    ] = None,
     test_fraction: Annotated[
         float,
         typer.Option(
@@ -222,6 +233,7 @@ def fit(
         calibration_fraction=calibration_fraction,
         validation_fraction=VALIDATION_FRACTION,
         unknown=str(unknown),
+        likelihoods=columns.likelihoods(likelihood or [], roles.target),
         random_state=seed,
         progress=not quiet,
     )

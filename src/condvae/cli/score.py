@@ -73,16 +73,17 @@ def score(
             pass
     guesses = outside.warn()
     summary = totals.summary()
+    measure = tables.measure(estimator.schema_.target)
     warn_untrusted(summary)
     if as_json:
-        say_json(summary | {"outside": guesses, "out": out})
+        say_json(summary | {"outside": guesses, "out": out, "log_prob_is": measure})
     elif not quiet and out != "-":
-        _show(summary)
+        _show(summary, measure)
         if out is not None:
             say(f"the scores of {count(summary['rows'], 'row')} written to {out}")
 
 
-def _show(summary: dict[str, Any]) -> None:
+def _show(summary: dict[str, Any], measure: str) -> None:
     scored, unseen = summary["rows_scored"], summary["rows"] - summary["rows_scored"]
     if scored == 0:
         say("no row has an observed target to score")
@@ -90,6 +91,7 @@ def _show(summary: dict[str, Any]) -> None:
     mean = float("-inf") if summary["log_prob"] is None else summary["log_prob"]
     value = plus_minus(mean, summary["log_prob_stderr"], 4)
     say(f"log p = {value} nats a row over {count(scored, 'row')}, in the data's own units")
+    say(f"it is {measure}")
     say(how(summary))
     if unseen:
         say(f"not averaged in: {count(unseen, 'row')} without an observed target, whose log-density is 0")

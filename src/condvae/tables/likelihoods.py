@@ -76,7 +76,8 @@ class Likelihood:
         high = np.inf if self.high is None else self.high
         if self.family == "beta":
             return (values > low) & (values < high)
-        return (values >= low) & (values <= high)
+        inside = (values >= low) & (values <= high)
+        return inside & (values == np.rint(values)) if self.family in ("ordinal", "bernoulli") else inside
 
     @property
     def range(self) -> str:

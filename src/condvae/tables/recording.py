@@ -10,6 +10,7 @@ import numpy as np
 
 from condvae.observed import Observed
 from condvae.tables.schema import Column
+from condvae.words import listed
 
 NEXT_TO = 1e-6
 """Standard deviations within which a number is the one that it is next to, after single precision."""
@@ -113,6 +114,31 @@ def intervals(columns: Sequence[Column], block: Observed) -> tuple[np.ndarray, n
             else:
                 low[at, j] = -np.inf
     return low, high
+
+
+def measure(columns: Sequence[Column]) -> str:
+    """Of what a log-density of a row is, in words: of densities, probabilities, or both.
+
+    Example:
+        >>> from condvae.tables import Likelihood
+        >>> whole = Likelihood("negative_binomial", step=1.0)
+        >>> claims = Column("claims", "target", "numeric", "int64", likelihood=whole)
+        >>> measure([claims, Column("age", "target", "numeric", "double")])
+        'of a probability in claims; of a density in age'
+    """
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        step = None if column.likelihood is None else column.likelihood.step
+        if column.kind == "categorical" or step == 1.0:
+            what = "of a probability in"
+        elif step is not None:
+            what = f"of the probability of a step of {step:g}, over the step, in"
+        elif column.atoms:
+            what = f"of a density, and at {' and '.join(f'{a:g}' for a in column.atoms)} a probability, in"
+        else:
+            what = "of a density in"
+        found.setdefault(what, []).append(str(column.name))
+    return "; ".join(f"{what} {listed(names, 6)}" for what, names in found.items())
 
 
 def _at(column: Column, atom: float, standard: np.ndarray) -> np.ndarray:

@@ -1,0 +1,89 @@
+"""Steps, piled-up values, and what they mean for densities."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from condvae.observed import Observed
+from condvae.tables import (
+    Column,
+    Likelihood,
+    Schema,
+    decode,
+    encode,
+    intervals,
+    log_scale,
+    measure,
+    reach,
+    recorded,
+)
+
+TENTHS = Column(
+    "a",
+    "target",
+    "numeric",
+    "double",
+    mean=1.0,
+    sd=2.0,
+    likelihood=Likelihood("rounded_student_t", step=0.1),
+)
+RAIN = Column("b", "target", "numeric", "double", mean=1.0, sd=4.0, likelihood=Likelihood("hurdle_gamma"))
+CUT = replace(RAIN, name="c", likelihood=Likelihood("censored_gaussian", low=-3.0, high=5.0))
+PLAIN = replace(RAIN, name="d", likelihood=Likelihood("student_t"))
+
+
+def block(*columns):
+    value = np.array(columns, np.float32).T
+    return Observed(value, np.ones(value.shape, bool))
+
+
+def test_draws_are_recorded_as_the_cells_were():
+    assert recorded(TENTHS, np.array([0.3000001, 0.26, -1.14])).tolist() == [0.3, 0.3, -1.1]
+    assert recorded(RAIN, np.array([1e-7, -1e-7, 0.1])).tolist() == [0.0, 0.0, 0.1]
+    assert recorded(PLAIN, np.array([1e-7])).tolist() == [1e-7]
+    odd = replace(TENTHS, likelihood=Likelihood("rounded_student_t", step=1 / 3, origin=0.1))
+    assert recorded(odd, np.array([0.45])) == pytest.approx(0.1 + 1 / 3)
+
+
+def test_what_a_cell_reaches_from_and_to():
+    assert [end.tolist() for end in reach(TENTHS, np.array([0.3]))] == [
+        pytest.approx([0.25]),
+        pytest.approx([0.35]),
+    ]
+    low, high = reach(RAIN, np.array([0.0]))
+    assert low < 0 < high < 1e-4
+    assert reach(PLAIN, np.array([0.3]))[0] == 0.3
+
+
+def test_intervals_are_steps_and_all_that_lies_beyond_an_end():
+    zero, low, high = (0 - 1) / 4, (-3 - 1) / 4, (5 - 1) / 4
+    found = intervals([TENTHS, RAIN, CUT, PLAIN], block([0.5, 0.5], [zero, 0.5], [low, high], [0.0, 0.0]))
+    np.testing.assert_allclose(found[0], [[0.475, -np.inf, -np.inf, 0], [0.475, 0.5, 1, 0]])
+    np.testing.assert_allclose(found[1], [[0.525, zero, low, 0], [0.525, 0.5, np.inf, 0]])
+    assert intervals([PLAIN], block([0.5])) is None
+
+
+def test_units_of_densities_steps_and_atoms():
+    zero = (0 - 1) / 4
+    own = block([0.5, 0.5], [zero, 0.5], [0.5, 1.0], [0.0, 0.0])
+    expected = [np.log(0.1) + 0 + np.log(4) + np.log(4), np.log(0.1) + np.log(4) + 0 + np.log(4)]
+    np.testing.assert_allclose(log_scale([TENTHS, RAIN, CUT, PLAIN], own), expected)
+
+
+def test_cells_come_back_to_the_digit():
+    cells = np.round(np.random.default_rng(0).normal(3, 1, 200), 1)
+    frame = pa.table({"a": cells})
+    schema = Schema.infer(frame, target=["a"]).with_likelihoods(frame)
+    assert schema.target[0].likelihood.family == "rounded_student_t"
+    value = encode(schema.target, frame)["numeric"].value
+    np.testing.assert_array_equal(decode(schema.target, {"numeric": value}, "pyarrow")["a"], cells)
+
+
+def test_it_is_said_of_what_a_log_density_is():
+    said = measure([TENTHS, RAIN, PLAIN, replace(PLAIN, name="e")])
+    assert said == (
+        "of the probability of a step of 0.1, over the step, in a; of a density, and at 0 a "
+        "probability, in b; of a density in d, e"
+    )
