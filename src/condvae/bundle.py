@@ -19,6 +19,7 @@ from jaxtyping import PyTree
 from condvae import conditionals, heads, networks
 from condvae.mixture import Mixture
 from condvae.model import CVAE
+from condvae.observed import Observed
 from condvae.storage import StorageError, read_folder, write_folder
 
 PARTS: dict[str, type[eqx.Module]] = {
@@ -28,23 +29,30 @@ PARTS: dict[str, type[eqx.Module]] = {
         Mixture,
         conditionals.AffineGaussian,
         conditionals.Conditional,
+        conditionals.Hierarchy,
+        conditionals.LadderPosterior,
+        conditionals.OneHotInput,
         conditionals.PriorCorrection,
         conditionals.SameAsPrior,
         conditionals.StandardNormal,
+        conditionals.VampPrior,
         heads.BernoulliHead,
         heads.CategoricalHead,
         heads.CodesHead,
         heads.ColumnsHead,
         heads.EmbeddingHead,
         heads.FamilyHead,
+        heads.FlowHead,
         heads.FullGaussianHead,
         heads.GaussianHead,
+        heads.GaussianMixtureHead,
         heads.LocationScale,
         heads.LowRankGaussianHead,
         heads.MixtureHead,
         heads.OrdinalHead,
         heads.PixelHead,
         heads.ProductHead,
+        heads.RelaxedCategoricalHead,
         heads.StudentTHead,
         networks.Features,
         networks.MLP,
@@ -169,6 +177,8 @@ def _describe(node: Any, name: str) -> Any:
         return node
     if _is_array(node):
         return {"array": name}
+    if isinstance(node, Observed):
+        return {"observed": [_describe(item, f"{name}.{field}") for field, item in node._asdict().items()]}
     if isinstance(node, tuple):
         return {"tuple": [_describe(item, f"{name}[{i}]") for i, item in enumerate(node)]}
     if isinstance(node, dict) and all(isinstance(key, str) for key in node):
@@ -186,6 +196,8 @@ def _rebuild(node: Any, arrays: Mapping[str, np.ndarray]) -> Any:
         return node
     if "array" in node:
         return jnp.asarray(arrays[node["array"]])
+    if "observed" in node:
+        return Observed(*(_rebuild(item, arrays) for item in node["observed"]))
     if "tuple" in node:
         return tuple(_rebuild(item, arrays) for item in node["tuple"])
     if "dict" in node:

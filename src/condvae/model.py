@@ -36,10 +36,11 @@ class Draws(eqx.Module):
         log_posterior_stopped: the same numbers from a posterior whose parameters are stopped: their
             gradient reaches φ through the draws alone (sticking the landing).
         log_measure: the log of each draw's share in an expectation under q: −log K for random draws;
-            log q itself where z is enumerated, which makes the expectation exact.
+            log q itself where z is enumerated, which makes the expectation exact; the probability of its
+            discrete part, shared out among draws, where only that is summed over.
         kl: KL(q || prior) in closed form, or None where there is none.
-        reparameterised: whether gradients flow through z.
-        enumerated: whether z is all there is, and expectations are sums.
+        reparameterised: whether gradients flow through all of z that is drawn.
+        enumerated: whether z is all there is, nothing is drawn, and expectations are sums.
     """
 
     z: PyTree[Array]
@@ -58,9 +59,7 @@ class Draws(eqx.Module):
         return self.log_prior + self.log_likelihood - self.log_posterior
 
     def expectation(self, values: Float[Array, " K"]) -> Scalar:
-        """E_q[values]: the average over draws, or the exact sum where z is enumerated."""
-        if not self.enumerated:
-            return jnp.mean(values)
+        """E_q[values]: each draw by its share; exact where z is enumerated."""
         share = jnp.exp(self.log_measure)
         return jnp.sum(jnp.where(share > 0, share * values, 0.0))
 
@@ -69,7 +68,8 @@ class CVAE(eqx.Module):
     """A conditional variational autoencoder: prior, likelihood and posterior.
 
     Args:
-        prior: p_θ(z given c), a callable `prior(c)`.
+        prior: p_θ(z given c), a callable `prior(c)`; one with a parameter named `posterior` is called as
+            `prior(c, posterior=...)` with the posterior's module (`VampPrior`).
         likelihood: p_θ(x given z, c), a callable `likelihood(z, c)`.
         posterior: q_φ(z given x, c), a callable `posterior(x, c, prior=...)`, which may use the
             prior's distribution (a correction of it, a ladder, q = prior) or ignore it.
@@ -77,7 +77,8 @@ class CVAE(eqx.Module):
     Each returns a `Distribution` or one of numpyro's.
 
     Raises:
-        TypeError: if one of the three cannot be called, or the posterior takes no `prior`.
+        TypeError: if one of the three cannot be called, the posterior takes no `prior`, or prior and
+            posterior are each made of the other.
 
     Source:
         Tuan Anh Le, "Conditional Variational Autoencoders", 2018; Sohn, Lee and Yan, 2015.
@@ -114,15 +115,22 @@ class CVAE(eqx.Module):
                     f"{name} is {type(module).__name__}, expected a module that maps its inputs to a "
                     "distribution: define __call__"
                 )
-        if not _accepts_prior(self.posterior):
+        if not _accepts(self.posterior, "prior"):
             raise TypeError(
                 "the posterior is called as posterior(x, c, prior=...): give it a parameter named prior, "
                 "the prior's distribution, which it may ignore"
             )
+        if _takes(self.prior, "posterior") and getattr(self.posterior, "needs_prior", False):
+            raise TypeError(
+                f"the prior, {type(self.prior).__name__}, is made of the posterior, and the posterior, "
+                f"{type(self.posterior).__name__}, of the prior: use a posterior that does not depend on "
+                "the prior"
+            )
 
     def p_z(self, c: PyTree = None) -> Distribution:
         """The prior p_θ(z | c) of one example."""
-        return as_distribution(self.prior(c), "the prior")
+        extra = {"posterior": self.posterior} if _takes(self.prior, "posterior") else {}
+        return as_distribution(self.prior(c, **extra), "the prior")
 
     def p_x(self, z: PyTree, c: PyTree = None) -> Distribution:
         """The likelihood p_θ(x | z, c) of one example."""
@@ -136,29 +144,38 @@ class CVAE(eqx.Module):
     def draws(self, x: PyTree, c: PyTree = None, *, key: PRNGKeyArray, num_samples: int = 1) -> Draws:
         """Draw z ~ q_φ(z | x, c) for one example, and score each draw under the three modules.
 
-        A posterior that is not reparameterised but whose support can be listed is enumerated:
-        `num_samples` is then the size of the support, whatever was asked for.
+        A posterior that is not reparameterised but whose support can be listed is enumerated: K is then
+        the size of the support, whatever was asked for. One with a discrete part (categories with Gaussians
+        beside or below them, a mixture) is summed over that part, and the rest drawn `num_samples` times
+        for each way in which it can come out.
 
         Args:
             x: one example, without a leading axis; cells of an `Observed` may be missing.
             c: its condition, or None.
             key: a PRNG key.
-            num_samples: K, the number of draws.
+            num_samples: K, the number of draws; of each branch, where there are several.
 
         Raises:
             ValueError: if the shapes of the three modules and of x do not fit together.
         """
         prior = self.p_z(c)
         posterior = self.q_z(x, c, prior)
-        support = None if posterior.reparameterised else posterior.enumerate_support()
-        if support is None:
+        enumerated = False
+        branches = posterior.branches
+        if branches is None or posterior.reparameterised:
             # One draw takes the key itself: splitting it would be a kernel more in every training step.
             keys = key[None] if num_samples == 1 else jax.random.split(key, num_samples)
             z, log_posterior = jax.vmap(posterior.sample_and_log_prob)(keys)
             log_measure = jnp.full_like(log_posterior, -math.log(num_samples))
-        else:
-            z = support
+        elif (support := posterior.enumerate_support()) is not None:
+            z, enumerated = support, True
             log_posterior = log_measure = jax.vmap(posterior.log_prob)(z)
+        else:
+            index = jnp.repeat(jnp.arange(branches), num_samples)
+            keys = jax.random.split(key, branches * num_samples)
+            z, log_share = jax.vmap(posterior.sample_branch)(index, keys)
+            log_posterior = jax.vmap(posterior.log_prob)(z)
+            log_measure = log_share - math.log(num_samples)
         self._require_shapes(jax.tree.map(lambda leaf: leaf[0], z), x, c, prior)
         # Not `stop_gradient` over the distribution: its lazily held networks would not be stopped,
         # nor would layers of a hierarchy that depend on the draws keep the gradient they should.
@@ -171,8 +188,8 @@ class CVAE(eqx.Module):
             log_posterior_stopped=jax.vmap(stopped.log_prob)(z),
             log_measure=log_measure,
             kl=posterior.kl(prior),
-            reparameterised=posterior.reparameterised,
-            enumerated=support is not None,
+            reparameterised=branches is not None and not enumerated,
+            enumerated=enumerated,
         )
 
     def _require_shapes(self, z: PyTree, x: PyTree, c: PyTree, prior: Distribution) -> None:
@@ -192,12 +209,21 @@ class CVAE(eqx.Module):
             )
 
 
-def _accepts_prior(posterior: Callable) -> bool:
+def _accepts(module: Callable, name: str) -> bool:
+    """Whether it can be called with a keyword of this name."""
     try:
-        parameters = inspect.signature(posterior).parameters.values()
+        parameters = inspect.signature(module).parameters.values()
     except ValueError:  # not every callable can be asked
         return True
-    return any(p.name == "prior" or p.kind is p.VAR_KEYWORD for p in parameters)
+    return any(p.name == name or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _takes(module: Callable, name: str) -> bool:
+    """Whether it asks for a keyword of this very name."""
+    try:
+        return name in inspect.signature(module).parameters
+    except ValueError:
+        return False
 
 
 def _stop_parameters(module: eqx.Module) -> Any:

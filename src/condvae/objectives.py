@@ -5,14 +5,15 @@ weights log w_k = log p_θ(z_k | c) + log p_θ(x | z_k, c) − log q_φ(z_k | x,
 one more such function.
 
 An objective differentiates through the draws, so z must be reparameterised, or enumerated (then every
-expectation is a sum, and exact). It refuses anything else, in the sentence of `_require_gradient`.
+expectation is a sum, and exact), or have a discrete part that is summed over while the rest is
+reparameterised. It refuses anything else, in the sentence of `_require_gradient`.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from condvae.distributions import Scalar
+from condvae.distributions import MAX_SUPPORT, Scalar
 from condvae.model import Draws
 
 
@@ -109,5 +110,6 @@ def _require_gradient(draws: Draws, name: str) -> None:
     if not (draws.reparameterised or draws.enumerated):
         raise ValueError(
             f"{name} needs draws that carry gradients, and this posterior's do not: use a "
-            "reparameterised distribution, or a discrete one whose support can be enumerated"
+            "reparameterised distribution, or a discrete one whose support can be enumerated (to "
+            f"{MAX_SUPPORT:,} values); a larger one can be relaxed, by RelaxedCategoricalHead"
         )

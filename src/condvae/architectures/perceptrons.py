@@ -1,15 +1,14 @@
 """Models of perceptrons, for rows of any shape."""
 
 from collections.abc import Sequence
-from typing import Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from condvae.conditionals import Conditional, PriorCorrection, SameAsPrior, StandardNormal
+from condvae.architectures.latents import Posterior, Prior, latent_pair, latent_row
+from condvae.conditionals import Conditional, SameAsPrior, StandardNormal
 from condvae.heads import (
     FAMILIES,
     BernoulliHead,
@@ -40,20 +39,22 @@ def mlp_cvae(
     residual: bool = False,
     likelihood: str | Sequence[Cell] = "gaussian",
     scale: Scale = "input",
-    prior: Literal["learned", "fixed"] = "learned",
-    posterior: Literal["network", "correction"] = "network",
+    prior: Prior = "learned",
+    posterior: Posterior = "network",
+    num_components: int = 10,
+    num_layers: int = 2,
     x_levels: Sequence[int] = (),
     x_ordinal: Sequence[bool] = (),
     c_levels: Sequence[int] = (),
     key: PRNGKeyArray,
 ) -> CVAE:
-    """A CVAE of three perceptrons with a Gaussian latent, for x and c of any shape.
+    """A CVAE of three perceptrons, for x and c of any shape.
 
     Floating-point parts of x get the likelihood `likelihood`, integer parts are categorical; a
     dictionary of parts gets the product of theirs. Without c the prior is Normal(0, 1).
 
     Args:
-        x: rows, for their shapes alone.
+        x: rows, for their shapes alone; with prior="vamp" also for the first of them.
         c: their conditions, or None.
         latent_size: the length of z; at 0 there is none, and x is independent over cells given c.
         width: of every hidden layer.
@@ -63,12 +64,22 @@ def mlp_cvae(
         likelihood: of floating-point parts: "gaussian", "student_t", "bernoulli", or any other of
             `condvae.heads.FAMILIES` that needs no options; or a `Cell` for each of their cells.
         scale: of a Gaussian or Student-t: "input", "shared" or a number.
-        prior: "learned", p_θ(z | c) a network of c; or "fixed", Normal(0, 1).
-        posterior: "network", or "correction", a precision-weighted correction of the prior.
+        prior: "learned", p_θ(z | c) a diagonal Gaussian, by a network of c; "fixed", Normal(0, 1);
+            "mixture" of Gaussians; "flow", a spline flow; or "vamp", the mixture of posteriors of learned
+            rows, which begin as the first rows of x. All but "fixed" depend on c, if there is one.
+        posterior: "network", a diagonal Gaussian; "full", a Gaussian of full covariance; "flow", a spline
+            flow; "correction", a precision-weighted correction of the prior, which is to be a diagonal
+            Gaussian; or "ladder", a hierarchy from the top down, of which prior and posterior share the
+            way: z is then a tuple of layers.
+        num_components: of a prior that is "mixture" or "vamp".
+        num_layers: of a "ladder", each of latent_size.
         x_levels: the number of categories of each integer cell of x, in the order of the pytree.
         x_ordinal: which of these are in an order; () for none.
         c_levels: likewise for c.
         key: for the initial weights.
+
+    Raises:
+        ValueError: for a prior, posterior or likelihood that there is not, or a pair that cannot be.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -79,38 +90,33 @@ def mlp_cvae(
         (5, 7, 4)
     """
     row_x, row_c = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape[1:], leaf.dtype)), (x, c))
-    latent = jnp.zeros(latent_size)
+    latent = latent_row(latent_size, posterior, num_layers)
     keys = iter(jax.random.split(key, 8))
     network_type = ResidualMLP if residual else MLP
 
-    def network(features: Features, *inputs: PyTree) -> MLP | ResidualMLP:
-        size = features.size(inputs)
-        return network_type(size, width=width, depth=depth, activation=activation, key=next(keys))
-
-    def gaussian(levels: Sequence[int], *inputs: PyTree) -> Conditional:
-        features = Features(tuple(levels))
-        body = network(features, *inputs)
-        return Conditional(features, body, GaussianHead(body.out_size, (latent_size,), key=next(keys)))
+    def network(in_size: int, key: PRNGKeyArray) -> MLP | ResidualMLP:
+        return network_type(in_size, width=width, depth=depth, activation=activation, key=key)
 
     decode = Features(tuple(c_levels))
-    decoder = network(decode, latent, row_c)
+    decoder = network(decode.size((latent, row_c)), next(keys))
     head = _head(row_x, decoder.out_size, likelihood, scale, _codes(x_levels, x_ordinal), next(keys))
+    likelihood_module = Conditional(decode, decoder, head)
     if latent_size == 0:
-        likelihood_module = Conditional(decode, decoder, head)
         return CVAE(StandardNormal((0,)), likelihood_module, SameAsPrior())
-    if prior == "learned" and c is not None:
-        prior_module = gaussian(c_levels, row_c)
-    else:
-        prior_module = StandardNormal((latent_size,))
-    levels = (*x_levels, *c_levels)
-    if posterior == "network":
-        posterior_module = gaussian(levels, row_x, row_c)
-    else:
-        features = Features(levels)
-        body = network(features, row_x, row_c)
-        linear = eqx.nn.Linear(body.out_size, 2 * latent_size, key=next(keys))
-        posterior_module = PriorCorrection(features, body, linear)
-    return CVAE(prior_module, Conditional(decode, decoder, head), posterior_module)
+    prior_module, posterior_module = latent_pair(
+        prior,
+        posterior,
+        x,
+        row_x,
+        row_c,
+        size=latent_size,
+        network=network,
+        levels=(tuple(x_levels), tuple(c_levels)),
+        num_components=num_components,
+        num_layers=num_layers,
+        keys=keys,
+    )
+    return CVAE(prior_module, likelihood_module, posterior_module)
 
 
 def _head(

@@ -39,16 +39,27 @@ class PriorCorrection(eqx.Module):
     network: Callable[[Array], Array]
     linear: eqx.nn.Linear
 
+    needs_prior = True
+
     def __call__(self, *inputs: PyTree, prior: Distribution | None = None) -> Distribution:
-        if not isinstance(prior, Numpyro) or not isinstance(prior.base, npd.Normal):
-            raise TypeError(
-                "PriorCorrection needs a prior that is a diagonal Gaussian: use one, or a posterior "
-                "that does not depend on the prior"
-            )
-        loc = jnp.asarray(prior.base.loc)
-        precision = 1.0 / jnp.square(jnp.asarray(prior.base.scale))
         out = affine(self.linear, self.network(self.features(inputs)))
-        pseudo, log_scale = (part.reshape(loc.shape) for part in jnp.split(out, 2))
-        evidence = bounded_exp(log_scale, *LOG_SCALE_BOUNDS) ** -2
-        total = precision + evidence
-        return Numpyro(npd.Normal((loc * precision + pseudo * evidence) / total, total**-0.5))
+        return corrected(prior, out, "PriorCorrection")
+
+
+def corrected(prior: Distribution | None, out: Array, name: str) -> Distribution:
+    """The prior times a pseudo-observation in each cell; `out` is m and log √(1/λ), end to end.
+
+    Raises:
+        TypeError: if the prior is not a diagonal Gaussian; `name` says who needs it.
+    """
+    if not isinstance(prior, Numpyro) or not isinstance(prior.base, npd.Normal):
+        raise TypeError(
+            f"{name} needs a prior that is a diagonal Gaussian: use one, or a posterior "
+            "that does not depend on the prior"
+        )
+    loc = jnp.asarray(prior.base.loc)
+    precision = 1.0 / jnp.square(jnp.asarray(prior.base.scale))
+    pseudo, log_scale = (part.reshape(loc.shape) for part in jnp.split(out, 2))
+    evidence = bounded_exp(log_scale, *LOG_SCALE_BOUNDS) ** -2
+    total = precision + evidence
+    return Numpyro(npd.Normal((loc * precision + pseudo * evidence) / total, total**-0.5))

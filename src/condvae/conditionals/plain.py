@@ -63,6 +63,8 @@ class SameAsPrior(eqx.Module):
     For a latent of size 0, and as the Gaussian stochastic network of Sohn, Lee and Yan (2015).
     """
 
+    needs_prior = True
+
     def __call__(self, x: PyTree, c: PyTree = None, prior: Distribution | None = None) -> Distribution:
         if prior is None:
             raise ValueError("SameAsPrior needs the prior's distribution: call it with prior=")

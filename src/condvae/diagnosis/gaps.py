@@ -170,11 +170,11 @@ def gaps(
 
 
 class _Given(eqx.Module):
-    """The posterior that is this distribution."""
+    """The prior, or the posterior, that is this distribution."""
 
     of: Distribution
 
-    def __call__(self, x: PyTree, c: PyTree = None, prior: Distribution | None = None) -> Distribution:
+    def __call__(self, *inputs: PyTree, prior: Distribution | None = None) -> Distribution:
         return self.of
 
 
@@ -192,11 +192,12 @@ def _refine_row(
 ) -> tuple[Array, Array, Array]:
     """The ELBO of q_φ, that of q*, and whether refinement was done."""
     x, c = row
-    start, rebuild = model.q_z(x, c).free()
+    given = model.p_z(c)  # as it is: a prior that is made of the posterior is not refined along with it
+    start, rebuild = model.q_z(x, c, given).free()
     judge_key, fresh_key, key = jax.random.split(key, 3)
 
     def bound(parameters: PyTree, key: PRNGKeyArray, draws: int) -> Array:
-        local = CVAE(model.prior, model.likelihood, _Given(rebuild(parameters)))
+        local = CVAE(_Given(given), model.likelihood, _Given(rebuild(parameters)))
         return elbo(local.draws(x, c, key=key, num_samples=draws))
 
     optimiser = optax.adam(1.0)

@@ -144,18 +144,22 @@ def _use_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> t
     terms = jnp.sum(jnp.where(share[:, None] > 0, share[:, None] * (of_q - of_p), 0.0), axis=0)
     rate = terms.sum() if draws.kl is None else draws.kl
     half = num_samples // 2
+    plain = posterior.reparameterised  # otherwise the draws are not alike in their shares
+    more_keys = jax.random.split(jax.random.fold_in(draw_key, 1), num_samples)
+    drawn = draws.z if plain else jax.vmap(posterior.sample)(more_keys)
     cells, of_prior = (
         jax.vmap(lambda z: ravel_pytree(z)[0])(z)
-        for z in (draws.z, jax.vmap(prior.sample)(jax.random.split(prior_key, num_samples)))
+        for z in (drawn, jax.vmap(prior.sample)(jax.random.split(prior_key, num_samples)))
     )
-    if jnp.issubdtype(of_prior.dtype, jnp.inexact):
-        first, second = (
-            cells[part].mean(axis=0) - of_prior[part].mean(axis=0)
-            for part in (slice(0, half), slice(half, 2 * half))
-        )
-        variance = of_prior.var(axis=0, ddof=1)
-    else:
-        first = second = variance = jnp.full(of_prior.shape[1], jnp.nan)
+    first, second = (
+        cells[part].mean(axis=0) - of_prior[part].mean(axis=0)
+        for part in (slice(0, half), slice(half, 2 * half))
+    )
+    # The codes of categories have no mean and no variance.
+    number = [
+        np.full(leaf[0].size, jnp.issubdtype(leaf.dtype, jnp.inexact)) for leaf in jax.tree.leaves(drawn)
+    ]
+    variance = jnp.where(np.concatenate(number), of_prior.var(axis=0, ddof=1), jnp.nan)
     return rate, -draws.expectation(draws.log_likelihood), terms, first, second, variance
 
 

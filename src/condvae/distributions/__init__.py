@@ -12,6 +12,8 @@ enumeration, the marginal over observed cells, a Kullback-Leibler divergence, a 
 - `Numpyro` adapts any of numpyro's distributions.
 - `Flow` holds a flow with the context that it is conditioned on.
 - `Chain` is a hierarchy, z = (z_1, ..., z_L), each layer given those before it.
+- `MixtureOf` is a mixture over the whole value.
+- `RelaxedCategorical` is categories made continuous, so that draws of them carry gradients.
 - `Product` is independent blocks, a dictionary of them: a row of mixed kinds.
 - `Cells` is one vector of independent cells of several families.
 
@@ -19,9 +21,11 @@ Families over one cell that numpyro lacks, or has without the precision, are in 
 `pixels`, `positive` and `units`; they are numpyro's kind of distribution, and come through its adapter.
 """
 
-from condvae.distributions.adapters import MAX_SUPPORT, Flow, Numpyro, as_distribution
+from condvae.distributions.adapters import Flow, Numpyro, as_distribution
 from condvae.distributions.compositions import Cells, Chain, Product
-from condvae.distributions.protocol import Distribution, Scalar
+from condvae.distributions.mixtures import Gaussians, MixtureOf
+from condvae.distributions.protocol import MAX_SUPPORT, Distribution, Scalar
+from condvae.distributions.relaxed import RelaxedCategorical, relaxed_one_hot
 
 __all__ = [
     "MAX_SUPPORT",
@@ -29,8 +33,12 @@ __all__ = [
     "Chain",
     "Distribution",
     "Flow",
+    "Gaussians",
+    "MixtureOf",
     "Numpyro",
     "Product",
+    "RelaxedCategorical",
     "Scalar",
     "as_distribution",
+    "relaxed_one_hot",
 ]

@@ -11,11 +11,8 @@ import numpyro.distributions as npd
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 from numpyro.distributions.kl import kl_divergence
 
-from condvae.distributions.protocol import Distribution, Scalar
+from condvae.distributions.protocol import MAX_SUPPORT, Distribution, Scalar
 from condvae.observed import Observed
-
-MAX_SUPPORT = 4096
-"""Supports up to this size are enumerated; a larger one counts as one that cannot be."""
 
 
 def as_distribution(value: Any, source: str = "a module") -> Distribution:
@@ -162,7 +159,7 @@ class Numpyro(Distribution):
         centre = self.mean() if centre is None else jnp.broadcast_to(centre, self.base.shape())
         if centre is None or not self.on_reals:
             return None
-        return _Spread(self, jnp.where(jnp.isfinite(centre), centre, 0.0), factor)
+        return Spread(self, jnp.where(jnp.isfinite(centre), centre, 0.0), factor)
 
     def free(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
         found = {name: getattr(self.base, name) for name in _FREED if hasattr(self.base, name)}
@@ -212,7 +209,7 @@ _FREED: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
 }
 
 
-class _Spread(Distribution):
+class Spread(Distribution):
     """z = centre + factor (u − centre), u from another distribution: its density by change of variables."""
 
     of: Distribution
@@ -308,6 +305,8 @@ class Flow(Distribution):
         return self.flow.sample(key, condition=self.condition)
 
     def log_prob(self, value: Array) -> Scalar:
+        if jnp.shape(value) != self.flow.shape:
+            raise ValueError(f"Flow expected a value of shape {self.flow.shape}, got {jnp.shape(value)}")
         return self.flow.log_prob(value, condition=self.condition)
 
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[Array, Scalar]:

@@ -1,17 +1,36 @@
 """Distributions made of others: hierarchies, independent blocks, and cells of several kinds."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from condvae.distributions.adapters import as_distribution
-from condvae.distributions.protocol import Distribution, Scalar
+from condvae.distributions.protocol import MAX_SUPPORT, Distribution, Scalar
 from condvae.observed import Observed
+
+
+def _ways(parts: Iterable[Distribution]) -> int | None:
+    """The branches of several distributions together."""
+    each = [part.branches for part in parts]
+    known = [count for count in each if count is not None]
+    if len(known) < len(each) or math.prod(known) > MAX_SUPPORT:
+        return None
+    return math.prod(known)
+
+
+def _support(whole: Distribution, parts: Iterable[Distribution]) -> PyTree[Array] | None:
+    """Every value there is, where each part can be listed: in no branch anything is left to draw."""
+    count = whole.branches
+    if count is None or any(part.enumerate_support() is None for part in parts):
+        return None
+    key = jax.random.key(0)
+    return jax.vmap(lambda index: whole.sample_branch(index, key)[0])(jnp.arange(count))
 
 
 class Chain(Distribution):
@@ -33,7 +52,13 @@ class Chain(Distribution):
         self.first = as_distribution(first, "the first layer")
         self.rest = tuple(rest)
 
-    def _layer(self, depth: int, above: tuple) -> Distribution:
+    @property
+    def num_layers(self) -> int:
+        """L."""
+        return 1 + len(self.rest)
+
+    def layer(self, depth: int, above: tuple) -> Distribution:
+        """p(z_{depth+1} | z_1, ..., z_depth): the first layer is at depth 0, and has nothing above it."""
         if depth == 0:
             return self.first
         return as_distribution(self.rest[depth - 1](above), f"layer {depth + 1}")
@@ -49,8 +74,8 @@ class Chain(Distribution):
     def _layers(self) -> Iterator[Distribution]:
         # A later layer can only be asked once the ones before it have a value.
         above, key = (), jax.random.key(0)
-        for depth in range(1 + len(self.rest)):
-            layer = self._layer(depth, above)
+        for depth in range(self.num_layers):
+            layer = self.layer(depth, above)
             yield layer
             above = (*above, layer.sample(key))
 
@@ -58,20 +83,36 @@ class Chain(Distribution):
         return self.sample_and_log_prob(key)[0]
 
     def log_prob(self, value: tuple) -> Scalar:
-        if len(value) != 1 + len(self.rest):
-            raise ValueError(f"Chain expected {1 + len(self.rest)} layers, got {len(value)}")
-        terms = [self._layer(i, value[:i]).log_prob(z) for i, z in enumerate(value)]
+        if len(value) != self.num_layers:
+            raise ValueError(f"Chain expected {self.num_layers} layers, got {len(value)}")
+        terms = [self.layer(i, value[:i]).log_prob(z) for i, z in enumerate(value)]
         return jnp.sum(jnp.stack(terms))
 
     def terms(self, value: tuple) -> Array:
-        return jnp.concatenate([self._layer(i, value[:i]).terms(z) for i, z in enumerate(value)])
+        return jnp.concatenate([self.layer(i, value[:i]).terms(z) for i, z in enumerate(value)])
 
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[tuple, Scalar]:
         value, total = (), jnp.zeros(())
-        for depth, layer_key in enumerate(jax.random.split(key, 1 + len(self.rest))):
-            z, log_density = self._layer(depth, value).sample_and_log_prob(layer_key)
+        for depth, layer_key in enumerate(jax.random.split(key, self.num_layers)):
+            z, log_density = self.layer(depth, value).sample_and_log_prob(layer_key)
             value, total = (*value, z), total + log_density
         return value, total
+
+    @property
+    def branches(self) -> int | None:
+        return _ways(self._layers())
+
+    def sample_branch(self, index: Int[Array, ""], key: PRNGKeyArray) -> tuple[tuple, Scalar]:
+        value, share = (), jnp.zeros(())
+        for depth, layer_key in enumerate(jax.random.split(key, self.num_layers)):
+            layer = self.layer(depth, value)
+            count = layer.branches or 1
+            z, own = layer.sample_branch(index % count, layer_key)
+            value, share, index = (*value, z), share + own, index // count
+        return value, share
+
+    def enumerate_support(self) -> tuple | None:
+        return _support(self, self._layers())
 
     def free(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
         # What a layer's parameters are depends on the layers above: what is free is what is added to them.
@@ -158,6 +199,22 @@ class Product(Distribution):
         if all(block is None for block in wider.values()):
             return None
         return Product({name: wider[name] or block for name, block in self.blocks.items()})
+
+    @property
+    def branches(self) -> int | None:
+        return _ways(self.blocks.values())
+
+    def sample_branch(self, index: Int[Array, ""], key: PRNGKeyArray) -> tuple[dict[str, Any], Scalar]:
+        value, share = {}, jnp.zeros(())
+        keys = jax.random.split(key, len(self.blocks))
+        for (name, block), block_key in zip(self.blocks.items(), keys, strict=True):
+            count = block.branches or 1
+            value[name], own = block.sample_branch(index % count, block_key)
+            share, index = share + own, index // count
+        return value, share
+
+    def enumerate_support(self) -> dict[str, Any] | None:
+        return _support(self, self.blocks.values())
 
     def mean(self) -> dict[str, Any] | None:
         means = {name: d.mean() for name, d in self.blocks.items()}

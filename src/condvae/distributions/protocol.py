@@ -5,9 +5,13 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 Scalar = Float[Array, ""]
+
+MAX_SUPPORT = 4096
+"""Supports up to this size are enumerated; a larger one counts as one that cannot be."""
 
 
 class Distribution(eqx.Module):
@@ -52,6 +56,29 @@ class Distribution(eqx.Module):
     def enumerate_support(self) -> PyTree[Array] | None:
         """Every value there is, stacked on a leading axis; None where they cannot be listed."""
         return None
+
+    @property
+    def branches(self) -> int | None:
+        """In how many ways its discrete part can come out; None where they cannot be listed.
+
+        Given the way, what is left is drawn with a gradient (see `sample_branch`). It is 1 where all is
+        reparameterised, the size of the support where that can be listed, K for a mixture of K Gaussians.
+        """
+        if self.reparameterised:
+            return 1
+        support = self.enumerate_support()
+        return None if support is None else len(jax.tree.leaves(support)[0])
+
+    def sample_branch(self, index: Int[Array, ""], key: PRNGKeyArray) -> tuple[PyTree[Array], Scalar]:
+        """A draw given that the discrete part comes out in the `index`-th way, and log P of that way.
+
+        For any f, E f = Σ_i P_i E[f(draw of branch i)], with gradients to every parameter.
+        """
+        support = None if self.reparameterised else self.enumerate_support()
+        if support is None:
+            return self.sample(key), jnp.zeros(())
+        value = jax.tree.map(lambda leaf: leaf[index], support)
+        return value, self.log_prob(value)
 
     def marginal(self, mask: PyTree[Bool[Array, "..."]]) -> "Distribution":
         """The distribution of the cells where `mask` is true, the others summed out exactly.

@@ -8,18 +8,26 @@ makes the likelihood unbounded on constant or rounded cells.
 - `FamilyHead` is independent cells of any family in `FAMILIES`, by name: counts, positive and bounded
   numbers, limits, rounded values.
 - `MixtureHead` is several components of one family in each cell; `PixelHead` pixels of 8 bits.
-- `CategoricalHead`, `OrdinalHead` and `EmbeddingHead` are categories, in an order, or very many.
-- `FullGaussianHead` and `LowRankGaussianHead` are cells that hang together given the features.
+- `CategoricalHead`, `OrdinalHead` and `EmbeddingHead` are categories, in an order, or very many;
+  `RelaxedCategoricalHead` is what a latent of many is made of.
+- `FullGaussianHead` and `LowRankGaussianHead` are cells that hang together given the features;
+  `GaussianMixtureHead` and `FlowHead` are of any shape.
 - `ColumnsHead` is a row of numbers, each of a family of its own; `CodesHead` of categories, of which some
   are in an order.
 - `ProductHead` is a row of mixed kinds.
 """
 
-from condvae.heads.categories import CategoricalHead, EmbeddingHead, OrdinalHead
+from condvae.heads.categories import CategoricalHead, EmbeddingHead, OrdinalHead, RelaxedCategoricalHead
 from condvae.heads.cells import BernoulliHead, GaussianHead, StudentTHead
 from condvae.heads.columns import Cell, CodesHead, ColumnsHead
 from condvae.heads.families import FAMILIES, Family, FamilyHead, MixtureHead, PixelHead
-from condvae.heads.joint import FullGaussianHead, LowRankGaussianHead, ProductHead
+from condvae.heads.flows import FlowHead, FlowKind
+from condvae.heads.joint import (
+    FullGaussianHead,
+    GaussianMixtureHead,
+    LowRankGaussianHead,
+    ProductHead,
+)
 from condvae.heads.scales import LOG_SCALE_BOUNDS, Head, LocationScale, Scale, bounded_exp
 
 __all__ = [
@@ -33,8 +41,11 @@ __all__ = [
     "EmbeddingHead",
     "Family",
     "FamilyHead",
+    "FlowHead",
+    "FlowKind",
     "FullGaussianHead",
     "GaussianHead",
+    "GaussianMixtureHead",
     "Head",
     "LocationScale",
     "LowRankGaussianHead",
@@ -42,6 +53,7 @@ __all__ = [
     "OrdinalHead",
     "PixelHead",
     "ProductHead",
+    "RelaxedCategoricalHead",
     "Scale",
     "StudentTHead",
     "bounded_exp",

@@ -1,4 +1,4 @@
-"""Categories: without an order, in an order, and very many of them."""
+"""Categories: without an order, in an order, very many of them, and relaxed."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ import numpyro.distributions as npd
 from jax.nn import log_sigmoid
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from condvae.distributions import Distribution, Numpyro
+from condvae.distributions import Distribution, Numpyro, RelaxedCategorical
 from condvae.heads.scales import LOG_SCALE_BOUNDS, LocationScale, bounded_exp
 from condvae.networks import affine
 
@@ -139,3 +139,50 @@ class EmbeddingHead(eqx.Module):
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
         logits = self.table @ affine(self.query, features) + self.bias
         return Numpyro(npd.CategoricalLogits(logits[None]))
+
+
+class RelaxedCategoricalHead(eqx.Module):
+    """Independent relaxed categories: a discrete latent too large to be summed over, made continuous.
+
+    A value is `cells` rows of log-ratios, (cells, levels − 1); what follows sees them as one-hot vectors
+    through `condvae.conditionals.OneHotInput`. Use it for the prior and the posterior alike.
+
+    Args:
+        in_size: the length of the feature vector.
+        cells: how many categories.
+        levels: the number of levels of each, at least 2.
+        temperature: a positive number; the lower it is, the nearer to categories, and the noisier the
+            gradient. The prior's and the posterior's may differ.
+        key: for the initial weights.
+
+    Raises:
+        ValueError: if there is no cell, one level, or the temperature is not positive.
+
+    Source: Maddison, Mnih and Teh 2017; Jang, Gu and Poole 2017.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae.heads import RelaxedCategoricalHead
+        >>> head = RelaxedCategoricalHead(8, 20, 3, key=jax.random.key(0))  # 3²⁰ values
+        >>> head(jnp.ones(8)).sample(jax.random.key(1)).shape
+        (20, 2)
+    """
+
+    linear: eqx.nn.Linear
+    cells: int = eqx.field(static=True)
+    levels: int = eqx.field(static=True)
+    temperature: float = eqx.field(static=True)
+
+    def __init__(
+        self, in_size: int, cells: int, levels: int, *, temperature: float = 2 / 3, key: PRNGKeyArray
+    ):
+        if cells < 1 or levels < 2:
+            raise ValueError(f"{cells} cells of {levels} levels: expected at least 1 of at least 2")
+        if not temperature > 0:
+            raise ValueError(f"temperature is {temperature}, expected a positive number such as 0.5")
+        self.linear = eqx.nn.Linear(in_size, cells * levels, key=key)
+        self.cells, self.levels, self.temperature = cells, levels, float(temperature)
+
+    def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
+        logits = affine(self.linear, features).reshape(self.cells, self.levels)
+        return RelaxedCategorical(logits, self.temperature)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpyro.distributions as npd
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from condvae.distributions import Distribution, Numpyro, Product
+from condvae.distributions import Distribution, Gaussians, MixtureOf, Numpyro, Product
 from condvae.heads.scales import Head, LocationScale
 from condvae.networks import affine
 
@@ -90,3 +90,47 @@ class LowRankGaussianHead(eqx.Module):
         loc, scale = self.parameters(features)
         factor = affine(self.factor, features).reshape(self.shape)
         return Numpyro(npd.LowRankMultivariateNormal(loc, scale[:, None] * factor, jnp.square(scale)))
+
+
+class GaussianMixtureHead(eqx.Module):
+    """A mixture of diagonal Gaussians over the whole value: Σ_k π_k(h) Normal(x | μ_k(h), σ_k²(h)).
+
+    One component for the whole value, where `MixtureHead` has one for each cell. As a prior p_θ(z | c) it
+    has several modes; without features it is the same for all c.
+
+    Args:
+        in_size: the length of the feature vector.
+        size: the length of a value.
+        components: K, from 1.
+        key: for the initial weights.
+
+    Raises:
+        ValueError: if there is no component.
+
+    Source: Bishop 1994; Dilokthanakul et al. 2016 (as a prior).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae.heads import GaussianMixtureHead
+        >>> head = GaussianMixtureHead(8, 2, components=5, key=jax.random.key(0))
+        >>> head(jnp.ones(8)).log_prob(jnp.zeros(2)).shape
+        ()
+    """
+
+    parameters: LocationScale
+    logits: eqx.nn.Linear
+
+    def __init__(self, in_size: int, size: int, *, components: int, key: PRNGKeyArray):
+        if components < 1:
+            raise ValueError(f"components is {components}, expected at least 1")
+        own_key, logits_key, apart_key = jax.random.split(key, 3)
+        parameters = LocationScale(in_size, (components, size), "input", own_key)
+        # Components that begin alike would stay alike for long.
+        apart = jax.random.normal(apart_key, (components * size,))
+        bias = jnp.asarray(parameters.linear.bias).at[: apart.size].add(apart)
+        self.parameters = eqx.tree_at(lambda head: head.linear.bias, parameters, bias)
+        self.logits = eqx.nn.Linear(in_size, components, key=logits_key)
+
+    def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
+        loc, scale = self.parameters(features)
+        return MixtureOf(affine(self.logits, features), Gaussians(loc, jnp.log(scale)))
