@@ -16,13 +16,16 @@ from condvae.heads import (
     ColumnsHead,
     EmbeddingHead,
     FamilyHead,
+    FlowHead,
     FullGaussianHead,
     GaussianHead,
+    GaussianMixtureHead,
     LowRankGaussianHead,
     MixtureHead,
     OrdinalHead,
     PixelHead,
     ProductHead,
+    RelaxedCategoricalHead,
     StudentTHead,
 )
 from condvae.networks import MLP, Features
@@ -76,6 +79,10 @@ def instances() -> list[Instance]:
         Instance("poisson-mixture", MixtureHead(WIDTH, (2,), "poisson", components=2, key=KEY)),
         Instance("pixels", PixelHead(WIDTH, (2,), components=2, levels=32, key=KEY)),
         Instance("product", ProductHead(product)),
+        Instance("joint-mixture", GaussianMixtureHead(WIDTH, 2, components=3, key=KEY)),
+        Instance("coupling-flow", FlowHead(WIDTH, 3, "coupling", layers=2, width=8, key=KEY)),
+        Instance("spline-flow", FlowHead(WIDTH, 2, "spline", layers=2, width=8, key=KEY)),
+        Instance("relaxed", RelaxedCategoricalHead(WIDTH, 2, 3, key=KEY)),
     ]
 
 

@@ -1,0 +1,53 @@
+"""Flows: normalised, whatever they are conditioned on."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from condvae.heads import FlowHead
+
+
+def random_weights(head, key):
+    """Far from where it starts, so that the layers bend."""
+    arrays, rest = eqx.partition(head, eqx.is_inexact_array)
+    leaves, treedef = jax.tree.flatten(arrays)
+    keys = jax.random.split(key, len(leaves))
+    moved = [leaf + 0.4 * jax.random.normal(k, leaf.shape) for leaf, k in zip(leaves, keys, strict=True)]
+    return eqx.combine(jax.tree.unflatten(treedef, moved), rest)
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"), [(1, "spline"), pytest.param(2, "coupling", marks=pytest.mark.slow), (2, "spline")]
+)
+def test_a_flow_is_normalised(x64, size, kind):
+    head = random_weights(
+        FlowHead(3, size, kind, layers=2, width=6, key=jax.random.key(0)), jax.random.key(1)
+    )
+    features = jnp.array([0.5, -1.0, 2.0])
+    draws = jax.vmap(head(features).sample)(jax.random.split(jax.random.key(2), 2000))
+    points = 4001 if size == 1 else 301
+    # Evenly in sinh⁻¹, so that the grid is fine where most draws are and reaches far.
+    t = jnp.linspace(-5.0, 5.0, points)
+    centre, spread = jnp.median(draws, axis=0), draws.std(axis=0)
+    grid = jnp.stack(jnp.meshgrid(*[t] * size, indexing="ij"), axis=-1).reshape(-1, size)
+    log_jacobian = jnp.sum(jnp.log(spread * jnp.cosh(grid)), axis=-1)
+    log_density = jax.jit(jax.vmap(head(features).log_prob))(centre + spread * jnp.sinh(grid))
+    total = jnp.exp(log_density + log_jacobian).sum() * (t[1] - t[0]) ** size
+    np.testing.assert_allclose(total, 1.0, rtol=5e-3)
+    assert abs(np.mean(((draws - draws.mean(0)) / spread) ** 4) - 3.0) > 0.2 or kind == "coupling"
+
+
+def test_without_features_it_is_one_distribution():
+    head = FlowHead(0, 2, "coupling", layers=1, width=4, key=jax.random.key(0))
+    assert jnp.isfinite(head(jnp.zeros(0)).log_prob(jnp.zeros(2)))
+
+
+def test_bad_choices_are_refused():
+    with pytest.raises(ValueError, match="kind is 'planar', expected coupling or spline"):
+        FlowHead(1, 2, "planar", key=jax.random.key(0))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="layers is 0, expected at least 1"):
+        FlowHead(1, 2, layers=0, key=jax.random.key(0))
+    with pytest.raises(ValueError, match="expected a value of shape"):
+        FlowHead(1, 2, layers=1, width=4, key=jax.random.key(0))(jnp.zeros(1)).log_prob(jnp.zeros((1, 2)))
