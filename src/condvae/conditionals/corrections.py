@@ -9,7 +9,7 @@ from jaxtyping import Array, PyTree
 
 from condvae.distributions import Distribution, Numpyro
 from condvae.heads import LOG_SCALE_BOUNDS, bounded_exp
-from condvae.networks import Features, affine
+from condvae.networks import Encoder, affine
 
 
 class PriorCorrection(eqx.Module):
@@ -24,7 +24,7 @@ class PriorCorrection(eqx.Module):
     λ → 0 the posterior is the prior, and a posterior is never wider than it.
 
     Args:
-        features: flattens (x, c).
+        features: encodes (x, c).
         network: a vector to a vector.
         linear: from the network's output to m and log √(1/λ), hence twice the size of z.
 
@@ -35,7 +35,7 @@ class PriorCorrection(eqx.Module):
         Sønderby et al. 2016 (ladder variational autoencoders).
     """
 
-    features: Features
+    features: Encoder
     network: Callable[[Array], Array]
     linear: eqx.nn.Linear
 

@@ -7,20 +7,20 @@ import equinox as eqx
 from jaxtyping import Array, PyTree
 
 from condvae.distributions import Distribution, Flow
-from condvae.networks import Features
+from condvae.networks import Encoder
 
 
 class FlowConditional(eqx.Module):
     """A conditional flow: the network's output is what the flow is conditioned on.
 
     Args:
-        features: flattens the inputs.
+        features: encodes the inputs.
         network: a vector to a vector, of the flow's condition size.
         flow: a flowjax distribution with `cond_shape` (network output,); a coupling flow is fast both
             ways.
     """
 
-    features: Features
+    features: Encoder
     network: Callable[[Array], Array]
     flow: Any
 

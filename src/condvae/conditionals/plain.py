@@ -9,16 +9,16 @@ from jaxtyping import Array, PyTree
 
 from condvae.distributions import Distribution, Numpyro, as_distribution
 from condvae.heads import Head
-from condvae.networks import Features
+from condvae.networks import Encoder
 
 
 class Conditional(eqx.Module):
     """Inputs → features → network → head → distribution. Serves as prior, likelihood or posterior.
 
     Args:
-        features: flattens the inputs, usually `Features`.
-        network: a vector to a vector.
-        head: a vector to a distribution.
+        features: encodes the inputs: `Features`, which lays them out flat, or any other encoder.
+        network: a vector to a vector, or to a map of them, as `ConvDecoder`.
+        head: of that a distribution.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -33,7 +33,7 @@ class Conditional(eqx.Module):
         (4,)
     """
 
-    features: Features
+    features: Encoder
     network: Callable[[Array], Array]
     head: Head
 

@@ -1,6 +1,9 @@
 """Heads: from a vector of features to a distribution.
 
-A head ends a network. Each holds the linear map to its own parameters, and the shape of one value.
+A head ends a network. Each holds the linear map to its own parameters, and the shape of one value. One of
+independent cells takes a map of feature vectors too, (H, W, in_size), as `ConvDecoder` and `PatchDecoder`
+make them: its weights are then shared by all positions, and its `shape` is that of one position, () of a
+grey image, (3,) of one in colour.
 Scales are positive by a log-scale that is bounded smoothly: a per-example scale with nothing under it
 makes the likelihood unbounded on constant or rounded cells.
 

@@ -40,14 +40,18 @@ class CategoricalHead(eqx.Module):
         self.linear = eqx.nn.Linear(in_size, sum(levels), key=key)
         self.levels = tuple(levels)
 
-    def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
+    def __call__(self, features: Float[Array, "*map in_size"]) -> Distribution:
         flat, widest = affine(self.linear, features), max(self.levels)
         ends = [sum(self.levels[: i + 1]) for i in range(len(self.levels))]
         rows = [
-            jnp.pad(flat[end - size : end], (0, widest - size), constant_values=NO_LEVEL)
+            jnp.pad(
+                flat[..., end - size : end],
+                [(0, 0)] * (flat.ndim - 1) + [(0, widest - size)],
+                constant_values=NO_LEVEL,
+            )
             for end, size in zip(ends, self.levels, strict=True)
         ]
-        return Numpyro(npd.CategoricalLogits(jnp.stack(rows)))
+        return Numpyro(npd.CategoricalLogits(jnp.stack(rows, axis=-2)))
 
 
 class OrdinalHead(eqx.Module):

@@ -9,8 +9,7 @@ import numpyro.distributions as npd
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from condvae.distributions import Distribution, Numpyro
-from condvae.heads.scales import LocationScale, Scale, bounded_exp
-from condvae.networks import affine
+from condvae.heads.scales import LocationScale, Scale, bounded_exp, raw_parameters
 
 
 class GaussianHead(eqx.Module):
@@ -35,7 +34,7 @@ class GaussianHead(eqx.Module):
     def __init__(self, in_size: int, shape: Sequence[int], *, scale: Scale = "input", key: PRNGKeyArray):
         self.parameters = LocationScale(in_size, shape, scale, key)
 
-    def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
+    def __call__(self, features: Float[Array, "*map in_size"]) -> Distribution:
         return Numpyro(npd.Normal(*self.parameters(features)))
 
 
@@ -58,10 +57,10 @@ class StudentTHead(eqx.Module):
         self.parameters = LocationScale(in_size, shape, scale, key)
         self.log_degrees = jnp.full((math.prod(shape),), math.log(10.0), float)
 
-    def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
+    def __call__(self, features: Float[Array, "*map in_size"]) -> Distribution:
         loc, scale = self.parameters(features)
-        degrees = bounded_exp(self.log_degrees, 0.0, math.log(1000.0)).reshape(loc.shape)
-        return Numpyro(npd.StudentT(degrees, loc, scale))
+        degrees = bounded_exp(self.log_degrees, 0.0, math.log(1000.0)).reshape(self.parameters.shape)
+        return Numpyro(npd.StudentT(jnp.broadcast_to(degrees, loc.shape), loc, scale))
 
 
 class BernoulliHead(eqx.Module):
@@ -80,5 +79,5 @@ class BernoulliHead(eqx.Module):
         self.linear = eqx.nn.Linear(in_size, math.prod(shape), key=key)
         self.shape = tuple(shape)
 
-    def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
-        return Numpyro(npd.BernoulliLogits(affine(self.linear, features).reshape(self.shape)))
+    def __call__(self, features: Float[Array, "*map in_size"]) -> Distribution:
+        return Numpyro(npd.BernoulliLogits(raw_parameters(self.linear, features, 1, self.shape)[0]))

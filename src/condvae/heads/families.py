@@ -17,8 +17,7 @@ from condvae.distributions.counts import Hurdle, NegativeBinomial, Poisson, Zero
 from condvae.distributions.intervals import Censored, Rounded, Truncated
 from condvae.distributions.pixels import ContinuousBernoulli, DiscretisedLogisticMixture
 from condvae.distributions.positive import Beta, Gamma, LogNormal
-from condvae.heads.scales import LOG_SCALE_BOUNDS, bounded_exp
-from condvae.networks import affine
+from condvae.heads.scales import LOG_SCALE_BOUNDS, bounded_exp, raw_parameters
 
 LOG_MEAN_BOUNDS = (-12.0, 15.0)
 """Of counts and of positive numbers: from some millionths to some millions."""
@@ -215,10 +214,11 @@ class FamilyHead(eqx.Module):
         self.shared = {name: jnp.full(shape, start, float) for name, start in found.shared.items()}
         self.shape, self.family = tuple(shape), family
 
-    def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
-        raw = affine(self.linear, features).reshape(-1, *self.shape)
-        shared = (self.shared[name] for name in FAMILIES[self.family].shared)
-        return Numpyro(FAMILIES[self.family].build(*raw, *shared, **dict(self.options)))
+    def __call__(self, features: Float[Array, "*map in_size"]) -> Distribution:
+        found = FAMILIES[self.family]
+        raw = raw_parameters(self.linear, features, len(found.parameters), self.shape)
+        shared = (jnp.broadcast_to(self.shared[name], raw[0].shape) for name in found.shared)
+        return Numpyro(found.build(*raw, *shared, **dict(self.options)))
 
     def eased(self, ramp: Float[Array, ""]) -> "FamilyHead":
         """The same, all but the first parameter depending on the features by the part `ramp`."""
@@ -277,9 +277,9 @@ class MixtureHead(eqx.Module):
         self.parts = eqx.tree_at(lambda head: head.linear.bias, parts, bias)
         self.logits = eqx.nn.Linear(in_size, math.prod(whole) * components, key=logits_key)
 
-    def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
+    def __call__(self, features: Float[Array, "*map in_size"]) -> Distribution:
         parts: Any = self.parts(features)
-        logits = affine(self.logits, features).reshape(self.parts.shape)
+        (logits,) = raw_parameters(self.logits, features, 1, self.parts.shape)
         return Numpyro(npd.MixtureSameFamily(npd.CategoricalLogits(logits), parts.base))
 
 
@@ -315,6 +315,6 @@ class PixelHead(eqx.Module):
         raw = jnp.concatenate([jnp.zeros(apart.size), apart, jnp.full(apart.size, -2.0)])
         self.linear = eqx.tree_at(lambda linear: linear.bias, linear, jnp.asarray(linear.bias) + raw)
 
-    def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
-        logits, loc, scale = affine(self.linear, features).reshape(3, *self.shape)
+    def __call__(self, features: Float[Array, "*map in_size"]) -> Distribution:
+        logits, loc, scale = raw_parameters(self.linear, features, 3, self.shape)
         return Numpyro(DiscretisedLogisticMixture(logits, loc, _scale(scale), self.levels))

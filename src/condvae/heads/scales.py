@@ -31,8 +31,18 @@ def bounded_exp(value: Array, low: float, high: float) -> Array:
     return inner / (1.0 + inner * math.exp(-high))
 
 
+def raw_parameters(linear: eqx.nn.Linear, features: Array, count: int, shape: Sequence[int]) -> Array:
+    """So many parameters on the first axis, each of the shape of a value, before they are bounded.
+
+    Of a map of feature vectors, (H, W, in_size), the same weights serve at every position, and a value has
+    the map's axes before its own: (count, H, W, *shape).
+    """
+    raw = affine(linear, features).reshape(*features.shape[:-1], count, *shape)
+    return jnp.moveaxis(raw, features.ndim - 1, 0)
+
+
 Head = Callable[[Array], Distribution]
-"""A vector of features to a distribution."""
+"""A vector of features, or a map of them, to a distribution."""
 
 Scale = Literal["input", "shared"] | float
 """How a scale is set: by the features, learned and shared by all examples, or fixed at a number."""
@@ -57,15 +67,14 @@ class LocationScale(eqx.Module):
         self.shape = tuple(shape)
         self.scale = scale
 
-    def __call__(self, features: Float[Array, " in_size"]) -> tuple[Array, Array]:
-        out = affine(self.linear, features)
-        cells = math.prod(self.shape)
+    def __call__(self, features: Float[Array, "*map in_size"]) -> tuple[Array, Array]:
+        raw = raw_parameters(self.linear, features, 1 + (self.scale == "input"), self.shape)
         if isinstance(self.scale, str):
-            raw = out[cells:] if self.log_scale is None else self.log_scale
-            scale = bounded_exp(raw, *LOG_SCALE_BOUNDS)
+            log_scale = raw[1] if self.log_scale is None else self.log_scale.reshape(self.shape)
+            scale = bounded_exp(log_scale, *LOG_SCALE_BOUNDS)
         else:
-            scale = jnp.full((cells,), self.scale, out.dtype)
-        return out[:cells].reshape(self.shape), scale.reshape(self.shape)
+            scale = jnp.asarray(self.scale, raw.dtype)
+        return raw[0], jnp.broadcast_to(scale, raw[0].shape)
 
     def eased(self, ramp: Float[Array, ""]) -> "LocationScale":
         """The same, its scale depending on the features by the part `ramp`: at 0 it is shared, e^bias."""

@@ -1,10 +1,39 @@
-"""Networks: from a pytree of inputs to one vector of features.
+"""Networks: from a pytree of inputs to one vector, and from there to what a head takes.
 
-`Features` turns whatever x, z and c are into one flat vector, and `MLP` and `ResidualMLP` turn
-vectors into vectors. Everything is for one example.
+*Encoders* turn whatever x, z and c are into one vector: `Features` by laying it out flat, `ConvEncoder` and
+`PatchEncoder` images, `SetEncoder` sets, `SequenceEncoder` sequences; `ByPart` gives each part of the
+inputs an encoder of its own. Missing cells are `Observed`: what is stored in them is never used.
+
+From there `MLP` and `ResidualMLP` go to another vector, `ConvDecoder` and `PatchDecoder` to a map of them,
+one for each pixel of an image or step of a sequence. Everything is for one example.
 """
 
-from condvae.networks.features import Features
+from condvae.networks.attention import AttentionBlock
+from condvae.networks.convolutions import ConvDecoder, ConvEncoder
+from condvae.networks.encoders import ByPart, Encoder
+from condvae.networks.features import Features, Transform
+from condvae.networks.patches import PatchDecoder, PatchEncoder
 from condvae.networks.perceptrons import ACTIVATIONS, MLP, Activation, ResidualMLP, affine
+from condvae.networks.pixels import Pixels
+from condvae.networks.sequences import SequenceEncoder
+from condvae.networks.sets import SetEncoder
 
-__all__ = ["ACTIVATIONS", "MLP", "Activation", "Features", "ResidualMLP", "affine"]
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "Activation",
+    "AttentionBlock",
+    "ByPart",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Encoder",
+    "Features",
+    "PatchDecoder",
+    "PatchEncoder",
+    "Pixels",
+    "ResidualMLP",
+    "SequenceEncoder",
+    "SetEncoder",
+    "Transform",
+    "affine",
+]

@@ -20,14 +20,14 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def _activation(name: str) -> Callable[[Array], Array]:
+def require_activation(name: str) -> None:
+    """Refuse a name that `ACTIVATIONS` does not have."""
     if name not in ACTIVATIONS:
         raise ValueError(f"no activation {name!r}: choose one of {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name]
 
 
-def affine(linear: eqx.nn.Linear, x: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
-    """W x + b, written so that under `vmap` a batch stays rows.
+def affine(linear: eqx.nn.Linear, x: Float[Array, "*map in_size"]) -> Float[Array, "*map out_size"]:
+    """W x + b of a vector, or of each in a map of them; written so that under `vmap` a batch stays rows.
 
     `linear(x)` itself is W @ x, which `vmap` turns into a product with the batch last: a training step of
     a table model then takes half as long again on a CPU.
@@ -36,7 +36,8 @@ def affine(linear: eqx.nn.Linear, x: Float[Array, " in_size"]) -> Float[Array, "
     return out if linear.bias is None else out + linear.bias
 
 
-def _require_size(got: tuple[int, ...], expected: int) -> None:
+def require_size(got: tuple[int, ...], expected: int) -> None:
+    """Refuse a vector of another length than the network was built for."""
     if got != (expected,):
         raise ValueError(
             f"the network expected {expected} features, got {got[0] if len(got) == 1 else got}: build the "
@@ -75,7 +76,7 @@ class MLP(eqx.Module):
         activation: Activation = "silu",
         key: PRNGKeyArray,
     ):
-        _activation(activation)
+        require_activation(activation)
         sizes = [in_size] + [width] * depth
         keys = jax.random.split(key, max(depth, 1))
         self.layers = tuple(
@@ -86,7 +87,7 @@ class MLP(eqx.Module):
         self.activation = activation
 
     def __call__(self, x: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
-        _require_size(x.shape, self.in_size)
+        require_size(x.shape, self.in_size)
         activation = ACTIVATIONS[self.activation]
         for layer in self.layers:
             x = activation(affine(layer, x))
@@ -121,7 +122,7 @@ class ResidualMLP(eqx.Module):
         activation: Activation = "silu",
         key: PRNGKeyArray,
     ):
-        _activation(activation)
+        require_activation(activation)
         key, embed_key = jax.random.split(key)
         keys = jax.random.split(key, 2 * max(depth, 1))
         self.embed = eqx.nn.Linear(in_size, width, key=embed_key)
@@ -132,7 +133,7 @@ class ResidualMLP(eqx.Module):
         self.activation = activation
 
     def __call__(self, x: Float[Array, " in_size"]) -> Float[Array, " out_size"]:
-        _require_size(x.shape, self.in_size)
+        require_size(x.shape, self.in_size)
         activation = ACTIVATIONS[self.activation]
         h = affine(self.embed, x)
         for norm, expand, project in zip(self.norms, self.expand, self.project, strict=True):
