@@ -248,3 +248,11 @@ def test_what_ranges_over_the_real_numbers():
     assert [name for name, found in on_reals.items() if not found] == ["categorical", "product"]
     assert not Numpyro(npd.Gamma(jnp.ones(2), 1.0)).on_reals
     assert not Numpyro(npd.Dirichlet(jnp.ones(3))).on_reals
+
+
+def test_kl_of_a_full_covariance_to_independent_cells():
+    own = npd.MultivariateNormal(jnp.array([0.5, -1.0]), jnp.array([[2.0, 0.6], [0.6, 1.0]]))
+    other = npd.Normal(jnp.array([0.1, 0.3]), jnp.array([0.7, 1.9]))
+    same = npd.MultivariateNormal(other.loc, jnp.diag(other.scale**2))
+    expected = npd.kl_divergence(own, same)
+    np.testing.assert_allclose(Numpyro(own).kl(Numpyro(other)), expected, rtol=1e-5)

@@ -58,8 +58,42 @@ def test_every_option_gives_a_model_that_scores_and_samples(options, with_c):
     assert isinstance(model.posterior, PriorCorrection) == (options.get("posterior") == "correction")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", ["learned", "fixed", "mixture", "flow", "vamp"])
+@pytest.mark.parametrize("posterior", ["network", "correction", "full", "flow", "ladder"])
+@pytest.mark.parametrize("with_c", [True, False])
+def test_every_pair_of_prior_and_posterior_scores_and_samples_or_is_refused(prior, posterior, with_c):
+    x, c = mixed(3)
+    c = c if with_c else None
+    levels = {"x_levels": (2, 5), "c_levels": (3,) if with_c else ()}
+    pair = {"prior": prior, "posterior": posterior, "num_components": 3, **levels}
+    corrects = {"correction": ("learned", "fixed"), "ladder": ("learned",)}
+    if prior not in corrects.get(posterior, ("learned", "fixed", "mixture", "flow", "vamp")):
+        with pytest.raises(
+            ValueError, match=f"posterior='{posterior}' corrects a .* and prior='{prior}' is"
+        ):
+            mlp_cvae(x, c, latent_size=2, **pair, key=KEY)
+        return
+    model = mlp_cvae(x, c, latent_size=2, width=8, depth=1, **pair, key=KEY)
+    row_x, row_c = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), (x, c))
+    assert jnp.isfinite(compiled_draws(model, row_x, row_c, key=KEY, num_samples=3).log_weights).all()
+    assert np.isfinite(sample(model, c, key=KEY, num_samples=5)["numeric"]).all()
+
+
 def test_bad_choices_are_refused():
     x = np.zeros((3, 2), np.float32)
+    with pytest.raises(
+        ValueError, match="prior is 'flat', expected one of learned, fixed, mixture, flow, va"
+    ):
+        mlp_cvae(x, latent_size=1, prior="flat", key=KEY)  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match="posterior='ladder' corrects a learned hierarchy, and prior='vamp'"
+    ):
+        mlp_cvae(x, latent_size=1, prior="vamp", posterior="ladder", key=KEY)
+    with pytest.raises(
+        ValueError, match="prior='vamp' begins as rows of x, and x has 3: give at least num"
+    ):
+        mlp_cvae(x, latent_size=1, prior="vamp", key=KEY)
     with pytest.raises(ValueError, match="likelihood is 'poison', expected one of gaussian"):
         mlp_cvae(x, latent_size=1, likelihood="poison", key=KEY)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="x_levels has 1 entries for 2 integer cells"):

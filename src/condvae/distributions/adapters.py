@@ -130,6 +130,8 @@ class Numpyro(Distribution):
     def kl(self, other: Distribution) -> Scalar | None:
         if not isinstance(other, Numpyro) or self.base.shape() != other.base.shape():
             return None
+        if isinstance(self.base, npd.MultivariateNormal) and isinstance(other.base, npd.Normal):
+            return _kl_to_independent(self.base, other.base)
         try:
             return jnp.sum(kl_divergence(self.base, other.base))
         except NotImplementedError:
@@ -187,6 +189,13 @@ class Numpyro(Distribution):
         while hasattr(support, "base_constraint"):  # of each cell of a vector
             support = support.base_constraint
         return isinstance(support, type(npd.constraints.real))
+
+
+def _kl_to_independent(own: Any, other: Any) -> Scalar:
+    """KL(Normal(μ, L Lᵀ) || Normal(m, diag s²)), which numpyro has not."""
+    rows = own.scale_tril / jnp.broadcast_to(other.scale, own.loc.shape)[:, None]
+    apart = (own.loc - other.loc) / other.scale
+    return 0.5 * (jnp.sum(rows**2) + jnp.sum(apart**2 - 1.0)) - jnp.sum(jnp.log(jnp.diagonal(rows)))
 
 
 def _log_diagonal(lower: Array) -> Array:
