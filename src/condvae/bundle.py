@@ -6,6 +6,7 @@ the user's own has weights and no description; it is loaded into a model of the 
 """
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -202,6 +203,8 @@ def _describe(node: Any, name: str) -> Any:
 
 
 def _rebuild(node: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(node, str):
+        return sys.intern(node)  # so that a default is known to be one, and is left out of the repr
     if not isinstance(node, dict):
         return node
     if "array" in node:

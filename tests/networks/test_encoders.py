@@ -124,7 +124,7 @@ def completing(kind, head):
 
 
 @pytest.mark.parametrize("kind", DECODERS)
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ["pixels", pytest.param("negative_binomial", marks=pytest.mark.slow)])
 def test_pictures_given_pictures(kind, head, tmp_path):
     module, inputs = completing(kind, head)
     likelihood = module(*inputs)
