@@ -116,7 +116,9 @@ def log_prob(
 
 def enumerates(model: CVAE, c: PyTree) -> bool:
     """Whether the latent's support can be listed, so that log p is a sum."""
-    return _enumerates(model, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), c))
+    return _enumerates(
+        model, jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape[1:], leaf.dtype)), c)
+    )
 
 
 @eqx.filter_jit
