@@ -58,6 +58,7 @@ def test_levels_and_no_conditions(home, condvae_says):
     assert out.splitlines()[1].split(",")[2] in ('"Adelie"', '"Chinstrap"', '"Gentoo"')
 
 
+@pytest.mark.slow
 def test_a_table_too_long_for_memory(home, long, condvae_says, tmp_path):
     out = tmp_path / "filled.parquet"
     status, said, _ = condvae_says("impute", home / "model", long, "-n", 2, "--out", out)

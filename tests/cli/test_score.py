@@ -97,6 +97,7 @@ def test_nothing_to_score(home, condvae_says):
     assert (found["rows_scored"], found["log_prob"]) == (0, None)
 
 
+@pytest.mark.slow
 def test_a_table_too_long_for_memory(home, long, condvae_says, tmp_path):
     out = tmp_path / "scores.parquet"
     arguments = ("score", home / "model", long, "--num-samples", 50)

@@ -112,7 +112,12 @@ def made(benchmark):
 
 
 @pytest.mark.parametrize(
-    ("kind", "seeds"), [("healthy", (5, 17)), ("not needed", (1, 21)), ("ignored", (29, 93))]
+    ("kind", "seeds"),
+    [
+        pytest.param("healthy", (5, 17), marks=pytest.mark.slow),
+        ("not needed", (1, 21)),
+        ("ignored", (29, 93)),
+    ],
 )
 def test_refits_tell_it_apart(benchmark, made, kind, seeds):
     for seed in seeds:

@@ -13,7 +13,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from condvae import ConditionalVAE
 from condvae.tables import TableError
@@ -24,8 +24,25 @@ ONE_SHAPE = 32  # rows scored wherever their number does not matter: compiling i
 SD = 2.0
 
 
-# Without held-out rows, whose scoring would be compiled for every table; with them weights are held below.
-@parametrize_with_checks([ConditionalVAE(**TINY, validation_fraction=0.0)])
+LONG_CHECKS = {
+    "check_estimators_dtypes",
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+    "check_f_contiguous_array_estimator",
+    "check_sample_weight_equivalence_on_dense_data",
+}
+"""They compile many programs; `test_order_of_rows_and_columns_and_kind_of_frame` asks much of the same."""
+
+
+def scikit_learns_checks():
+    # Without held-out rows, whose scoring would be compiled for every table; with them weights are held
+    # below.
+    for estimator, check in estimator_checks_generator(ConditionalVAE(**TINY, validation_fraction=0.0)):
+        name = check.func.__name__
+        yield pytest.param(estimator, check, id=name, marks=pytest.mark.slow if name in LONG_CHECKS else ())
+
+
+@pytest.mark.parametrize(("estimator", "check"), scikit_learns_checks())
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
