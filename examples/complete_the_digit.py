@@ -20,7 +20,8 @@ from condvae import Observed, fit, log_prob, sample
 from condvae.architectures import image_cvae
 from condvae.plots import plot_images, save_figure
 
-HELD_OUT, LEVELS, DRAWN, SHOWN, DRAWS = 297, 17, 500, 6, 5
+HELD_OUT, LEVELS, DRAWN, DRAWS = 297, 17, 500, 5
+SHOWN = (2, 3, 4, 5, 8, 9)  # the first held-out one of each
 UPPER = np.broadcast_to(np.arange(8)[:, None] < 4, (8, 8))
 
 
@@ -52,7 +53,7 @@ def plot(model, images, key, path):
     draws = np.asarray(sample(model, half(images, UPPER), key=key, num_samples=DRAWN), float)
     rows = []
     for image, own in zip(images, draws, strict=True):
-        spread = np.where(UPPER, np.nan, own.std(0) / 8)  # 8 is the most that it can be
+        spread = np.where(UPPER, np.nan, 1 - own.std(0) / 8)  # 8 is the most that it can be
         completed = [np.where(UPPER, image, draw) for draw in own[:DRAWS]]
         ink = [np.where(UPPER, image, np.nan), image, *completed]
         rows.append([*(1 - picture / 16 for picture in ink), spread])
@@ -64,12 +65,13 @@ def main(arguments=None):
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument(
-        "--num-steps", type=int, default=1500, metavar="N", help="of training, for each model"
+        "--num-steps", type=int, default=1200, metavar="N", help="of training, for each model"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw lower halves beside the truth")
     options = parser.parse_args(arguments)
-    images = load_digits().images.astype(np.float32)
-    images = images[np.random.default_rng(0).permutation(len(images))]
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.images))
+    images, names = digits.images[order].astype(np.float32), digits.target[order]
     learn, held = images[HELD_OUT:], images[:HELD_OUT]
     x, c = half(held, ~UPPER), half(held, UPPER)
 
@@ -87,7 +89,8 @@ def main(arguments=None):
         line = f"{name:<48}{value.mean():9.2f}"
         print(line if value is best else f"{line}{gap.mean():21.2f}{gap.std() / np.sqrt(len(gap)):8.2f}")
     if options.plot is not None:
-        plot(with_z, held[:SHOWN], jax.random.key(2), options.plot)
+        shown = [int(np.flatnonzero(names[:HELD_OUT] == name)[0]) for name in SHOWN]
+        plot(with_z, held[shown], jax.random.key(2), options.plot)
         print(f"drawn to {options.plot}")
 
 

@@ -28,12 +28,12 @@ def after(network_key, in_size, head):
     return Conditional(Features(), MLP(in_size, width=WIDTH, depth=1, key=network_key), head)
 
 
-def moved(module, key):
+def moved(module, by, key):
     """The module with all its weights moved at random, so that what it gives depends on its inputs."""
     weights, rest = eqx.partition(module, eqx.is_inexact_array)
     leaves, structure = jax.tree.flatten(weights)
     keys = jax.random.split(key, len(leaves))
-    noisy = [w + 0.4 * jax.random.normal(k, w.shape) for w, k in zip(leaves, keys, strict=True)]
+    noisy = [w + by * jax.random.normal(k, w.shape) for w, k in zip(leaves, keys, strict=True)]
     return eqx.combine(jax.tree.unflatten(structure, noisy), rest)
 
 
@@ -69,12 +69,15 @@ def scores(module, x, c):
 )
 def test_the_truth_is_reached(instance):
     truth_key, data_key, x_key, *keys = jax.random.split(jax.random.key(7), 7)
-    truth = moved(after(KEY, 1, instance.head), truth_key)
+    network_key, head_key = jax.random.split(truth_key)
+    start = after(KEY, 1, instance.head)
+    network, head = moved(start.network, 1.2, network_key), moved(start.head, 0.3, head_key)
+    truth = Conditional(start.features, network, head)
     c = jax.random.uniform(data_key, (ROWS + HELD_OUT, 1), minval=-1.5, maxval=1.5)
     x, log_p = simulate(truth, c, x_key)
     learn, held = (jax.tree.map(lambda rows, s=s: rows[s], x) for s in (slice(ROWS), slice(ROWS, None)))
-    before = scores(after(KEY, 1, instance.head), held, c[ROWS:])
-    assert float(jnp.mean(log_p[ROWS:] - before)) > 2 * ENOUGH  # there is something to learn
+    before = scores(start, held, c[ROWS:])
+    assert float(jnp.mean(log_p[ROWS:] - before)) > ENOUGH  # there is something to learn
     cells = sum(leaf[0].size for leaf in jax.tree.leaves(x))
     prior, posterior = (GaussianHead(WIDTH, (1,), key=KEY) for _ in range(2))
     model = CVAE(
@@ -89,7 +92,7 @@ def test_the_truth_is_reached(instance):
         key=keys[3],
         num_steps=4000,
         batch_size=500,
-        learning_rate=1e-2,
+        learning_rate=2e-2,
         averaging=0.99,
     )
     found = log_prob(model, held, c[ROWS:], key=KEY, num_samples=64)

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import stats
 
 from condvae.estimator.fitted import TableModel
 from condvae.estimator.judging import peers
+from condvae.tables import Likelihood
 from estimator.judging.stand_in import rows_of
 
 
@@ -63,6 +65,25 @@ def test_densities_are_in_the_tables_own_units(installed):
     sd, mean = rows.model.numeric[0].sd, rows.model.numeric[0].mean
     truth = stats.norm.logpdf(rows.x["numeric"].value[:, 0] * sd + mean, 3 * c, 2)
     assert abs(found["NGBoost"].mean() - truth.mean()) < 0.1  # the scales of both tables differ a little
+    assert abs(found["Treeffuser"].mean() - found["NGBoost"].mean()) < 0.05
+
+
+def test_cells_that_stand_for_an_interval_get_its_mass(installed, monkeypatch):
+    """Of numbers recorded to whole ones, the probability of a unit; no flow, which has densities alone."""
+    monkeypatch.setattr(peers, "_flow", lambda *_: pytest.fail("a flow has no masses"))
+    rows, training = pair()
+    column = rows.model.schema.target[0]
+    whole = replace(column, likelihood=Likelihood("rounded_gaussian", step=1.0))
+    schema = replace(rows.model.schema, target=(whole,))
+    block = rows.x["numeric"].value
+    block[:] = (np.rint(block * column.sd + column.mean) - column.mean) / column.sd
+    rows.model.schema = schema
+    found = dict(peers.peers(rows, training))
+    assert list(found) == ["NGBoost", "Treeffuser"]
+    c = rows.c["numeric"].value[:, 0] * schema.given[0].sd + schema.given[0].mean
+    x = np.rint(block[:, 0] * column.sd + column.mean)
+    truth = np.log(stats.norm.cdf(x + 0.5, 3 * c, 2) - stats.norm.cdf(x - 0.5, 3 * c, 2))
+    assert abs(found["NGBoost"].mean() - truth.mean()) < 0.1
     assert abs(found["Treeffuser"].mean() - found["NGBoost"].mean()) < 0.05
 
 

@@ -1,14 +1,15 @@
 """Other packages on the same rows, where they are installed: NGBoost, Treeffuser, a flow of flowjax.
 
 Each is fitted to the numeric targets alone (the first two to one target), given the same conditions as the
-features of a linear model; none of them is needed by anything else.
+features of a linear model; none of them is needed by anything else. Where the model gives a cell the mass
+of an interval, so do they; the flow, which has densities alone, is then left out.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
 
 from condvae import tables
 from condvae.baselines import design_matrix
@@ -17,8 +18,12 @@ from condvae.estimator.judging.rows import Rows
 DRAWS = 1000
 """Of each row, of which Treeffuser's density is estimated."""
 
-Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""From features and targets trained on, and those of other rows: log p of the latter."""
+Ends = tuple[np.ndarray, np.ndarray]
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Ends | None], np.ndarray]
+"""From features and targets trained on, and those of other rows: log p of the latter.
+
+Last are the ends of what each cell stands for, None where it is a single number.
+"""
 
 
 def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
@@ -29,16 +34,17 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     model = rows.model
     if model.categorical or not all(own.x["numeric"].mask.all() for own in (rows, training)):
         return
+    ends = tables.intervals(model.schema.target, rows.x["numeric"])
     for name, fit, most in (
         ("NGBoost", _ngboost, 1),
         ("Treeffuser", _treeffuser, 1),
-        ("a flow", _flow, 64),
+        ("a flow", _flow, 64 if ends is None else 0),
     ):
         if len(model.numeric) > most:
             continue
         sets = [part for own in (training, rows) for part in (_features(own), own.x["numeric"].value)]
         try:
-            value = fit(*(np.asarray(part, np.float64) for part in sets))
+            value = fit(*(np.asarray(part, np.float64) for part in sets), ends)
         except ImportError:
             continue
         yield name, model.in_own_units(value, rows.x)
@@ -50,15 +56,20 @@ def _features(rows: Rows) -> np.ndarray:
     return found if found.shape[1] else np.zeros((len(rows), 1))
 
 
-def _ngboost(c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray) -> np.ndarray:
+def _ngboost(
+    c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray, ends: Ends | None
+) -> np.ndarray:
     from ngboost import NGBRegressor  # pyright: ignore[reportMissingImports]
 
     np.random.seed(0)  # noqa: NPY002 - its trees break ties by the global generator
     model: Any = NGBRegressor(verbose=False, random_state=0).fit(c, x[:, 0])
-    return model.pred_dist(c_new).logpdf(x_new[:, 0])
+    found = model.pred_dist(c_new)
+    return _mass(found.logpdf(x_new[:, 0]), found.cdf, ends)
 
 
-def _treeffuser(c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray) -> np.ndarray:
+def _treeffuser(
+    c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray, ends: Ends | None
+) -> np.ndarray:
     """It has no density: a Gaussian kernel of Silverman's width on each of its draws."""
     from treeffuser import Treeffuser  # pyright: ignore[reportMissingImports]
 
@@ -67,10 +78,22 @@ def _treeffuser(c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarr
     low, high = np.quantile(drawn, [0.25, 0.75], axis=1)
     width = 0.9 * np.minimum(drawn.std(axis=1), (high - low) / 1.34)[:, None] * DRAWS**-0.2
     kernels = -0.5 * ((x_new - drawn) / width) ** 2 - np.log(width) - 0.5 * np.log(2 * np.pi)
-    return logsumexp(kernels, axis=1) - np.log(DRAWS)
+    density = logsumexp(kernels, axis=1) - np.log(DRAWS)
+    return _mass(density, lambda at: ndtr((at[:, None] - drawn) / width).mean(axis=1), ends)
 
 
-def _flow(c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray) -> np.ndarray:
+def _mass(density: np.ndarray, cdf: Callable[[np.ndarray], np.ndarray], ends: Ends | None) -> np.ndarray:
+    """The log of the mass between the ends of a cell, of a single number the density."""
+    if ends is None:
+        return density
+    low, high = (end[:, 0] for end in ends)
+    mass = np.maximum(cdf(high) - cdf(low), np.finfo(float).tiny)
+    return np.where(high > low, np.log(mass), density)
+
+
+def _flow(
+    c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray, ends: Ends | None
+) -> np.ndarray:
     """A masked autoregressive flow of affine and spline layers."""
     import jax
     import jax.numpy as jnp
