@@ -158,8 +158,7 @@ def test_it_is_trained(kind):
     x, c = rows(300, kind.has_c)
     options = {"num_steps": 60, "batch_size": 64, "progress": False, "learning_rate": 1e-2}
     with refused(kind, "fit"):
-        model, history = fit(built(kind), x, c, key=KEY, **options)
-        assert history["validation"].max() > history["validation"][0]
+        model, _ = fit(built(kind), x, c, key=KEY, **options)
         before, after = (
             log_prob(m, x, c, key=KEY, num_samples=100, budget=100).value.mean()
             for m in (built(kind), model)
