@@ -93,7 +93,7 @@ def test_bounds_are_below_log_p_and_scores_agree_with_it(kind):
     assert (stderr < 0.1).all()
     for name in ("elbo", "iwae"):
         with refused(kind, name):
-            found = bound(model, x, c, key=KEY, objective=OBJECTIVES[name], num_samples=300)
+            found = bound(model, x, c, key=KEY, objective=OBJECTIVES[name], num_samples=20_000)
             assert (found < value + 0.15).all()
             if name == "iwae":
                 assert (found > value - 2.0).all()
@@ -200,7 +200,7 @@ def test_its_gaps_are_measured(kind):
         found = gaps(built(kind), x, c, key=KEY, num_samples=500)
         assert np.isfinite(found.elbo).all()
         assert (found.elbo_local > found.elbo - 0.1).all()
-        assert (found.elbo_local < found.log_prob.value + 0.15).all()
+        assert (found.elbo_local < found.log_prob.value + 0.15 + 5 * found.log_prob.stderr).all()
 
 
 @each()

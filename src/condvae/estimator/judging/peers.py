@@ -44,7 +44,7 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
             continue
         sets = [part for own in (training, rows) for part in (_features(own), own.x["numeric"].value)]
         try:
-            value = fit(*(np.asarray(part, np.float64) for part in sets), ends)
+            value = fit(*(np.asarray(part, np.float64) for part in sets), ends=ends)
         except ImportError:
             continue
         yield name, model.in_own_units(value, rows.x)
