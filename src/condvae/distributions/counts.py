@@ -23,6 +23,10 @@ SMALL = 10.0
 
 LOG_2PI = math.log(2.0 * math.pi)
 
+NO_EVENTS = 1e-30
+"""The rate from which on there are events: of a rate too small for a normal number one step of a compiled
+program sees more than 0 and another does not, and their count is then −1."""
+
 
 def stirling_error(n: Array) -> Array:
     """log Γ(n + 1) − (n + 1/2) log n + n − log(2π) / 2, for n > 0.
@@ -66,6 +70,10 @@ def _log_poisson(value: Array, mean: Array) -> Array:
     return jnp.where(value == 0, -mean, positive)
 
 
+def _events(key: PRNGKeyArray, rate: Array, shape: tuple[int, ...]) -> Array:
+    return jax.random.poisson(key, jnp.where(rate > NO_EVENTS, rate, 0.0), shape)
+
+
 class Poisson(npd.Poisson):
     """numpyro's Poisson with log-probabilities by deviances.
 
@@ -83,6 +91,9 @@ class Poisson(npd.Poisson):
     def log_prob(self, value: Any) -> Array:
         return _log_poisson(value, jnp.asarray(self.rate))
 
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Array:
+        return _events(key, jnp.asarray(self.rate), sample_shape + self.batch_shape)
+
     def sample_positive(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws given that they are not 0: the first event of a process, and those after it."""
         first_key, rest_key = jax.random.split(key)
@@ -92,7 +103,7 @@ class Poisson(npd.Poisson):
         # log S(t) = −λt at the time t of the first event, S uniform on (S(1), 1).
         first = -jnp.log1p(uniform * jnp.expm1(-rate)) / rate
         rest = rate * jnp.clip(1.0 - first, 0.0, 1.0)
-        return 1 + jax.random.poisson(rest_key, rest, shape)
+        return 1 + _events(rest_key, rest, shape)
 
 
 class NegativeBinomial(npd.NegativeBinomial2):
@@ -129,6 +140,13 @@ class NegativeBinomial(npd.NegativeBinomial2):
         positive = errors - exponent + 0.5 * (jnp.log(r) - jnp.log(total) - jnp.log(k) - LOG_2PI)
         return jnp.where(value == 0, -r * jnp.log1p(mean / r), positive)
 
+    def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Array:
+        rate_key, key = jax.random.split(key)
+        mean, r = self._mean_and_concentration
+        shape = sample_shape + self.batch_shape
+        rate = mean * (jax.random.gamma(rate_key, jnp.broadcast_to(r, shape)) / r)
+        return _events(key, rate, shape)
+
     def sample_positive(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draws given that they are not 0: as for `Poisson`, of a rate that is itself drawn."""
         first_key, rate_key, rest_key = jax.random.split(key, 3)
@@ -140,7 +158,7 @@ class NegativeBinomial(npd.NegativeBinomial2):
         log_survival = jnp.log1p(uniform * jnp.expm1(last))
         first = jnp.clip(jnp.expm1(-log_survival / r) * r / mean, 0.0, 1.0)
         rate = jax.random.gamma(rate_key, jnp.broadcast_to(r + 1.0, shape)) / (r / mean + first)
-        return 1 + jax.random.poisson(rest_key, rate * (1.0 - first), shape)
+        return 1 + _events(rest_key, rate * (1.0 - first), shape)
 
     @property
     def _mean_and_concentration(self) -> tuple[Array, Array]:

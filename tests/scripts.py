@@ -4,7 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[2] / "examples"
+FOLDER = Path(__file__).parents[1] / "examples"
 
 
 def script(name):
