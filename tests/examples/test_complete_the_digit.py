@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from scripts import printed, script
 
 OPTIMISED = True  # it trains for long

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from scripts import printed, script
 
 OPTIMISED = True  # it trains for long

@@ -4,6 +4,7 @@ import re
 import sys
 
 import pytest
+
 from scripts import script
 
 OPTIMISED = True  # it trains for long
