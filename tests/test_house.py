@@ -25,6 +25,7 @@ LAYERS = [
     ["mixture"],
     ["linear_gaussian", "architectures"],
     ["objectives"],
+    ["draws"],
     ["model"],
     ["conditionals"],
     ["heads"],

@@ -141,7 +141,15 @@ class CVAE(eqx.Module):
         prior = self.p_z(c) if prior is None else prior
         return as_distribution(self.posterior(x, c, prior=prior), "the posterior")
 
-    def draws(self, x: PyTree, c: PyTree = None, *, key: PRNGKeyArray, num_samples: int = 1) -> Draws:
+    def draws(
+        self,
+        x: PyTree,
+        c: PyTree = None,
+        *,
+        key: PRNGKeyArray,
+        num_samples: int = 1,
+        chunk: int | None = None,
+    ) -> Draws:
         """Draw z ~ q_φ(z | x, c) for one example, and score each draw under the three modules.
 
         A posterior that is not reparameterised but whose support can be listed is enumerated: K is then
@@ -154,6 +162,8 @@ class CVAE(eqx.Module):
             c: its condition, or None.
             key: a PRNG key.
             num_samples: K, the number of draws; of each branch, where there are several.
+            chunk: how many draws are scored at once: with that memory does not grow with K, also where
+                gradients are taken, and each draw is scored once more on the way back. None for all.
 
         Raises:
             ValueError: if the shapes of the three modules and of x do not fit together.
@@ -176,14 +186,14 @@ class CVAE(eqx.Module):
             z, log_share = jax.vmap(posterior.sample_branch)(index, keys)
             log_posterior = jax.vmap(posterior.log_prob)(z)
             log_measure = log_share - math.log(num_samples)
-        self._require_shapes(jax.tree.map(lambda leaf: leaf[0], z), x, c, prior)
+        self.require_shapes(jax.tree.map(lambda leaf: leaf[0], z), x, c, prior)
         # Not `stop_gradient` over the distribution: its lazily held networks would not be stopped,
         # nor would layers of a hierarchy that depend on the draws keep the gradient they should.
-        stopped = _stop_parameters(self).q_z(x, c)
+        stopped = stop_parameters(self).q_z(x, c)
         return Draws(
             z=z,
-            log_prior=jax.vmap(prior.log_prob)(z),
-            log_likelihood=jax.vmap(lambda z: self.p_x(z, c).log_prob(x))(z),
+            log_prior=over_draws(prior.log_prob, chunk)(z),
+            log_likelihood=over_draws(lambda z: self.p_x(z, c).log_prob(x), chunk)(z),
             log_posterior=log_posterior,
             log_posterior_stopped=jax.vmap(stopped.log_prob)(z),
             log_measure=log_measure,
@@ -192,7 +202,7 @@ class CVAE(eqx.Module):
             enumerated=enumerated,
         )
 
-    def _require_shapes(self, z: PyTree, x: PyTree, c: PyTree, prior: Distribution) -> None:
+    def require_shapes(self, z: PyTree, x: PyTree, c: PyTree, prior: Distribution) -> None:
         """Shapes are known when tracing: say so before anything is broadcast in silence."""
         key = jax.random.key(0)
         expected = _shapes(eqx.filter_eval_shape(prior.sample, key))
@@ -226,7 +236,20 @@ def _takes(module: Callable, name: str) -> bool:
         return False
 
 
-def _stop_parameters(module: eqx.Module) -> Any:
+def over_draws(score: Callable[..., PyTree], chunk: int | None) -> Callable[..., PyTree]:
+    """A function of one draw as one of K on a leading axis: all at once, or `chunk` by `chunk`."""
+    if chunk is None:
+        return jax.vmap(score)
+
+    def each(*drawn: PyTree) -> PyTree:
+        # What a chunk needs for its gradient is computed again, instead of being kept for all of them.
+        return jax.lax.map(jax.checkpoint(lambda own: score(*own)), drawn, batch_size=chunk)
+
+    return each
+
+
+def stop_parameters(module: Any) -> Any:
+    """The same module, to whose parameters no gradient goes."""
     arrays, static = eqx.partition(module, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(arrays), static)
 

@@ -29,7 +29,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.batches import Batches, Data
 from condvae.devices import Devices
-from condvae.model import CVAE, Draws
+from condvae.draws import evaluate, evaluate_batch, is_of_batches
+from condvae.model import CVAE
 from condvae.optimisers import Schedule, cosine, descend
 from condvae.rows import joined, taken
 
@@ -60,6 +61,7 @@ class Plan(NamedTuple):
 
     objective: Objective
     num_samples: int
+    chunk: int | None
     batch_size: int
     round_steps: int
     optimiser: optax.GradientTransformation
@@ -79,6 +81,7 @@ class Rates(NamedTuple):
 
     num_steps: Any
     kl_warmup: Any
+    kl_cycle: Any
     averaging: Any
 
 
@@ -169,9 +172,9 @@ def first_state(plan: Plan, parameters: PyTree, size: int) -> State:
     )
 
 
-def beta_at(step: Any, kl_warmup: Any) -> Any:
-    """The weight of the KL term at a step: rising from 1 / kl_warmup, and 1 from step kl_warmup − 1 on."""
-    return jnp.minimum(1.0, (step + 1) / kl_warmup)
+def beta_at(step: Any, kl_warmup: Any, kl_cycle: Any) -> Any:
+    """The weight of the KL term at a step: in the first kl_warmup of every kl_cycle steps it rises to 1."""
+    return jnp.minimum(1.0, (step % kl_cycle + 1) / kl_warmup)
 
 
 def run_steps(
@@ -257,9 +260,14 @@ def batch_objective(
 
     batch, row_keys = plan.devices.divide((batch, row_keys))
 
+    options: dict[str, Any] = {"num_samples": plan.num_samples, "chunk": plan.chunk}
+    if beta is not None:
+        options["beta"] = beta
+    if is_of_batches(plan.objective):
+        return evaluate_batch(plan.objective, model, batch, row_keys, **options)
+
     def one(row: PyTree, key: PRNGKeyArray) -> Array:
-        draws: Draws = model.draws(*row, key=key, num_samples=plan.num_samples)
-        value = plan.objective(draws) if beta is None else plan.objective(draws, beta=beta)
+        value = evaluate(plan.objective, model, *row, key=key, **options)
         if getattr(value, "shape", None) != ():
             got = f"an array of shape {value.shape}" if hasattr(value, "shape") else f"{value!r}"
             raise ValueError(
@@ -331,7 +339,7 @@ def _member_round(
 
     def loss(parameters: PyTree, i: Array) -> Array:
         step = start + i
-        beta = beta_at(step, rates.kl_warmup) if plan.warm_up else None
+        beta = beta_at(step, rates.kl_warmup, rates.kl_cycle) if plan.warm_up else None
         model = eqx.combine(parameters, run.static)
         if plan.anneal is not None:
             model = plan.anneal(model, step / rates.num_steps)

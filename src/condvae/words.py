@@ -1,6 +1,7 @@
 """Numbers and names in words, as people read them."""
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,6 +41,23 @@ def quoted(names: Iterable[Any], most: int = MAX_NAMES) -> str:
     names = list(names)
     text = ", ".join(map(repr, names[:most]))
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
+
+
+def as_call(text: str) -> tuple[str, dict[str, float]] | None:
+    """A name, and the numbers that stand in brackets after it; None for anything else.
+
+    Example:
+        >>> as_call("iwae"), as_call("renyi(alpha=0.25)"), as_call("renyi(0.25)")
+        (('iwae', {}), ('renyi', {'alpha': 0.25}), None)
+    """
+    found = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
+    if found is None:
+        return None
+    try:
+        parts = [part.split("=") for part in (found[2] or "").split(",") if part.strip()]
+        return found[1], {key.strip(): float(value) for key, value in parts}
+    except ValueError:
+        return None
 
 
 def short(value: Any) -> str:

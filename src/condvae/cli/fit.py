@@ -17,11 +17,13 @@ EXAMPLES = (
     "condvae fit trial.parquet --given 'dose,base_*' --target 'week_*' --group-column site --out model",
     "cat sales.csv | condvae fit - --given day,shop --time-column day --unknown other --out model",
     "condvae fit policies.csv --given 'age,region' --likelihood claims=poisson --out model",
+    "condvae fit penguins.csv --given species --objective iwae --num-samples 16 --out model",
     "condvae fit big.parquet --given 'c_*' --checkpoint run --resume --out model",
     "condvae fit table.csv --out model    (no --given: a plain VAE of all columns)",
 )
 
 COLUMNS, ROWS, SIZES, KEPT = "Columns", "Rows held out", "Sizes", "Interruptions"
+TRAINING = "Training"
 PROCESSES = "Several processes"
 VALIDATION_FRACTION = 0.1
 FEW_TESTED = 30
@@ -140,6 +142,24 @@ def fit(
             rich_help_panel=SIZES,
         ),
     ] = None,
+    objective: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What training maximises: elbo, iwae, 'renyi(alpha=0.5)', doubly_reparameterised, "
+            "hybrid, ... (docs/objectives.md).",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "elbo",
+    num_samples: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            min=1,
+            help="Draws of the latent for each row in each step.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 1,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -229,6 +249,8 @@ def fit(
         latent_size=latent_size,
         num_members=members,
         num_steps=steps,
+        objective=objective,
+        num_samples=num_samples,
         test_fraction=test_fraction,
         calibration_fraction=calibration_fraction,
         validation_fraction=VALIDATION_FRACTION,

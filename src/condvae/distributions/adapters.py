@@ -5,9 +5,12 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as npd
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 from numpyro.distributions.kl import kl_divergence
 
@@ -156,6 +159,16 @@ class Numpyro(Distribution):
         except NotImplementedError:
             return None
 
+    def retraced(self, value: Array) -> Array | None:
+        value, base = jax.lax.stop_gradient(value), self.base
+        if isinstance(base, npd.MultivariateNormal):
+            loc, lower = jnp.asarray(base.loc), jnp.asarray(base.scale_tril)
+            return loc + lower @ jax.lax.stop_gradient(solve_triangular(lower, value - loc, lower=True))
+        if isinstance(base, _BY_SCALE):
+            loc, scale = jnp.asarray(base.loc), jnp.asarray(base.scale)
+            return loc + scale * jax.lax.stop_gradient((value - loc) / scale)
+        return None
+
     def spread(self, factor: float | Array) -> Distribution | None:
         centre = getattr(self.base, "loc", None)
         centre = self.mean() if centre is None else jnp.broadcast_to(centre, self.base.shape())
@@ -209,6 +222,9 @@ def _exp_diagonal(lower: Array) -> Array:
 def _same(value: Array) -> Array:
     return value
 
+
+_BY_SCALE = (npd.Normal, npd.Laplace, npd.Logistic, npd.Gumbel, npd.Cauchy)
+"""Families of loc + scale · noise, the noise without parameters."""
 
 _FREED: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "loc": (_same, _same),
@@ -320,6 +336,16 @@ class Flow(Distribution):
 
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[Array, Scalar]:
         return self.flow.sample_and_log_prob(key, condition=self.condition)
+
+    def retraced(self, value: Array) -> Array | None:
+        from flowjax.distributions import AbstractTransformed
+
+        if not isinstance(self.flow, AbstractTransformed):
+            return None
+        arrays, static = eqx.partition(self, eqx.is_inexact_array)
+        still = eqx.combine(jax.lax.stop_gradient(arrays), static)
+        noise = still.flow.bijection.inverse(jax.lax.stop_gradient(value), still.condition)
+        return self.flow.bijection.transform(jax.lax.stop_gradient(noise), self.condition)
 
     def spread(self, factor: float | Array) -> "Distribution | None":
         from flowjax.bijections import Affine

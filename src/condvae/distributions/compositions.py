@@ -98,6 +98,16 @@ class Chain(Distribution):
             value, total = (*value, z), total + log_density
         return value, total
 
+    def retraced(self, value: tuple) -> tuple | None:
+        above: tuple = ()
+        for depth, z in enumerate(value):
+            # The noise is that of this value given those above as they are; they carry gradients on.
+            layer = self.layer(depth, above).retraced(z)
+            if layer is None:
+                return None
+            above = (*above, layer)
+        return above
+
     @property
     def branches(self) -> int | None:
         return _ways(self._layers())
@@ -175,6 +185,10 @@ class Product(Distribution):
         if not isinstance(value, dict) or set(value) != set(self.blocks):
             got = sorted(value) if isinstance(value, dict) else type(value).__name__
             raise ValueError(f"Product expected a dictionary of {sorted(self.blocks)}, got {got}")
+
+    def retraced(self, value: dict[str, Any]) -> dict[str, Any] | None:
+        found = {name: d.retraced(value[name]) for name, d in self.blocks.items()}
+        return None if any(own is None for own in found.values()) else found
 
     def marginal(self, mask: dict[str, Any]) -> "Product":
         return Product({name: d.marginal(mask[name]) for name, d in self.blocks.items()})

@@ -128,6 +128,14 @@ class Distribution(eqx.Module):
             raise TypeError(f"{type(self).__name__} holds no parameters that may be refined: define free()")
         return arrays, lambda arrays: eqx.combine(arrays, rest)
 
+    def retraced(self, value: PyTree[Array]) -> PyTree[Array] | None:
+        """A value as the draw that it would be: the same number, with a gradient to the parameters.
+
+        With T(ε) the draw that noise ε makes, it is T(ε) at the ε for which T(ε) is the value, ε held. None
+        where that noise is not known.
+        """
+        return None
+
     @property
     def on_reals(self) -> bool:
         """Whether every value of this shape has a density above 0: so a latent may be moved anywhere."""

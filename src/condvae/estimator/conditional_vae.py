@@ -56,6 +56,10 @@ class ConditionalVAE(Queries, BaseEstimator):
         weight_decay: decoupled, on weight matrices.
         free_bits: nats a row that z may tell at no cost, where the model would rather not use it; 0 is the
             ELBO.
+        objective: what training maximises: a name of `condvae.objectives.OBJECTIVES`, with its numbers
+            in brackets, such as "iwae" or "renyi(alpha=0.25)"; or a function of `Draws`, of which only
+            the name is saved.
+        num_samples: draws of z for each row in each step: K of `iwae`, say.
         validation_fraction: of the rows, held out by each member to choose the parameters it keeps.
         test_fraction: of the rows, kept from all members, to measure the fitted model on.
         calibration_fraction: of the rows, kept from all members, to adjust intervals by.
@@ -106,6 +110,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         learning_rate: float | None = None,
         weight_decay: float = 0.02,
         free_bits: float = 0.0,
+        objective: Any = "elbo",
+        num_samples: int = 1,
         validation_fraction: float = 0.1,
         test_fraction: float = 0.0,
         calibration_fraction: float = 0.0,
@@ -125,6 +131,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.free_bits = free_bits
+        self.objective = objective
+        self.num_samples = num_samples
         self.validation_fraction = validation_fraction
         self.test_fraction = test_fraction
         self.calibration_fraction = calibration_fraction
@@ -232,7 +240,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         options = Options(
             self.depth,
             self.weight_decay,
-            float(self.free_bits),
+            prepare.chosen_objective(self.get_params()),
+            int(self.num_samples),
             self.validation_fraction,
             self.test_fraction,
             self.calibration_fraction,

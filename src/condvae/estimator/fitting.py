@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,6 @@ from condvae.heads import Cell
 from condvae.holdout import held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
-from condvae.objectives import elbo
 from condvae.observed import Observed
 from condvae.rows import content_hashes, num_rows
 from condvae.support import Support, reference_rows
@@ -49,7 +47,8 @@ class Options(NamedTuple):
 
     depth: int
     weight_decay: float
-    free_bits: float
+    objective: Callable[..., Any]
+    num_samples: int
     validation_fraction: float
     test_fraction: float
     calibration_fraction: float
@@ -155,7 +154,8 @@ def fit_table(
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
             weight_decay=options.weight_decay,
-            objective=_objective(options.free_bits),
+            objective=options.objective,
+            num_samples=options.num_samples,
             patience=settings.patience,
             averaging=AVERAGING,
             anneal=ease_scales if start is None else None,
@@ -293,12 +293,6 @@ def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyAr
         return held_out(n, fraction, key=key, groups=own[0], time=own[1])
     except ValueError as error:
         raise ValueError(f"{name}={fraction:g}: {error}") from error
-
-
-@cache
-def _objective(free_bits: float) -> Callable[..., Any]:
-    """The same function for the same number: what is compiled with it serves again."""
-    return partial(elbo, free_bits=free_bits) if free_bits else elbo
 
 
 def _transform(schema: tables.Schema) -> SometimesOther | None:

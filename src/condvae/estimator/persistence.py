@@ -74,9 +74,11 @@ def load(cls: Any, path: str | Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """NumPy's scalars, which parameter searches hand out, as Python's, which JSON can hold."""
+    """What JSON can hold of a parameter: of NumPy's scalars Python's, of a function its name."""
     if isinstance(value, np.random.RandomState):
         return None
+    if callable(value):  # a user's own objective
+        return getattr(value, "__qualname__", type(value).__name__)
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -1,5 +1,6 @@
 """The edge of the estimator: from what users pass to blocks, and from results to what they expect."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, TypeGuard
@@ -22,6 +23,7 @@ from condvae.estimator.streaming import (
     observed,
     one_scan,
 )
+from condvae.objectives import objective
 from condvae.rows import content_hashes, num_rows
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.readings import checked, measured
@@ -245,6 +247,7 @@ def check_arguments(parameters: dict[str, Any]) -> None:
         "depth": 0,
         "num_members": 1,
         "num_steps": 1,
+        "num_samples": 1,
         "batch_size": 1,
         "patience": 1,
     }
@@ -263,10 +266,31 @@ def check_arguments(parameters: dict[str, Any]) -> None:
     for name in ("validation_fraction", "test_fraction", "calibration_fraction"):
         if not _is_number(parameters[name]) or not 0 <= parameters[name] < 1:
             raise ValueError(f"{name} is {parameters[name]!r}, expected at least 0 and below 1")
+    chosen_objective(parameters)
     choices = {"likelihood": ("auto", "student_t", "gaussian"), "unknown": ("error", "other")}
     for name, allowed in choices.items():
         if parameters[name] not in allowed:
             raise ValueError(f"{name} is {parameters[name]!r}, expected {' or '.join(map(repr, allowed))}")
+
+
+def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
+    """The function that the estimator's parameters name.
+
+    Raises:
+        ValueError: if they name none, or free bits of something other than the ELBO.
+    """
+    chosen, free_bits = parameters["objective"], float(parameters["free_bits"])
+    if free_bits and chosen != "elbo":
+        raise ValueError(
+            f"free_bits={free_bits:g} are of the ELBO, and objective is {chosen!r}: leave one of them out"
+        )
+    if callable(chosen):
+        return chosen
+    if not isinstance(chosen, str):
+        raise ValueError(
+            f"objective is {chosen!r}, expected a name, such as 'iwae', or a function of Draws"
+        )
+    return objective(f"elbo(free_bits={free_bits!r})" if free_bits else chosen)
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

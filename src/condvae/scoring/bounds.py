@@ -1,10 +1,14 @@
 """The value of an objective for each row: a bound of log p_θ(x | c), such as the ELBO."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from condvae.draws import evaluate, is_of_batches
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
@@ -17,7 +21,7 @@ def bound(
     c: PyTree = None,
     *,
     key: PRNGKeyArray,
-    objective: object = elbo,
+    objective: Callable[..., Any] = elbo,
     num_samples: int = 100,
     seeds: np.ndarray | None = None,
     progress: bool = False,
@@ -33,7 +37,7 @@ def bound(
         x: n rows on the leading axis.
         c: their conditions, or None.
         key: a PRNG key; row i uses `fold_in(key, i)`.
-        objective: a module-level function of `Draws`.
+        objective: a module-level function of `Draws`, of one row each.
         num_samples: draws for each row (and each member: an IWAE bound is of that many).
         seeds: row i uses `fold_in(key, seeds[i])` instead, shape (n,).
         progress: whether to show a progress bar.
@@ -42,7 +46,7 @@ def bound(
         Shape (n,), nats.
 
     Raises:
-        ValueError: if rows do not match, or there is no draw.
+        ValueError: if rows do not match, there is no draw, or the objective is one of batches.
 
     Example:
         >>> import jax
@@ -57,6 +61,8 @@ def bound(
     num_rows(x=x, c=c)
     if num_samples < 1:
         raise ValueError(f"num_samples is {num_samples}, expected at least 1")
+    if is_of_batches(objective):
+        raise ValueError("the objective is of whole batches, and bounds no row's log p: use elbo or iwae")
     if isinstance(model, Mixture):
         values = [
             bound(
@@ -86,6 +92,7 @@ def bound(
     )
 
 
-def _bound_row(model: CVAE, row: PyTree, key: PRNGKeyArray, objective: object, num_samples: int) -> Array:
-    draws = model.draws(*row, key=key, num_samples=num_samples)
-    return jnp.asarray(objective(draws))  # pyright: ignore[reportCallIssue]
+def _bound_row(
+    model: CVAE, row: PyTree, key: PRNGKeyArray, objective: Callable[..., Any], num_samples: int
+) -> Array:
+    return jnp.asarray(evaluate(objective, model, *row, key=key, num_samples=num_samples))

@@ -6,7 +6,6 @@ what a model needs is the distribution given z and c. So a family is preferred t
 stands for any continuous column, only where it is better by `GAIN`.
 """
 
-import re
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from condvae.tables.marginals import (
     start_of,
     t_log_mass,
 )
+from condvae.words import as_call
 
 GAIN = 0.02
 """Nats a cell by which another family must be better than a Student-t."""
@@ -121,19 +121,13 @@ def named(name: str, values: np.ndarray, column: Any) -> Likelihood:
 
 
 def _parsed(name: str, column: Any) -> tuple[str, dict[str, float]]:
-    found = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", name)
-    try:
-        parts = [part.split("=") for part in (found[2] or "").split(",") if part.strip()] if found else [[]]
-        options = {key.strip(): float(value) for key, value in parts}
-    except ValueError:
-        found = None
-        options = {}
+    found = as_call(name)
     if found is None:
         raise TableError(
             f"the likelihood of column {column!r} is {name!r}; write a name, such as gamma, or one with "
             "its limits, such as censored_gaussian(low=0, high=50)"
         )
-    return found[1], options
+    return found
 
 
 def _with_limits(family: str, values: np.ndarray, options: dict[str, float], column: Any) -> Likelihood:

@@ -82,6 +82,8 @@ def fit(
     time: np.ndarray | None = None,
     patience: int | None = None,
     kl_warmup: int = 0,
+    kl_cycles: int = 1,
+    chunk: int | None = None,
     averaging: float = 0.0,
     anneal: Anneal | None = None,
     batch_transform: Callable[[PRNGKeyArray, tuple[PyTree, PyTree]], tuple[PyTree, PyTree]] | None = None,
@@ -125,6 +127,9 @@ def fit(
             stops early. The best parameters are kept either way.
         kl_warmup: steps over which the weight β of the KL term rises from 0 to 1; needs an objective
             that takes `beta`.
+        kl_cycles: how often, at even distances, β begins to rise anew (cyclical annealing, Fu et al. 2019).
+        chunk: how many of the `num_samples` draws are scored at once: memory does not grow with K beyond
+            it, and each draw is scored once more on the way back.
         averaging: the decay of a moving average of the parameters, such as 0.99: over the last hundred
             steps, that is. It is the average that is judged on the held-out rows, and kept: it is
             better than the parameters of any one step while the learning rate is still large.
@@ -178,6 +183,7 @@ def fit(
         (200, 6, 1)
     """
     counts = {"num_steps": num_steps, "batch_size": batch_size, "num_samples": num_samples}
+    counts |= {"kl_cycles": kl_cycles} | ({} if chunk is None else {"chunk": chunk})
     for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} is {value}, expected at least 1")
@@ -191,6 +197,11 @@ def fit(
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
         raise ValueError("kl_warmup needs an objective that takes beta: use elbo, or kl_warmup=0")
+    if kl_cycles > 1 and not 0 < kl_warmup <= num_steps // kl_cycles:
+        raise ValueError(
+            f"kl_cycles={kl_cycles} of num_steps={num_steps} have {num_steps // kl_cycles} steps each, and "
+            f"kl_warmup is {kl_warmup}: give half of that, say"
+        )
     size = count_members(model, num_members)
     single = num_members is None and not isinstance(model, Mixture)
     keys = draw_keys(model, size, key, to_permute(x, validation, groups, time))
@@ -215,6 +226,7 @@ def fit(
     plan = Plan(
         objective=objective,
         num_samples=num_samples,
+        chunk=chunk,
         batch_size=batch_size,
         round_steps=batches.round_steps,
         optimiser=adam(clip) if optimiser is None else optimiser,
@@ -228,7 +240,8 @@ def fit(
         lowering=_lowering(parameters, size),
         devices=devices,
     )
-    rates = Rates(np.array(num_steps), np.array(max(kl_warmup, 1)), np.array(averaging, float))
+    kl_cycle = -(-num_steps // kl_cycles)
+    rates = Rates(*map(np.array, (num_steps, max(kl_warmup, 1), kl_cycle, float(averaging))))
     state = first_state(plan, parameters, size)
     state, static, own, rates = devices.whole((state, static, own, rates))
     run = Run(plan, static, own, rates)
@@ -269,10 +282,11 @@ def fit(
     history.best_step = best_steps[0] if single else best_steps
     history.best_value = best_values[0] if single else best_values
     first = min(best_steps)
-    if first < kl_warmup <= num_steps:
+    beta = ((first - 1) % kl_cycle + 1) / kl_warmup if first and kl_warmup else 0.0
+    if kl_warmup and beta < 1 and kl_warmup <= num_steps:
         history.warn(
             f"the parameters kept are those of step {first}, where β was "
-            f"{first / kl_warmup:.3g}: they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; "
+            f"{beta:.3g}: they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; "
             "warm up faster"
         )
     trained = eqx.combine(*devices.local((state.best_parameters, static)))
@@ -299,6 +313,7 @@ def _identity(
         "learning_rate": fingerprint(own.peak),
         "weight_decay": fingerprint(own.decay),
         "kl_warmup": str(rates.kl_warmup),
+        "kl_cycle": str(rates.kl_cycle),
         "averaging": str(rates.averaging),
         "optimiser": fingerprint(state.optimiser),
         "clip": str(clip),
