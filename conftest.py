@@ -3,6 +3,7 @@
 import os
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 import jax
 import pytest
@@ -28,6 +29,10 @@ def compiled_once():
         jax.config.update("jax_compilation_cache_dir", None)
 
 
+MAPS, MOST = Path("/proc/self/maps"), 30_000
+"""Where Linux lists what a process maps: at most 65,530 pieces, else it is ended."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def own_programs(request):
     """Programs are dropped after each file: thousands of them outgrow what a process may map.
@@ -39,3 +44,12 @@ def own_programs(request):
     yield
     jax.config.update("jax_disable_most_optimizations", True)
     jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def room_for_programs(request):
+    """The slow tests of one file compile too many by themselves, so that some are dropped between them."""
+    yield
+    if request.node.get_closest_marker("slow") and MAPS.exists():
+        if MAPS.read_bytes().count(b"\n") > MOST:
+            jax.clear_caches()

@@ -50,7 +50,11 @@ def test_held_out_rows_are_averaged_whatever_the_chunk(monkeypatch, chunk):
 
 
 def test_beta_rises_to_one():
-    assert [float(beta_at(step, 4)) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    assert [float(beta_at(step, 4, 100)) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+
+
+def test_beta_rises_anew_in_every_cycle():
+    assert [float(beta_at(step, 2, 4)) for step in range(8)] == 2 * [0.5, 1.0, 1.0, 1.0]
 
 
 @pytest.fixture

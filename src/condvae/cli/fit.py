@@ -17,7 +17,7 @@ EXAMPLES = (
     "condvae fit trial.parquet --given 'dose,base_*' --target 'week_*' --group-column site --out model",
     "cat sales.csv | condvae fit - --given day,shop --time-column day --unknown other --out model",
     "condvae fit policies.csv --given 'age,region' --likelihood claims=poisson --out model",
-    "condvae fit penguins.csv --given species --objective iwae --num-samples 16 --out model",
+    "condvae fit penguins.csv --given species --objective iwae --objective-samples 16 --out model",
     "condvae fit big.parquet --given 'c_*' --checkpoint run --resume --out model",
     "condvae fit table.csv --out model    (no --given: a plain VAE of all columns)",
 )
@@ -151,7 +151,7 @@ def fit(
             rich_help_panel=TRAINING,
         ),
     ] = "elbo",
-    num_samples: Annotated[
+    objective_samples: Annotated[
         int,
         typer.Option(
             metavar="K",
@@ -250,7 +250,7 @@ def fit(
         num_members=members,
         num_steps=steps,
         objective=objective,
-        num_samples=num_samples,
+        num_samples=objective_samples,
         test_fraction=test_fraction,
         calibration_fraction=calibration_fraction,
         validation_fraction=VALIDATION_FRACTION,

@@ -313,7 +313,7 @@ def _identity(
         "learning_rate": fingerprint(own.peak),
         "weight_decay": fingerprint(own.decay),
         "kl_warmup": str(rates.kl_warmup),
-        "kl_cycle": str(rates.kl_cycle),
+        "kl_cycles": str(-(-rates.num_steps // rates.kl_cycle)),
         "averaging": str(rates.averaging),
         "optimiser": fingerprint(state.optimiser),
         "clip": str(clip),
