@@ -50,6 +50,6 @@ def own_programs(request):
 def room_for_programs(request):
     """The slow tests of one file compile too many by themselves, so that some are dropped between them."""
     yield
-    if request.node.get_closest_marker("slow") and MAPS.exists():
-        if MAPS.read_bytes().count(b"\n") > MOST:
-            jax.clear_caches()
+    slow = request.node.get_closest_marker("slow") and MAPS.exists()
+    if slow and MAPS.read_bytes().count(b"\n") > MOST:
+        jax.clear_caches()
