@@ -87,16 +87,18 @@ def test_objectives_have_the_gradient_of_their_value(kind):
 def test_bounds_are_below_log_p_and_scores_agree_with_it(kind):
     model = built(kind)
     x, c = rows(3, kind.has_c)
-    value, stderr = truth(model, x, c)
+    x = x._replace(value=0.3 * x.value)  # not so far out that draws from the prior miss them
+    value, stderr = truth(model, x, c, draws=400_000)
     score = log_prob(model, x, c, key=KEY, num_samples=2000)
     assert (np.abs(score.value - value) < 5 * np.hypot(score.stderr, stderr) + 1e-3).all()
     assert (stderr < 0.1).all()
     for name in ("elbo", "iwae"):
         with refused(kind, name):
             found = bound(model, x, c, key=KEY, objective=OBJECTIVES[name], num_samples=20_000)
-            assert (found < value + 0.15).all()
-            if name == "iwae":
-                assert (found > value - 2.0).all()
+            if name == "elbo":
+                assert (found < value + 0.15).all()
+            else:  # near log p, and now and then above it: this posterior is not trained
+                assert ((found > value - 2.0) & (found < value + 0.5)).all()
 
 
 @each(*QUICK)
@@ -156,7 +158,7 @@ def test_rows_are_sampled_encoded_reconstructed_and_imputed(kind):
 @each()
 def test_it_is_trained(kind):
     x, c = rows(300, kind.has_c)
-    options = {"num_steps": 60, "batch_size": 64, "progress": False, "learning_rate": 1e-2}
+    options = {"num_steps": 300, "batch_size": 64, "progress": False, "learning_rate": 1e-2}
     with refused(kind, "fit"):
         model, _ = fit(built(kind), x, c, key=KEY, **options)
         before, after = (
