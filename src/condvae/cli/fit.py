@@ -17,7 +17,7 @@ EXAMPLES = (
     "condvae fit trial.parquet --given 'dose,base_*' --target 'week_*' --group-column site --out model",
     "cat sales.csv | condvae fit - --given day,shop --time-column day --unknown other --out model",
     "condvae fit policies.csv --given 'age,region' --likelihood claims=poisson --out model",
-    "condvae fit penguins.csv --given species --objective iwae --objective-samples 16 --out model",
+    "condvae fit penguins.csv --given species --objective iwae --num-samples 16 --out model",
     "condvae fit big.parquet --given 'c_*' --checkpoint run --resume --out model",
     "condvae fit table.csv --out model    (no --given: a plain VAE of all columns)",
 )
@@ -154,6 +154,7 @@ def fit(
     objective_samples: Annotated[
         int,
         typer.Option(
+            "--num-samples",
             metavar="K",
             min=1,
             help="Draws of the latent for each row in each step.",
