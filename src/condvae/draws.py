@@ -40,6 +40,9 @@ MARK = "of_batches"
 def asked_for(objective: Callable[..., Any]) -> tuple[str, ...]:
     """The kinds of draws that an objective takes; the first is its first argument.
 
+    Raises:
+        ValueError: if it takes none, or something else that it cannot do without.
+
     Example:
         >>> from condvae.draws import asked_for
         >>> from condvae.objectives import elbo, hybrid, vimco
@@ -47,10 +50,20 @@ def asked_for(objective: Callable[..., Any]) -> tuple[str, ...]:
         (('draws',), ('sampled',), ('draws', 'from_prior'))
     """
     try:
-        first, *rest = inspect.signature(objective).parameters
+        parameters = list(inspect.signature(objective).parameters.values())
     except ValueError:  # not every callable can be asked
         return ("draws",)
-    return (first if first in KINDS else "draws", *(name for name in rest if name in KINDS))
+    if not parameters:
+        raise ValueError("the objective takes no argument: give it one, the draws of one example")
+    first, *rest = parameters
+    for one in rest:
+        needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        if needed and one.name not in KINDS:
+            raise ValueError(
+                f"the objective has an argument {one.name!r} that nothing is given for: give it a default, "
+                f"or call it what draws are called: {', '.join(KINDS)}"
+            )
+    return (first.name if first.name in KINDS else "draws", *(p.name for p in rest if p.name in KINDS))
 
 
 def evaluate(

@@ -2,6 +2,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as npd
 import optax
 import pytest
 
@@ -212,6 +213,16 @@ def test_data_that_cannot_be_trained_on_are_refused(rows):
         run(bad, c)
     with pytest.raises(ValueError, match="the network expected 5 features, got 4"):
         run(x[:, :2], c)
+
+
+def test_a_model_without_parameters_is_refused():
+    model = CVAE(
+        lambda c: npd.Normal(0.0, 1.0),
+        lambda z, c: npd.Normal(z[None], 1.0),
+        lambda x, c, prior: npd.Normal(x[0], 1.0),
+    )
+    with pytest.raises(ValueError, match="the model has nothing to train"):
+        fit(model, np.zeros((10, 1), np.float32), key=KEY, progress=False)
 
 
 def test_float64_models_are_trained_in_float64(rows, x64):

@@ -161,6 +161,21 @@ def fit(
             rich_help_panel=TRAINING,
         ),
     ] = 1,
+    kl_warmup: Annotated[
+        int,
+        typer.Option(
+            metavar="STEPS",
+            min=0,
+            help="Steps over which the weight of the KL term rises from 0 to 1.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 0,
+    kl_cycles: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="How often it does, at even distances.", rich_help_panel=TRAINING
+        ),
+    ] = 1,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -252,6 +267,8 @@ def fit(
         num_steps=steps,
         objective=objective,
         num_samples=objective_samples,
+        kl_warmup=kl_warmup,
+        kl_cycles=kl_cycles,
         test_fraction=test_fraction,
         calibration_fraction=calibration_fraction,
         validation_fraction=VALIDATION_FRACTION,

@@ -13,6 +13,11 @@ OPTIONS = {
     "test_fraction is": "--test-fraction is",
     "calibration_fraction is": "--calibration-fraction is",
     "resume=True": "--resume",
+    "num_samples is": "--num-samples is",
+    "kl_warmup=": "--kl-warmup ",
+    "kl_warmup is": "--kl-warmup is",
+    "kl_warmup needs": "--kl-warmup needs",
+    "kl_cycles=": "--kl-cycles ",
 }
 
 

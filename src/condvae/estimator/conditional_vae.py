@@ -60,6 +60,8 @@ class ConditionalVAE(Queries, BaseEstimator):
             in brackets, such as "iwae" or "renyi(alpha=0.25)"; or a function of `Draws`, of which only
             the name is saved.
         num_samples: draws of z for each row in each step: K of `iwae`, say.
+        kl_warmup: steps over which the weight β of the KL term rises from 0 to 1.
+        kl_cycles: how often it does, at even distances.
         validation_fraction: of the rows, held out by each member to choose the parameters it keeps.
         test_fraction: of the rows, kept from all members, to measure the fitted model on.
         calibration_fraction: of the rows, kept from all members, to adjust intervals by.
@@ -112,6 +114,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         free_bits: float = 0.0,
         objective: Any = "elbo",
         num_samples: int = 1,
+        kl_warmup: int = 0,
+        kl_cycles: int = 1,
         validation_fraction: float = 0.1,
         test_fraction: float = 0.0,
         calibration_fraction: float = 0.0,
@@ -133,6 +137,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         self.free_bits = free_bits
         self.objective = objective
         self.num_samples = num_samples
+        self.kl_warmup = kl_warmup
+        self.kl_cycles = kl_cycles
         self.validation_fraction = validation_fraction
         self.test_fraction = test_fraction
         self.calibration_fraction = calibration_fraction
@@ -242,6 +248,8 @@ class ConditionalVAE(Queries, BaseEstimator):
             self.weight_decay,
             prepare.chosen_objective(self.get_params()),
             int(self.num_samples),
+            int(self.kl_warmup),
+            int(self.kl_cycles),
             self.validation_fraction,
             self.test_fraction,
             self.calibration_fraction,

@@ -49,6 +49,8 @@ class Options(NamedTuple):
     weight_decay: float
     objective: Callable[..., Any]
     num_samples: int
+    kl_warmup: int
+    kl_cycles: int
     validation_fraction: float
     test_fraction: float
     calibration_fraction: float
@@ -156,6 +158,8 @@ def fit_table(
             weight_decay=options.weight_decay,
             objective=options.objective,
             num_samples=options.num_samples,
+            kl_warmup=options.kl_warmup if start is None else 0,
+            kl_cycles=options.kl_cycles if start is None else 1,
             patience=settings.patience,
             averaging=AVERAGING,
             anneal=ease_scales if start is None else None,

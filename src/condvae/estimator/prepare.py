@@ -248,6 +248,8 @@ def check_arguments(parameters: dict[str, Any]) -> None:
         "num_members": 1,
         "num_steps": 1,
         "num_samples": 1,
+        "kl_warmup": 0,
+        "kl_cycles": 1,
         "batch_size": 1,
         "patience": 1,
     }

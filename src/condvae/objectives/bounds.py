@@ -18,8 +18,8 @@ def elbo(
     """The evidence lower bound: E_q[log p_θ(x | z, c)] − β KL(q_φ(z | x, c) || p_θ(z | c)).
 
     With β = 1 its expectation is log p_θ(x | c) − KL(q_φ(z | x, c) || p_θ(z | x, c)), a lower bound of
-    log p_θ(x | c); with any other β it is no bound. The KL is in closed form where there is one, by
-    Monte Carlo from the same draws otherwise; exact, sum by sum, where z is enumerated.
+    log p_θ(x | c); with β > 1 a looser one, with β < 1 none. The KL is in closed form where there is one,
+    by Monte Carlo from the same draws otherwise; exact, sum by sum, where z is enumerated.
 
     With `free_bits` λ > 0 the KL term is max(KL, λ): the first λ nats of a row cost nothing, so that a
     latent that would be given up early in training is kept. It is still a lower bound at β = 1, only

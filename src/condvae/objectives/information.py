@@ -19,7 +19,8 @@ def info_vae(
     q(z) and p(z) the averages over the batch of q_φ(z | x, c) and p_θ(z | c). It is no bound of log p. With
     α = 1 nothing keeps a row from telling z all about x, as long as all rows together look like the prior.
     The kernel is 1 / (1 + |z − z'|² / h), h the mean squared distance of two draws of the prior: it needs
-    no scale. MMD² is estimated over pairs of different rows, unbiased, and may be a little below 0.
+    no scale. MMD² is estimated over pairs of different rows, unbiased for a given h, and may be a little
+    below 0.
 
     When: z is wanted for itself and the ELBO gives it up. Not for log p(x | c): with α = 1 q is no
     proposal to be trusted.

@@ -13,6 +13,10 @@ OPTIONS = {
     "test_fraction": "--test-fraction",
     "calibration_fraction": "--calibration-fraction",
     "unknown": "--unknown",
+    "objective": "--objective",
+    "num_samples": "--num-samples",
+    "kl_warmup": "--kl-warmup",
+    "kl_cycles": "--kl-cycles",
 }
 """What `condvae fit` takes; the rest is for Python."""
 
@@ -55,11 +59,13 @@ def code(estimator: Any, name: str) -> list[str]:
     arguments = ", ".join(f"{key}={value!r}" for key, value in changed.items())
     shown = f"table[{given!r}]" if given else "None"
     made = [f"model = ConditionalVAE({arguments})\nmodel.fit({shown}, table[{target!r}])"]
-    if set(changed) <= {*OPTIONS, "random_state"}:
+    if set(changed) <= {*OPTIONS, "random_state", "likelihoods"}:
         line = ["condvae", "fit", "TABLE", *(["--given", ",".join(given)] if given else [])]
         line += ["--target", ",".join(target), "--seed", str(estimator.seed_)]
         for key in OPTIONS:
             if key in changed or key == "test_fraction":
                 line += [OPTIONS[key], str(getattr(estimator, key))]
+        for column, likelihood in changed.get("likelihoods", {}).items():
+            line += ["--likelihood", f"{column}={likelihood}"]
         made.append(shlex.join([*line, "--out", name]))
     return made

@@ -22,12 +22,17 @@ ROWS = 4096
 """Rows of which the gradient is looked at, at most."""
 
 
-def require_finite_parameters(parameters: PyTree) -> None:
-    """Refuse a model with a NaN or an infinity among its parameters.
+def require_parameters(parameters: PyTree) -> None:
+    """Refuse a model without parameters, or with a NaN or an infinity among them.
 
     Raises:
         ValueError: naming the tensor.
     """
+    if not jax.tree.leaves(parameters):
+        raise ValueError(
+            "the model has nothing to train: no floating-point array among the fields of its modules; make "
+            "parameters jax.numpy arrays, and modules Equinox modules"
+        )
     if (found := _not_finite(parameters)) is not None:
         raise ValueError(
             f"the model's parameters {found} have a NaN or an infinity: build it anew, or repair it, "

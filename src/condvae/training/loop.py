@@ -43,7 +43,7 @@ from condvae.rows import taken
 from condvae.storage import StorageError
 from condvae.streams import Stream
 from condvae.training.checkpoints import Checkpoints, Interrupted, Keeper, catch_signals, fingerprint
-from condvae.training.faults import MAX_RESTARTS, require_finite_parameters, unjudgeable, untrainable
+from condvae.training.faults import MAX_RESTARTS, require_parameters, unjudgeable, untrainable
 from condvae.training.history import History
 from condvae.training.members import count_members, draw_keys, for_each, stack
 from condvae.training.sources import from_arrays, from_stream, to_permute
@@ -196,7 +196,9 @@ def fit(
     if not 0 <= averaging < 1:
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
-        raise ValueError("kl_warmup needs an objective that takes beta: use elbo, or kl_warmup=0")
+        raise ValueError(
+            "kl_warmup needs an objective that takes beta, and has none set: use elbo, or kl_warmup=0"
+        )
     if kl_cycles > 1 and not 0 < kl_warmup <= num_steps // kl_cycles:
         raise ValueError(
             f"kl_cycles={kl_cycles} of num_steps={num_steps} have {num_steps // kl_cycles} steps each, and "
@@ -219,7 +221,7 @@ def fit(
         decay=for_each("weight_decay", weight_decay, size),
     )
     parameters, static = eqx.partition(stacked, eqx.is_inexact_array)
-    require_finite_parameters(parameters)
+    require_parameters(parameters)
     # With its type given, an array is no longer "weakly typed", as what comes out of a round is not: the
     # second round would be compiled anew.
     parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), parameters)
@@ -480,4 +482,6 @@ class _Loop:
 
 
 def _takes_beta(objective: Objective) -> bool:
-    return "beta" in inspect.signature(objective).parameters
+    """Whether its β is still to be given."""
+    set_already = isinstance(objective, partial) and "beta" in objective.keywords
+    return "beta" in inspect.signature(objective).parameters and not set_already

@@ -99,9 +99,13 @@ def refit(
 def _again(
     estimator: Any, train: tuple[Any, Any], table: tuple[Any, Any], rows: Rows, **change: Any
 ) -> Rows:
-    """The same rows before a model that was fitted once more, otherwise."""
+    """The same rows before a model that was fitted once more, otherwise.
+
+    By the ELBO, whatever the model was trained by: without z every bound is log p itself, and free bits
+    are of the ELBO.
+    """
     again: Any = clone(estimator)
-    again.set_params(**change, progress=False, random_state=estimator.seed_)
+    again.set_params(**change, objective="elbo", progress=False, random_state=estimator.seed_)
     again.fit(*train)
     found, c, x = again._pair(*table)
     return Rows(found, x, c, np.arange(num_rows(x=x))).take(rows.number)
