@@ -27,7 +27,13 @@ NOISE = 0.6
 REALS = "annealing moves the latent through all real numbers, which this one does not range over"
 NO_MEAN = "this latent's mean has no closed form: pass key="
 NO_PATH = "differentiates along the path of the draws, and this posterior's draws have none"
-NO_GRADIENT = "needs draws that carry gradients, and this posterior's do not: use a reparameterised"
+NO_WHOLE_PATH = "follow every draw along its path, and this posterior's draws have none, or one in part"
+NO_GRADIENT = "needs draws that carry gradients, and this (posterior|prior)'s do not: use a reparameteri"
+NO_NOISE = r"this\s+prior cannot say of which noise a draw was made: use doubly_reparameterised"
+NO_DISTANCE = "compares z by distances, along which gradients go, and this (posterior|prior)'s draws are"
+
+IN_PART = dict.fromkeys(("doubly_reparameterised", "generalised_doubly_reparameterised"), NO_WHOLE_PATH)
+"""What those refuse whose draws have no path, or one in part."""
 
 
 class Kind(NamedTuple):
@@ -162,43 +168,51 @@ def plain_mixture_posterior(key: jax.Array) -> CVAE:
 
 
 LAYERED = {"mean": NO_MEAN}
+PARTLY = {"anneal": REALS, "mean": NO_MEAN, "info_vae": NO_DISTANCE, **IN_PART}
+NOT_RETRACED = {"generalised_doubly_reparameterised": NO_NOISE}
 KINDS = [
     Kind("diagonal", by_name("learned", "network")),
     Kind("full", by_name("learned", "full")),
     Kind("flow", by_name("learned", "flow"), {"mean": NO_MEAN}),
     Kind("correction", by_name("learned", "correction")),
-    Kind("mixture-prior", by_name("mixture", "network")),
+    Kind("mixture-prior", by_name("mixture", "network"), NOT_RETRACED),
     Kind("flow-prior", by_name("flow", "full")),
-    Kind("vamp", by_name("vamp", "network")),
-    Kind("vamp-full", by_name("vamp", "full")),
+    Kind("vamp", by_name("vamp", "network"), NOT_RETRACED),
+    Kind("vamp-full", by_name("vamp", "full"), NOT_RETRACED),
     Kind("ladder", by_name("learned", "ladder"), LAYERED),
-    Kind("plain-mixture-prior", by_name("mixture", "network", False), has_c=False),
+    Kind("plain-mixture-prior", by_name("mixture", "network", False), NOT_RETRACED, has_c=False),
     Kind("plain-flow-prior", by_name("flow", "flow", False), {"mean": NO_MEAN}, has_c=False),
-    Kind("plain-vamp", by_name("vamp", "network", False), has_c=False),
+    Kind("plain-vamp", by_name("vamp", "network", False), NOT_RETRACED, has_c=False),
     Kind("plain-ladder", by_name("learned", "ladder", False), LAYERED, has_c=False),
-    Kind("mixture-posterior", of_heads(gaussian, mixture)),
-    Kind("plain-mixture-posterior", plain_mixture_posterior, has_c=False),
+    Kind("mixture-posterior", of_heads(gaussian, mixture), IN_PART),
+    Kind("plain-mixture-posterior", plain_mixture_posterior, IN_PART, has_c=False),
     Kind(
         "relaxed",
         of_heads(relaxed, relaxed, wrap=OneHotInput, shown=jnp.zeros((1, 3))),
+        NOT_RETRACED,
     ),
     Kind(
         "categories",
         of_heads(categorical, categorical, levels=(3, 2)),
-        {"sticking_the_landing": NO_PATH, "mean": NO_MEAN},
+        {"sticking_the_landing": NO_PATH, "mean": NO_MEAN, "info_vae": NO_DISTANCE, **IN_PART},
     ),
     Kind(
         "many-categories",
         of_heads(coins, coins, levels=(2,) * 13),
         {
-            **dict.fromkeys(("elbo", "iwae", "bound", "fit", "gaps", "decompose"), NO_GRADIENT),
+            **dict.fromkeys(
+                ("elbo", "iwae", "renyi", "gaussian_stochastic_network", "hybrid"), NO_GRADIENT
+            ),
+            **dict.fromkeys(("bound", "fit", "gaps", "decompose"), NO_GRADIENT),
+            **IN_PART,
+            "info_vae": NO_DISTANCE,
             "sticking_the_landing": NO_PATH,
             "anneal": REALS,
             "mean": NO_MEAN,
         },
     ),
-    Kind("beside", of_heads(both, both, levels=(3,)), {"anneal": REALS, "mean": NO_MEAN}),
-    Kind("above", categories_above, {"anneal": REALS, "mean": NO_MEAN}),
+    Kind("beside", of_heads(both, both, levels=(3,)), PARTLY),
+    Kind("above", categories_above, PARTLY),
 ]
 """Those named "plain" have no c."""
 

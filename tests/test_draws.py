@@ -1,4 +1,6 @@
-"""Draws of a latent of which a part is discrete: that part is summed over, exactly."""
+"""Draws of a latent of which a part is discrete: that part is summed over, exactly; draws by name."""
+
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +12,14 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from condvae import CVAE, elbo, iwae, sticking_the_landing
+from condvae.architectures import mlp_cvae
 from condvae.distributions import Chain, Gaussians, MixtureOf
+from condvae.draws import KINDS, asked_for, evaluate, evaluate_batch, is_of_batches
+from condvae.linear_gaussian import random_linear_gaussian
+from condvae.objectives import OBJECTIVES
+from gradients import value_and_gradient
+from latents import KINDS as LATENTS
+from latents import rows
 
 LOGITS, CENTRES, SPREAD, NOISE = np.array([0.2, -0.5, 1.0]), np.array([-2.0, 0.3, 2.5]), 0.8, 0.5
 LOG_PRIOR = LOGITS - logsumexp(LOGITS)
@@ -118,3 +127,92 @@ def test_a_discrete_part_that_is_too_large_is_refused_with_a_way_out():
         ValueError, match=r"enumerated \(to 4,096 values\); a larger one can be relaxed, by"
     ):
         elbo(draws)
+
+
+# --- draws that objectives ask for by name
+
+ROW, CONDITION, KEY = (0.3, -1.0, 0.5), (0.7,), jax.random.key(0)
+
+
+def evaluated(name, model, **options):
+    """The value of an objective and its gradient, of one row (or, of a batch, of three alike)."""
+    function, (x, c) = OBJECTIVES[name], (jnp.array(ROW), jnp.array(CONDITION))
+
+    def value(model):
+        if not is_of_batches(function):
+            return evaluate(function, model, x, c, key=KEY, **options)
+        rows = jax.tree.map(lambda leaf: jnp.tile(leaf, (3, 1)), (x, c))
+        return evaluate_batch(function, model, rows, jax.random.split(KEY, 3), **options).mean()
+
+    return value_and_gradient(value, model)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_draws_scored_by_chunks_are_the_same(name, x64):
+    model = random_linear_gaussian(jax.random.key(3), x_size=3, z_size=2, c_size=1)
+    whole, chunked = (evaluated(name, model, num_samples=5, chunk=chunk) for chunk in (None, 2))
+    for one, other in zip(whole, chunked, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def operations(name, model, num_samples):
+    """Of an objective and its gradient, multiplications and additions of the program as it is written."""
+    function, row = OBJECTIVES[name], (jnp.array(ROW), jnp.array(CONDITION))
+    parameters, static = eqx.partition(model, eqx.is_inexact_array)
+
+    def value(parameters):
+        model = eqx.combine(parameters, static)
+        if not is_of_batches(function):
+            return evaluate(function, model, *row, key=KEY, num_samples=num_samples)
+        rows = jax.tree.map(lambda leaf: jnp.tile(leaf, (2, 1)), row)
+        keys = jax.random.split(KEY, 2)
+        return evaluate_batch(function, model, rows, keys, num_samples=num_samples).mean()
+
+    return jax.jit(jax.grad(value)).lower(parameters).cost_analysis()["flops"]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_encoder_and_prior_are_passed_once_however_many_draws(name):
+    x, c = jnp.array([ROW]), jnp.array([CONDITION])
+    model = mlp_cvae(x, c, latent_size=2, width=400, depth=2, key=KEY)
+    small = mlp_cvae(x, c, latent_size=2, width=4, depth=1, key=KEY)
+    model = CVAE(model.prior, small.likelihood, model.posterior)
+    few, many = (operations(name, model, size) for size in (2, 32))
+    if name == "wake_sleep":  # each dream is an x of its own, which the encoder has to see
+        assert many > 5 * few
+    else:
+        assert many < 1.1 * few
+
+
+def test_every_kind_is_asked_for_by_some_objective():
+    assert {kind for function in OBJECTIVES.values() for kind in asked_for(function)} == set(KINDS)
+
+
+def test_draws_of_the_prior_have_q_equal_to_it():
+    model = random_linear_gaussian(jax.random.key(3), x_size=3, z_size=2, c_size=1)
+    row = jnp.array(ROW), jnp.array(CONDITION)
+    draws = KINDS["from_prior"](model, *row, key=KEY, num_samples=3, chunk=None)
+    np.testing.assert_allclose(draws.log_posterior, draws.log_prior, rtol=1e-6)
+    np.testing.assert_allclose(draws.kl, 0.0, atol=1e-6)
+
+
+def test_what_is_dreamt_has_the_cells_missing_that_the_row_has():
+    x, c = rows(1)
+    model = next(kind for kind in LATENTS if kind.name == "diagonal").build(jax.random.key(1))
+    seen = []
+
+    class Watched(eqx.Module):
+        inner: Any
+
+        def __call__(self, x, c, prior):
+            jax.debug.callback(lambda value, mask: seen.append((value, mask)), x.value, x.mask)
+            return self.inner(x, c, prior=prior)
+
+    watched = CVAE(model.prior, model.likelihood, Watched(model.posterior))
+    row = jax.tree.map(lambda leaf: leaf[0], (x._replace(mask=x.mask.at[0, 0].set(False)), c))
+    KINDS["dreamt"](watched, *row, key=KEY, num_samples=3, chunk=None)
+    jax.effects_barrier()
+    assert len(seen) >= 3
+    for value, mask in seen:
+        assert (mask == row[0].mask).all()
+        assert (value[~mask] == 0.0).all()

@@ -14,6 +14,7 @@ from condvae.draws import KINDS
 from condvae.linear_gaussian import exact_log_prob, maximum_likelihood, random_linear_gaussian
 from condvae.objectives import OBJECTIVES, objective
 
+OPTIMISED = True
 BOUNDS = set(OBJECTIVES) - {"info_vae"}
 IN_DEFAULT = {"elbo", "doubly_reparameterised", "wake_sleep"}
 NOT_OF_THE_LIKELIHOOD = {"gaussian_stochastic_network", "hybrid", "info_vae"}
@@ -33,7 +34,7 @@ def test_each_says_what_it_bounds_where_it_is_from_and_when_to_choose_it(name):
     assert re.search(r"^When: ", words, re.MULTILINE)
     assert re.search(r"^Source:\n\s+\w.*\d{4}", words, re.MULTILINE)
     assert ("no bound" in words) == (name not in BOUNDS) or name == "elbo"
-    assert "bound" in words or "that of `iwae`" in words
+    assert "bound" in words
 
 
 def test_numbers_in_brackets_are_given_to_it():
@@ -65,15 +66,15 @@ def test_what_is_no_objective_is_refused(text, sentence):
 def test_each_trains_a_model_to_what_it_claims(name, x64):
     """To the maximum likelihood of the rows, where q can be the posterior: all that is lost is noise."""
     truth = random_linear_gaussian(jax.random.key(1), x_size=3, z_size=1, c_size=1, exact=True)
-    c = jax.random.normal(jax.random.key(2), (2000, 1))
+    c = jax.random.normal(jax.random.key(2), (1000, 1))
 
     def row(c, key):
         z_key, x_key = jax.random.split(key)
         return truth.likelihood(truth.prior(c).sample(z_key), c).sample(x_key)
 
-    x = jax.vmap(row)(c, jax.random.split(jax.random.key(3), 2000))
+    x = jax.vmap(row)(c, jax.random.split(jax.random.key(3), 1000))
     start = random_linear_gaussian(jax.random.key(4), x_size=3, z_size=1, c_size=1)
-    options = {"num_samples": 8, "num_steps": 3000, "learning_rate": 1e-2, "progress": False}
+    options = {"num_samples": 8, "num_steps": 1000, "learning_rate": 1e-2, "progress": False}
     trained, history = fit(
         start, x, c, key=jax.random.key(0), objective=objective(name), validation=0.05, **options
     )

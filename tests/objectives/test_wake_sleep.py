@@ -1,5 +1,6 @@
 """Reweighted wake-sleep against sums over all that z can be, and against closed forms."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -130,12 +131,16 @@ def test_theta_climbs_the_bound_on_the_two_layer_latent(exact):
 
 @pytest.mark.parametrize("objective", [wake_wake, defensive_wake_wake, wake_sleep])
 def test_any_z_is_trained(objective):
-    model, x = of_states()
-    data = jnp.concatenate([jnp.full(60, x), jnp.full(40, -1.2)])
-    options = {"num_samples": 5, "num_steps": 300, "learning_rate": 1e-2, "progress": False}
-    trained, history = fit(model, data, key=jax.random.key(0), objective=objective, **options)
-    assert history["validation"][-1] > history["validation"][0] + 0.1
-    assert np.isfinite(trained.posterior.logits).all()
+    model, _ = of_states()
+    far = eqx.tree_at(lambda m: m.likelihood.means, model, jnp.array([-0.5, 0.0, 0.5]))
+    data = jnp.concatenate([jnp.full(60, 2.0), jnp.full(40, -2.0)])
+    options = {"num_samples": 5, "num_steps": 600, "learning_rate": 1e-2, "progress": False}
+    trained, _ = fit(far, data, key=jax.random.key(0), objective=objective, validation=0, **options)
+    before, after = (
+        np.mean([jax.nn.logsumexp(listed(x)(m).joint) for x in (2.0, 2.0, 2.0, -2.0, -2.0)])
+        for m in (far, trained)
+    )
+    assert after > before + 0.5
 
 
 def test_one_draw_is_no_mixture():

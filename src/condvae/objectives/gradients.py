@@ -11,10 +11,10 @@ from condvae.model import Draws
 def sticking_the_landing(draws: Draws, *, beta: float | Float[Array, ""] = 1.0) -> Scalar:
     """The ELBO with the path gradient: the posterior's own score is left out of the gradient.
 
-    Value: E_q[log p_θ(x | z, c) + β (log p_θ(z | c) − log q_φ(z | x, c))] by Monte Carlo, the ELBO at
-    β = 1. Gradient: φ moves the draws only; log q_φ is evaluated with its parameters stopped, which
-    leaves out a term whose expectation is zero. The gradient for φ is unbiased, and without variance
-    where q_φ is the exact posterior; that for θ is the ELBO's.
+    Value: E_q[log p_θ(x | z, c) + β (log p_θ(z | c) − log q_φ(z | x, c))] by Monte Carlo, at β = 1 the
+    ELBO, a lower bound of log p_θ(x | c). Gradient: φ moves the draws only; log q_φ is evaluated with its
+    parameters stopped, which leaves out a term whose expectation is zero. The gradient for φ is unbiased,
+    and without variance where q_φ is the exact posterior; that for θ is the ELBO's.
 
     When: the posterior is of the encoder's family, or a flow, so that q comes near it.
 
@@ -68,12 +68,12 @@ def doubly_reparameterised(doubly: Draws) -> Scalar:
 def generalised_doubly_reparameterised(generalised: Draws) -> Scalar:
     """As `doubly_reparameterised`, with such a gradient for the parameters of a learned prior too.
 
-    Written as z_k = T_θ(ε_k), the draw that the prior makes of some noise ε_k, held, the gradient for what
-    the prior is made of is
+    Value: that of `iwae`, a lower bound of log p_θ(x | c). Gradient: with z_k = T_θ(ε_k), the draw that the
+    prior makes of some noise ε_k, which is held, what the prior is made of has
 
         Σ_k (w̃_k ∂ log p_θ(x | z_k, c) / ∂z_k − w̃_k² ∂ log w_k / ∂z_k) (∂T_θ(ε_k) / ∂θ),
 
-    in expectation that of `iwae`. The rest is as there.
+    in expectation the gradient of `iwae`. The rest is as there.
 
     When: the prior is learned, given c, and its gradient is what is noisy.
 

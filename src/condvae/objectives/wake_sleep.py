@@ -15,7 +15,8 @@ from condvae.objectives.gradients import with_gradient_of
 def wake_wake(wake: Draws) -> Scalar:
     """Reweighted wake-sleep with both updates awake.
 
-    Value: that of `iwae`. Gradient, with w̃_k = w_k / Σ_j w_j, and neither w̃ nor z differentiated:
+    Value: that of `iwae`, a lower bound of log p_θ(x | c). Gradient, with w̃_k = w_k / Σ_j w_j, and neither
+    w̃ nor z differentiated:
 
         θ: Σ_k w̃_k ∂ log p_θ(x, z_k | c) / ∂θ,        φ: Σ_k w̃_k ∂ log q_φ(z_k | x, c) / ∂φ,
 
@@ -59,9 +60,10 @@ def defensive_wake_wake(defensive: Draws) -> Scalar:
 def wake_sleep(wake: Draws, dreamt: Draws) -> Scalar:
     """Reweighted wake-sleep with φ asleep: q learns from pairs (z, x) that the model has dreamt.
 
-    Value: that of `iwae`. Gradient: θ as in `wake_wake`; φ: (1/K) Σ_k ∂ log q_φ(z_k | x_k, c) / ∂φ with
-    (z_k, x_k) ~ p_θ(z, x | c), unbiased for −E KL(p_θ(z | x, c) || q_φ(z | x, c)), the expectation over x
-    that the model makes rather than over those of the data.
+    Value: that of `iwae`, a lower bound of log p_θ(x | c). Gradient: θ as in `wake_wake`; φ:
+    (1/K) Σ_k ∂ log q_φ(z_k | x_k, c) / ∂φ with (z_k, x_k) ~ p_θ(z, x | c), unbiased for
+    −E KL(p_θ(z | x, c) || q_φ(z | x, c)), the expectation over x that the model makes rather than over
+    those of the data.
 
     When: no weights can be trusted at first, as q is far away; each dream is a pass of the encoder more.
 

@@ -284,11 +284,10 @@ def fit(
     history.best_step = best_steps[0] if single else best_steps
     history.best_value = best_values[0] if single else best_values
     first = min(best_steps)
-    beta = ((first - 1) % kl_cycle + 1) / kl_warmup if first and kl_warmup else 0.0
-    if kl_warmup and beta < 1 and kl_warmup <= num_steps:
+    if first < kl_warmup <= num_steps:
         history.warn(
             f"the parameters kept are those of step {first}, where β was "
-            f"{beta:.3g}: they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; "
+            f"{first / kl_warmup:.3g}: they optimise E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; "
             "warm up faster"
         )
     trained = eqx.combine(*devices.local((state.best_parameters, static)))
