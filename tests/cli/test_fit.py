@@ -65,6 +65,7 @@ def test_options_reach_the_estimator(quickly, condvae_says, tmp_path):
     status, said, err = condvae_says(
         "fit", PENGUINS, *NAMES, *SMALL, "--latent-size", 3, "--seed", 7, "--calibration-fraction", 0.2,
         "--unknown", "other", "--test-fraction", 0, "--json", "--quiet", "--out", tmp_path / "m",
+        "--objective", "sticking_the_landing", "--num-samples", 4, "--kl-warmup", 10, "--kl-cycles", 2,
     )  # fmt: skip
     assert status == 0
     assert "note: " not in err
@@ -77,7 +78,27 @@ def test_options_reach_the_estimator(quickly, condvae_says, tmp_path):
     assert found["given"][0]["other"]
     model = ConditionalVAE.load(tmp_path / "m")
     assert model.test_fraction == 0
+    assert (model.objective, model.num_samples) == ("sticking_the_landing", 4)
+    assert (model.kl_warmup, model.kl_cycles) == (10, 2)
     assert [column.name for column in model.schema_.given] == ["species", "island", "sex"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--objective", "evidence"], "objective is 'evidence', expected one of elbo, iwae, renyi,"),
+        (["--objective", "renyi(beta=1)"], "objective renyi takes alpha: leave out 'beta'"),
+        (["--objective", "vimco"], "and --num-samples is 1: give at least 2"),
+        (["--objective", "iwae", "--kl-warmup", 9], "--kl-warmup needs an objective that takes beta"),
+        (["--kl-cycles", 3], "--kl-cycles 3 of num_steps=40 have 13 steps each, and --kl-warmup is 0"),
+        (["--num-samples", 0], "invalid value for '--num-samples'"),
+    ],
+)
+def test_objectives_that_cannot_be_are_refused(condvae_says, tmp_path, options, sentence):
+    assert_refused(
+        condvae_says("fit", PENGUINS, *NAMES, *SMALL, *options, "--out", tmp_path / "m"), sentence
+    )
+    assert not (tmp_path / "m").exists()
 
 
 def test_standard_input_parquet_and_compressed_files_are_alike(quickly, condvae_says, tmp_path):

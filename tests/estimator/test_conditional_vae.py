@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from condvae import ConditionalVAE
+from condvae import ConditionalVAE, elbo
+from condvae.objectives import objective
 from condvae.tables import TableError
 from estimator.mixed import BARE
 
@@ -300,6 +301,10 @@ TWICE = pd.DataFrame(X5, columns=["a", "a"])
         "learning_rate": ["a", -1, np.nan],
         "weight_decay": [-1, np.inf],
         "free_bits": [-0.5, np.nan],
+        "objective": [None, 3, "evidence"],
+        "num_samples": [0, 1.5],
+        "kl_warmup": [-1, "a"],
+        "kl_cycles": [0],
         "validation_fraction": [1, -0.1, "a", None],
         "test_fraction": [1.0, np.nan],
         "calibration_fraction": [2],
@@ -313,6 +318,34 @@ def test_bad_arguments(untrained, name, values):
         with pytest.raises(ValueError, match=rf"^{name} is .*, expected "):
             ConditionalVAE(**BARE | {name: value}).fit(X5, Y5)
     assert not untrained.calls
+
+
+def test_what_training_maximises(untrained, tmp_path):
+    def own(draws):
+        return draws.log_weights.mean()
+
+    cases = {
+        "elbo": elbo,
+        "renyi(alpha=0.25)": objective("renyi(alpha=0.25)"),
+        own: own,
+    }
+    for chosen, function in cases.items():
+        m = ConditionalVAE(**BARE, objective=chosen, num_samples=3, kl_warmup=5, kl_cycles=2).fit(X5, Y5)
+        call = untrained.calls[-1]
+        assert call["objective"] is function
+        assert (call["num_samples"], call["kl_warmup"], call["kl_cycles"]) == (3, 5, 2)
+        m.save(tmp_path / "m")
+        assert ConditionalVAE.load(tmp_path / "m").objective in (chosen, own.__qualname__)
+    ConditionalVAE(**BARE, free_bits=0.5).fit(X5, Y5)
+    assert untrained.calls[-1]["objective"].keywords == {"free_bits": 0.5}
+    with pytest.raises(ValueError, match=r"free_bits=0\.5 are of the ELBO, and objective is 'iwae'"):
+        ConditionalVAE(**BARE, free_bits=0.5, objective="iwae").fit(X5, Y5)
+
+
+def test_no_warm_up_again_where_members_are_trained_further(untrained):
+    m = ConditionalVAE(**BARE, kl_warmup=5, kl_cycles=2).fit(X5, Y5).partial_fit(X5, Y5)
+    assert (m.kl_warmup, m.kl_cycles) == (5, 2)
+    assert (untrained.calls[-1]["kl_warmup"], untrained.calls[-1]["kl_cycles"]) == (0, 1)
 
 
 @pytest.mark.parametrize(

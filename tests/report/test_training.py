@@ -36,6 +36,15 @@ def test_what_is_shown_trains_it_again():
     assert dict(zip(words[3::2], words[4::2], strict=True)) == options | {"--out": "model"}
 
 
+def test_likelihoods_and_what_was_maximised_are_options_too():
+    parameters = {"likelihoods": {"a b": "poisson"}, "objective": "renyi(alpha=0.5)", "num_samples": 4}
+    _, line = training.code(trained(["c"], ["a b"], **parameters), "model")
+    words = shlex.split(line)
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    assert options["--likelihood"] == "a b=poisson"
+    assert (options["--objective"], options["--num-samples"]) == ("renyi(alpha=0.5)", "4")
+
+
 def test_the_command_line_is_left_out_where_it_has_no_such_option():
     (python,) = training.code(trained([], ["y"], width=32), "model")
     assert "width=32" in python

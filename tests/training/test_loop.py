@@ -163,6 +163,30 @@ def test_kl_warm_up_cut_short_by_early_stopping_says_so(rows):
         run(x, rows[1], model, kl_warmup=900, num_steps=1000, validation=held, patience=100)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kl_cycles": 0}, "kl_cycles is 0, expected at least 1"),
+        (
+            {"kl_cycles": 4},
+            "kl_cycles=4 of num_steps=100 have 25 steps each, and kl_warmup is 0: give half",
+        ),
+        ({"kl_cycles": 4, "kl_warmup": 26}, "have 25 steps each, and kl_warmup is 26"),
+        ({"kl_cycles": 4, "kl_warmup": 12, "objective": iwae}, "kl_warmup needs an objective that takes"),
+    ],
+)
+def test_cycles_have_room_for_their_warm_up(rows, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(*rows, **options)
+
+
+def test_what_is_kept_from_a_later_cycle_has_seen_the_elbo(rows):
+    """No warning: the parameters of the start of the third cycle are those that the second one ended with."""
+    _, history = run(*rows, num_steps=768, kl_warmup=128, kl_cycles=3)
+    assert history.best_step > 256
+    assert history.notes == []
+
+
 def test_warm_up_needs_an_objective_with_beta(rows):
     with pytest.raises(ValueError, match="kl_warmup needs an objective that takes beta"):
         run(*rows, objective=iwae, kl_warmup=10)
