@@ -37,12 +37,13 @@ IN_PART = dict.fromkeys(("doubly_reparameterised", "generalised_doubly_reparamet
 
 
 class Kind(NamedTuple):
-    """A kind of latent: how to build a model, and what it refuses, in which words."""
+    """A kind of latent: how to build a model, what it refuses, in which words; what it is trained by."""
 
     name: str
     build: Callable[[jax.Array], CVAE]
     refuses: dict[str, str] = {}  # noqa: RUF012
     has_c: bool = True
+    taught_by: str = "doubly_reparameterised"
 
 
 def rows(n: int, has_c: bool = True, seed: int = 0) -> tuple[Observed, jax.Array | None]:
@@ -184,8 +185,8 @@ KINDS = [
     Kind("plain-flow-prior", by_name("flow", "flow", False), {"mean": NO_MEAN}, has_c=False),
     Kind("plain-vamp", by_name("vamp", "network", False), NOT_RETRACED, has_c=False),
     Kind("plain-ladder", by_name("learned", "ladder", False), LAYERED, has_c=False),
-    Kind("mixture-posterior", of_heads(gaussian, mixture), IN_PART),
-    Kind("plain-mixture-posterior", plain_mixture_posterior, IN_PART, has_c=False),
+    Kind("mixture-posterior", of_heads(gaussian, mixture), IN_PART, taught_by="iwae"),
+    Kind("plain-mixture-posterior", plain_mixture_posterior, IN_PART, has_c=False, taught_by="iwae"),
     Kind(
         "relaxed",
         of_heads(relaxed, relaxed, wrap=OneHotInput, shown=jnp.zeros((1, 3))),
@@ -195,6 +196,7 @@ KINDS = [
         "categories",
         of_heads(categorical, categorical, levels=(3, 2)),
         {"sticking_the_landing": NO_PATH, "mean": NO_MEAN, "info_vae": NO_DISTANCE, **IN_PART},
+        taught_by="iwae",
     ),
     Kind(
         "many-categories",
@@ -210,9 +212,10 @@ KINDS = [
             "anneal": REALS,
             "mean": NO_MEAN,
         },
+        taught_by="vimco",
     ),
-    Kind("beside", of_heads(both, both, levels=(3,)), PARTLY),
-    Kind("above", categories_above, PARTLY),
+    Kind("beside", of_heads(both, both, levels=(3,)), PARTLY, taught_by="iwae"),
+    Kind("above", categories_above, PARTLY, taught_by="iwae"),
 ]
 """Those named "plain" have no c."""
 

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from condvae import elbo, encode, fit, load, log_prob, reconstruct, sample, save, sticking_the_landing
+from condvae import (
+    Observed,
+    elbo,
+    encode,
+    fit,
+    load,
+    log_prob,
+    reconstruct,
+    sample,
+    save,
+    sticking_the_landing,
+)
 from condvae.diagnosis import (
     collapse,
     condition_use,
@@ -23,7 +34,7 @@ from condvae.diagnosis import (
 from condvae.draws import evaluate, evaluate_batch, is_of_batches
 from condvae.objectives import OBJECTIVES
 from condvae.scoring import anneal, bound, impute
-from latents import KINDS, X_SIZE, rows, truth
+from latents import C_SIZE, KINDS, X_SIZE, rows, truth
 
 KEY = jax.random.key(0)
 QUICK = {"vamp", "above"}
@@ -188,6 +199,46 @@ def test_it_is_trained(kind):
             for m in (built(kind), model)
         )
         assert after > before
+
+
+ENOUGH = 0.05
+"""Nats a row: how near the truth is to be reached."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_truth_of_its_kind_is_reached(kind):
+    """Rows of a model of this kind, and another one that is trained on them."""
+    jax.config.update("jax_disable_most_optimizations", False)  # it trains for long
+    truth_key, c_key, x_key, start_key = jax.random.split(jax.random.key(5), 4)
+    teacher, learned, held = kind.build(truth_key), 20_000, 1000
+    c = jax.random.normal(c_key, (learned + held, C_SIZE)) if kind.has_c else None
+    drawn = sample(teacher, c, key=x_key, num_samples=1 if kind.has_c else learned + held)
+    value = jnp.asarray(drawn).reshape(-1, X_SIZE)
+    x = Observed(value, jnp.ones(value.shape, bool))
+    learn, judge = (
+        jax.tree.map(lambda rows, s=s: rows[s], (x, c)) for s in (slice(learned), slice(-held, None))
+    )
+    options = {"num_steps": 4000, "batch_size": 256, "learning_rate": 1e-2, "averaging": 0.99}
+    objective = OBJECTIVES[kind.taught_by]
+    student, _ = fit(
+        kind.build(start_key),
+        *learn,
+        key=KEY,
+        objective=objective,
+        num_samples=8,
+        progress=False,
+        **options,
+    )
+    best, now, before = (
+        log_prob(model, *judge, key=KEY, num_samples=2000).value
+        for model in (teacher, student, kind.build(start_key))
+    )
+    assert (best - before).mean() > 10 * ENOUGH  # there is something to learn
+    missed = best - now
+    stderr = missed.std() / held**0.5
+    assert stderr < ENOUGH / 2
+    assert missed.mean() < ENOUGH
 
 
 class _Truth:

@@ -132,7 +132,13 @@ def evaluate_batch(
     chunk: int | None = None,
     **options: Any,
 ) -> Float[Array, " B"]:
-    """An objective of a batch, (x, c) with rows on a leading axis: what each row has a share in."""
+    """An objective of a batch, (x, c) with rows on a leading axis: what each row has a share in.
+
+    Raises:
+        ValueError: if the objective is of one example: it would reduce over rows as if they were draws.
+    """
+    if not is_of_batches(objective):
+        raise ValueError("the objective is of one example: use evaluate, or mark it with of_batches")
     asked = asked_for(objective)
 
     def one(row: PyTree, key: PRNGKeyArray) -> tuple[Draws, ...]:

@@ -162,8 +162,8 @@ class CVAE(eqx.Module):
             c: its condition, or None.
             key: a PRNG key.
             num_samples: K, the number of draws; of each branch, where there are several.
-            chunk: how many draws are scored at once: with that memory does not grow with K, also where
-                gradients are taken, and each draw is scored once more on the way back. None for all.
+            chunk: how many draws are scored at once: with that memory grows with K by the draws alone, also
+                where gradients are taken, and each draw is scored once more on the way back. None for all.
 
         Raises:
             ValueError: if the shapes of the three modules and of x do not fit together.
@@ -175,7 +175,7 @@ class CVAE(eqx.Module):
         if branches is None or posterior.reparameterised:
             # One draw takes the key itself: splitting it would be a kernel more in every training step.
             keys = key[None] if num_samples == 1 else jax.random.split(key, num_samples)
-            z, log_posterior = jax.vmap(posterior.sample_and_log_prob)(keys)
+            z, log_posterior = over_draws(posterior.sample_and_log_prob, chunk)(keys)
             log_measure = jnp.full_like(log_posterior, -math.log(num_samples))
         elif (support := posterior.enumerate_support()) is not None:
             z, enumerated = support, True
@@ -184,7 +184,7 @@ class CVAE(eqx.Module):
             index = jnp.repeat(jnp.arange(branches), num_samples)
             keys = jax.random.split(key, branches * num_samples)
             z, log_share = jax.vmap(posterior.sample_branch)(index, keys)
-            log_posterior = jax.vmap(posterior.log_prob)(z)
+            log_posterior = over_draws(posterior.log_prob, chunk)(z)
             log_measure = log_share - math.log(num_samples)
         self.require_shapes(jax.tree.map(lambda leaf: leaf[0], z), x, c, prior)
         # Not `stop_gradient` over the distribution: its lazily held networks would not be stopped,
@@ -195,7 +195,7 @@ class CVAE(eqx.Module):
             log_prior=over_draws(prior.log_prob, chunk)(z),
             log_likelihood=over_draws(lambda z: self.p_x(z, c).log_prob(x), chunk)(z),
             log_posterior=log_posterior,
-            log_posterior_stopped=jax.vmap(stopped.log_prob)(z),
+            log_posterior_stopped=over_draws(stopped.log_prob, chunk)(z),
             log_measure=log_measure,
             kl=posterior.kl(prior),
             reparameterised=branches is not None and not enumerated,

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from condvae import CVAE, elbo, fit
-from condvae.draws import evaluate_batch
+from condvae.draws import evaluate_batch, of_batches
 from condvae.linear_gaussian import linear_gaussian
 from condvae.objectives import info_vae
 from condvae.scoring import bound
@@ -55,6 +55,7 @@ def test_it_is_what_is_written():
     assert values.shape == (ROWS,)
 
 
+@of_batches
 def _draws_of_the_prior(draws, from_prior):
     return from_prior.z
 
@@ -118,6 +119,8 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ValueError, match="this posterior's draws are discrete or carry none"):
         fit(model, jnp.tile(x, 10), key=jax.random.key(0), objective=info_vae, progress=False)
     other, x, c = batch()
+    with pytest.raises(ValueError, match="the objective is of one example: use evaluate, or mark it"):
+        evaluate_batch(elbo, other, (x, c), row_keys(1, ROWS))
     discrete = CVAE(model.prior, lambda z, c: other.likelihood(jnp.full(2, z), c), model.posterior)
     with pytest.raises(ValueError, match="use elbo with free_bits"):
         fit(discrete, x, c, key=jax.random.key(0), objective=info_vae, progress=False)

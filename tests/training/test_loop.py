@@ -181,7 +181,7 @@ def test_cycles_have_room_for_their_warm_up(rows, options, message):
 
 
 def test_what_is_kept_from_a_later_cycle_has_seen_the_elbo(rows):
-    """No warning: the parameters of the start of the third cycle are those that the second one ended with."""
+    """No warning: those of the start of the third cycle are what the second one ended with."""
     _, history = run(*rows, num_steps=768, kl_warmup=128, kl_cycles=3)
     assert history.best_step > 256
     assert history.notes == []

@@ -128,8 +128,8 @@ def fit(
         kl_warmup: steps over which the weight β of the KL term rises from 0 to 1; needs an objective
             that takes `beta`.
         kl_cycles: how often, at even distances, β begins to rise anew (cyclical annealing, Fu et al. 2019).
-        chunk: how many of the `num_samples` draws are scored at once: memory does not grow with K beyond
-            it, and each draw is scored once more on the way back.
+        chunk: how many of the `num_samples` draws are scored at once: beyond it memory grows with K by the
+            draws alone, and each draw is scored once more on the way back.
         averaging: the decay of a moving average of the parameters, such as 0.99: over the last hundred
             steps, that is. It is the average that is judged on the held-out rows, and kept: it is
             better than the parameters of any one step while the learning rate is still large.
