@@ -67,6 +67,22 @@ def test_censored_values_have_the_mass_beyond_the_limit():
     np.testing.assert_allclose(censored.cdf(jnp.array([-2.0, 0.0, 3.0])), [0.0, exact.cdf(0.0), 1.0])
 
 
+@pytest.mark.parametrize("limits", [(0.0, np.inf), (-np.inf, 0.5), (-np.inf, np.inf)])
+@pytest.mark.parametrize("kind", [Truncated, Censored])
+@pytest.mark.parametrize("bits", [32, pytest.param(64, marks=pytest.mark.slow)])
+def test_gradients_are_those_of_finite_differences_where_an_end_is_infinite(kind, limits, bits):
+    def score(loc):
+        limited = kind(npd.Normal(loc, 1.7), *limits)
+        at = jnp.array([0.0, 0.2, 0.5])
+        return jnp.sum(limited.log_prob(at)) + jnp.sum(limited.cdf(at)) + limited.mean
+
+    step = 1e-5 if bits == 64 else 1e-2
+    with jax.enable_x64(bits == 64):
+        at = jnp.array(0.27)
+        expected = (score(at + step) - score(at - step)) / (2 * step)
+        np.testing.assert_allclose(jax.grad(score)(at), expected, rtol=1e-3, atol=step)
+
+
 def test_tails_are_logarithms():
     for name in ("normal", "laplace", "logistic"):
         base, exact = BASES[name]

@@ -34,11 +34,14 @@ KEY = jax.random.key(0)
 WIDTH = 6
 OPTIONS = {
     "truncated_gaussian": {"low": -0.5, "high": 2.0},
-    "censored_gaussian": {"low": -0.5},
+    "censored_gaussian": {"low": -0.5, "high": 1.0},
     "rounded_gaussian": {"width": 0.25, "origin": 0.1},
     "rounded_student_t": {"width": (0.25, 1.0)},
 }
 
+
+ENDS = {"above": {"low": -0.5}, "below": {"high": 2.0}, "everywhere": {}}
+"""Limits on one side, and none."""
 
 CELLS = [
     Cell("student_t"),
@@ -61,8 +64,14 @@ def instances() -> list[Instance]:
     """All of them, of two cells where nothing speaks for another number."""
     families = [Instance(n, FamilyHead(WIDTH, (2,), n, **OPTIONS.get(n, {}), key=KEY)) for n in FAMILIES]
     product = {"a": GaussianHead(WIDTH, (1,), key=KEY), "b": CategoricalHead(WIDTH, (3,), key=KEY)}
+    limited = [
+        Instance(f"{name}-{where}", FamilyHead(WIDTH, (2,), name, **ends, key=KEY))
+        for name in ("truncated_gaussian", "censored_gaussian")
+        for where, ends in ENDS.items()
+    ]
     return [
         *families,
+        *limited,
         Instance("gaussian-head", GaussianHead(WIDTH, (2,), key=KEY)),
         Instance("gaussian-unit", GaussianHead(WIDTH, (2,), scale=1.0, key=KEY)),
         Instance("gaussian-shared", GaussianHead(WIDTH, (2,), scale="shared", key=KEY)),

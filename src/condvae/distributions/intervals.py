@@ -47,7 +47,14 @@ def log_cdf(base: Any, value: Array) -> Array:
         raise TypeError(
             f"the tails of {type(base).__name__} are not known: use Normal, Logistic or Laplace"
         )
-    unit = (value - base.loc) / jnp.asarray(base.scale)
+    value = jnp.asarray(value, jnp.result_type(float, base.loc))
+    endless = jnp.isinf(value)
+    # Of an end that is infinite the slope is 0, where the formulas have 0 * inf.
+    unit = (jnp.where(endless, base.loc, value) - base.loc) / jnp.asarray(base.scale)
+    return jnp.where(endless, jnp.where(value > 0, 0.0, -jnp.inf), _log_cdf_of_unit(family, unit))
+
+
+def _log_cdf_of_unit(family: Any, unit: Array) -> Array:
     if issubclass(family, npd.Normal):
         return log_ndtr(unit)
     if issubclass(family, npd.Logistic):
@@ -210,16 +217,27 @@ class _Limited(npd.Distribution):
             return npd.constraints.less_than_eq(self.high)
         return npd.constraints.interval(self.low, self.high)
 
+    @property
+    def _somewhere(self) -> Array:
+        """A number within the limits, a scale from the one that there is."""
+        base: Any = self.base_dist
+        if np.isfinite(self.low) and np.isfinite(self.high):
+            return jnp.asarray(0.5 * (self.low + self.high))
+        if np.isfinite(self.low):
+            return self.low + jnp.asarray(base.scale)
+        return self.high - jnp.asarray(base.scale) if np.isfinite(self.high) else jnp.asarray(base.loc)
+
     def _inside(self) -> tuple[Array, Array]:
         """The log-mass between the limits, and the base's mean there times it (of a Normal)."""
         base: Any = self.base_dist
         log_inside = log_between(base, jnp.asarray(self.low), jnp.asarray(self.high))
         if not issubclass(type(base), npd.Normal):  # so says numpyro that there is no closed form
             raise NotImplementedError("the mean of what is cut off is known of a Normal")
-        densities = [
-            jnp.exp(base.log_prob(jnp.clip(end, -1e30, 1e30)) - log_inside) for end in (self.low, self.high)
-        ]
-        return log_inside, base.loc + jnp.square(base.scale) * (densities[0] - densities[1])
+        low, high = (
+            jnp.exp(base.log_prob(end) - log_inside) if np.isfinite(end) else 0.0
+            for end in (self.low, self.high)
+        )
+        return log_inside, base.loc + jnp.square(base.scale) * (low - high)
 
 
 class Truncated(_Limited):
@@ -275,7 +293,7 @@ class Truncated(_Limited):
         """P(x ≤ value)."""
         log_total = log_between(self.base_dist, jnp.asarray(self.low), jnp.asarray(self.high))
         inside = (value > self.low) & (value < self.high)
-        end = jnp.where(inside, value, 0.5 * (max(self.low, -1e30) + min(self.high, 1e30)))
+        end = jnp.where(inside, value, self._somewhere)
         below = jnp.exp(log_between(self.base_dist, jnp.asarray(self.low), end) - log_total)
         return jnp.where(inside, below, jnp.where(value >= self.high, 1.0, 0.0))
 
