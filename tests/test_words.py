@@ -1,3 +1,5 @@
+import pytest
+
 from condvae import words
 
 
@@ -17,3 +19,17 @@ def test_lists_of_names():
     assert words.listed(range(14)).endswith("10, 11, and 2 more")
     assert words.listed(range(13)).endswith("11, 12")  # one more takes no more room than saying so
     assert words.quoted(["a", "b"], most=1) == "'a' and 1 more"
+
+
+@pytest.mark.parametrize("text", ["f(a)", "f(a=)", "f(a=b)", "f(a=1=2)", "f(a=1", "f g", ""])
+def test_what_is_no_call(text):
+    assert words.as_call(text) is None
+
+
+def test_numbers_of_a_call_are_finite_and_given_once():
+    assert words.as_call(" f( a = 1, b=-2e3, ) ") == ("f", {"a": 1.0, "b": -2000.0})
+    for number in ("inf", "-inf", "nan", "1e999"):
+        with pytest.raises(ValueError, match=rf"'f\(a={number}\)' has a={number}: give a finite number"):
+            words.as_call(f"f(a={number})")
+    with pytest.raises(ValueError, match=r"'f\(a=1,a=1\)' has 'a' twice: give it once"):
+        words.as_call("f(a=1,a=1)")

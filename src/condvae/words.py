@@ -46,6 +46,9 @@ def quoted(names: Iterable[Any], most: int = MAX_NAMES) -> str:
 def as_call(text: str) -> tuple[str, dict[str, float]] | None:
     """A name, and the numbers that stand in brackets after it; None for anything else.
 
+    Raises:
+        ValueError: for a number that is not finite, or is named twice.
+
     Example:
         >>> as_call("iwae"), as_call("renyi(alpha=0.25)"), as_call("renyi(0.25)")
         (('iwae', {}), ('renyi', {'alpha': 0.25}), None)
@@ -53,11 +56,21 @@ def as_call(text: str) -> tuple[str, dict[str, float]] | None:
     found = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
     if found is None:
         return None
-    try:
-        parts = [part.split("=") for part in (found[2] or "").split(",") if part.strip()]
-        return found[1], {key.strip(): float(value) for key, value in parts}
-    except ValueError:
-        return None
+    options: dict[str, float] = {}
+    for part in (found[2] or "").split(","):
+        if not part.strip():
+            continue
+        key, _, number = (piece.strip() for piece in part.partition("="))
+        try:
+            value = float(number)
+        except ValueError:
+            return None
+        if not math.isfinite(value):
+            raise ValueError(f"{text.strip()!r} has {key}={number}: give a finite number, or leave it out")
+        if key in options:
+            raise ValueError(f"{text.strip()!r} has {key!r} twice: give it once")
+        options[key] = value
+    return found[1], options
 
 
 def short(value: Any) -> str:

@@ -21,6 +21,7 @@ VALUES = np.array([-1.0, 0.0, 0.5, 1.0, 3.0])
         (Likelihood("beta", low=0.0, high=1.0), [0, 0, 1, 0, 0]),
         (Likelihood("continuous_bernoulli", low=0.0, high=1.0), [0, 1, 1, 1, 0]),
         (Likelihood("censored_gaussian", low=0.0), [0, 1, 1, 1, 1]),
+        (Likelihood("rounded_gaussian", step=2.0, origin=1.0), [1, 0, 0, 1, 1]),
         (Likelihood("ordinal", step=1.0, low=0.0, high=1.0), [0, 1, 0, 1, 0]),
     ],
     ids=lambda value: getattr(value, "family", ""),

@@ -45,6 +45,8 @@ def test_draws_are_recorded_as_the_cells_were():
     assert recorded(PLAIN, np.array([1e-7])).tolist() == [1e-7]
     odd = replace(TENTHS, likelihood=Likelihood("rounded_student_t", step=1 / 3, origin=0.1))
     assert recorded(odd, np.array([0.45])) == pytest.approx(0.1 + 1 / 3)
+    halves = replace(TENTHS, likelihood=Likelihood("rounded_student_t", step=1.0, origin=0.5))
+    assert recorded(halves, np.array([1.4, 2.6])).tolist() == [1.5, 2.5]
 
 
 def test_what_a_cell_reaches_from_and_to():

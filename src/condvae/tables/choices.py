@@ -1,4 +1,4 @@
-"""Which likelihood a target column gets, chosen from its cells or named by the user, and why.
+"""Which likelihood a target column gets, chosen from its cells, and why.
 
 The choice is by what values there can be (counts, levels, numbers above 0, between limits, on a grid)
 and, where several families could have given them, by how well each fits the column by itself: a hint, as
@@ -6,23 +6,11 @@ what a model needs is the distribution given z and c. So a family is preferred t
 stands for any continuous column, only where it is better by `GAIN`.
 """
 
-from typing import Any
-
 import numpy as np
 from scipy import stats
 from scipy.special import logit
 
-from condvae.tables.errors import TableError
-from condvae.tables.likelihoods import (
-    COUNTS,
-    LIMITED,
-    NUMERIC,
-    OWN_UNITS,
-    POSITIVE,
-    ROUNDED,
-    SHARES,
-    Likelihood,
-)
+from condvae.tables.likelihoods import POSITIVE, Likelihood
 from condvae.tables.marginals import (
     grid_of,
     half_gaussian,
@@ -33,8 +21,8 @@ from condvae.tables.marginals import (
     spread,
     start_of,
     t_log_mass,
+    t_mass_beyond,
 )
-from condvae.words import as_call
 
 GAIN = 0.02
 """Nats a cell by which another family must be better than a Student-t."""
@@ -47,6 +35,9 @@ MOST_LEVELS = 12
 
 END = 0.01
 """The share of cells at the last level of a scale: counts thin out, and scales end."""
+
+BY_CHANCE = 0.1
+"""The chance that no cell is beyond the ends, where it is too small for a column without ends."""
 
 PILE = 0.02
 """The share of cells at one value that is more than chance in a continuous column."""
@@ -68,8 +59,8 @@ def choose(values: np.ndarray) -> Likelihood:
         >>> choose(np.round(rng.normal(20, 3, 1000))).family
         'rounded_student_t'
     """
+    grid = grid_of(np.sort(np.asarray(values, np.float64)))
     values = spread(values)
-    grid = grid_of(values)
     whole = grid is not None and is_whole(grid[0]) and is_whole(grid[1])
     found = None
     if whole and values[0] >= 0:
@@ -83,111 +74,9 @@ def choose(values: np.ndarray) -> Likelihood:
     return Likelihood("student_t", _tails(values))
 
 
-def named(name: str, values: np.ndarray, column: Any) -> Likelihood:
-    """The likelihood that a user named for a numeric target: "gamma", or "censored_gaussian(high=50)".
-
-    Args:
-        name: one of `NUMERIC`, with `low`, `high` or `step` in brackets where it has them.
-        values: the observed cells.
-        column: what it is called, for messages.
-
-    Raises:
-        TableError: for another name or option, or cells that it cannot have given.
-
-    Example:
-        >>> named("truncated_gaussian(low=0)", np.array([0.5, 1.5, 2.0]), "dose").low
-        0.0
-    """
-    family, options = _parsed(name, column)
-    if family not in NUMERIC:
-        raise TableError(
-            f"the likelihood of column {column!r} is {family!r}, expected one of {', '.join(NUMERIC)}"
-        )
-    takes = {"rounded_gaussian": ("step",), "rounded_student_t": ("step",)}
-    takes |= dict.fromkeys((*LIMITED, *SHARES, "ordinal"), ("low", "high"))
-    if odd := [option for option in options if option not in takes.get(family, ())]:
-        known = " and ".join(takes.get(family, ())) or "no options"
-        raise TableError(
-            f"the likelihood {family!r} of column {column!r} takes {known}; leave out {odd[0]!r}"
-        )
-    values = spread(values)
-    found = _with_limits(family, values, options, column)
-    if not (possible := found.possible(values)).all():
-        raise TableError(
-            f"column {column!r} holds {values[~possible][0]:g}, which {family!r} cannot give: it is of "
-            f"{found.range}; name another likelihood, such as student_t"
-        )
-    return found
-
-
-def _parsed(name: str, column: Any) -> tuple[str, dict[str, float]]:
-    found = as_call(name)
-    if found is None:
-        raise TableError(
-            f"the likelihood of column {column!r} is {name!r}; write a name, such as gamma, or one with "
-            "its limits, such as censored_gaussian(low=0, high=50)"
-        )
-    return found
-
-
-def _with_limits(family: str, values: np.ndarray, options: dict[str, float], column: Any) -> Likelihood:
-    reason = "as asked for"
-    if family in ROUNDED:
-        step = options.get("step")
-        if step is None:
-            grid = grid_of(values)
-            if grid is None:
-                raise TableError(
-                    f"column {column!r} is not recorded to a step; name one, such as {family}(step=0.1)"
-                )
-            return Likelihood(family, reason, grid[0], grid[1])
-        if not step > 0:
-            raise TableError(f"the step of column {column!r} is {step:g}; give a number above 0")
-        return Likelihood(family, reason, step, float(values[0]))
-    if family in COUNTS:
-        return Likelihood(family, reason, 1.0, start=start_of(family, values))
-    low, high = options.get("low"), options.get("high")
-    if family in ("ordinal", "bernoulli"):
-        ends = (0.0, 1.0) if family == "bernoulli" else (values[0], values[-1])
-        low, high = ends[0] if low is None else low, ends[1] if high is None else high
-        if not (is_whole(low) and is_whole(high) and (values == np.rint(values)).all()):
-            raise TableError(
-                f"column {column!r} has cells that are no whole numbers, which {family!r} needs; name "
-                "another likelihood"
-            )
-        return Likelihood(family, reason, 1.0, 0.0, float(low), float(high))
-    if family in SHARES:
-        low, high = 0.0 if low is None else low, 1.0 if high is None else high
-        start = start_of(family, (values - low) / (high - low)) if low < high else ()
-        found = Likelihood(family, reason, None, 0.0, low, high, start)
-    elif family in LIMITED:
-        if low is None and high is None:
-            ends = values[0], values[-1]
-            if family == "truncated_gaussian":
-                low, high = 0.0 if ends[0] >= 0 else ends[0], 1.0 if ends[0] >= 0 and ends[1] <= 1 else None
-            else:
-                shares = [(values == end).mean() for end in ends]
-                low, high = (
-                    end if share >= PILE else None for end, share in zip(ends, shares, strict=True)
-                )
-                low = ends[0] if low is None and high is None else low
-        ends = [None if end is None else float(end) for end in (low, high)]
-        found = Likelihood(family, reason, None, 0.0, ends[0], ends[1])
-    else:
-        found = Likelihood(family, reason)
-        if family in OWN_UNITS and found.possible(values).all():
-            found = Likelihood(family, reason, start=start_of(family, values))
-    if found.low is not None and found.high is not None and not found.low < found.high:
-        raise TableError(
-            f"the likelihood of column {column!r} is from {found.low:g} to {found.high:g}; give a low "
-            "below the high"
-        )
-    return found
-
-
 def _whole_numbers(values: np.ndarray) -> Likelihood | None:
     """Counts, or levels of a scale; None where they are neither."""
-    n, low, high = len(values), values[0], values[-1]
+    low, high = values[0], values[-1]
     if low == 0 and high == 1:
         return Likelihood("bernoulli", "0 or 1", 1.0, 0.0, 0.0, 1.0)
     mean, variance = float(values.mean()), float(values.var())
@@ -195,18 +84,9 @@ def _whole_numbers(values: np.ndarray) -> Likelihood | None:
         return None
     fits = {"negative_binomial": nb_log_mass(values), "t": t_log_mass(values)}
     count = max(fits, key=lambda name: fits[name])
-    if high - low < MOST_LEVELS and (values == high).mean() >= END:
-        frequency = np.unique(values, return_counts=True)[1] / n
-        free = float(np.sum(frequency * np.log(frequency)))
-        if 2 * n * (free - fits[count]) > (high - low) * np.log(n):
-            return Likelihood(
-                "ordinal",
-                f"whole numbers from {low:g} to {high:g}, a scale",
-                1.0,
-                0.0,
-                float(low),
-                float(high),
-            )
+    if high - low < MOST_LEVELS and _ends_abruptly(values, count, fits[count]):
+        reason = f"whole numbers from {low:g} to {high:g}, a scale"
+        return Likelihood("ordinal", reason, 1.0, 0.0, float(low), float(high))
     near_zero = low == 0 or mean < NEAR_ZERO * np.sqrt(variance)
     if not near_zero or fits["negative_binomial"] < fits["t"] - GAIN:
         return None
@@ -222,6 +102,21 @@ def _whole_numbers(values: np.ndarray) -> Likelihood | None:
             start=start,
         )
     return Likelihood("negative_binomial", reason, 1.0, start=start_of("negative_binomial", values))
+
+
+def _ends_abruptly(values: np.ndarray, fitted: str, fit: float) -> bool:
+    """Whether whole numbers are levels of a scale, and not what a family without such ends would give.
+
+    They are where free shares of the levels fit better, for as many as these are; or where a Student-t, if
+    that fits better than counts, would have had cells beyond both ends.
+    """
+    n, low, high = len(values), values[0], values[-1]
+    shares = np.unique(values, return_counts=True)[1] / n
+    if shares[-1] < END:
+        return False
+    if 2 * n * (float(np.sum(shares * np.log(shares))) - fit) > (high - low) * np.log(n):
+        return True
+    return fitted == "t" and shares[0] >= END and n * t_mass_beyond(values) > -np.log(BY_CHANCE)
 
 
 def _zero_inflation(values: np.ndarray) -> tuple[float, np.ndarray] | None:

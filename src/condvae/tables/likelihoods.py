@@ -27,6 +27,9 @@ CATEGORICAL = ("categorical", "ordinal")
 OWN_UNITS = (*COUNTS, *POSITIVE, *WITH_ZEROS, *SHARES)
 """Families of numbers as they are: a count standardised is none."""
 
+SINGLE = 2e-7
+"""The relative error of a number that went through single precision, at most."""
+
 
 @dataclass(frozen=True)
 class Likelihood:
@@ -72,12 +75,20 @@ class Likelihood:
             return values > 0
         if self.family in WITH_ZEROS:
             return values >= 0
+        if self.family in ROUNDED:
+            return self._on_grid(values)
         low = -np.inf if self.low is None else self.low
         high = np.inf if self.high is None else self.high
         if self.family == "beta":
             return (values > low) & (values < high)
         inside = (values >= low) & (values <= high)
         return inside & (values == np.rint(values)) if self.family in ("ordinal", "bernoulli") else inside
+
+    def _on_grid(self, values: np.ndarray) -> np.ndarray:
+        step = 1.0 if self.step is None else self.step
+        steps = (values - self.origin) / step
+        slack = np.clip(SINGLE * np.abs(values) / step, 1e-3, 0.02)
+        return np.abs(steps - np.rint(steps)) <= slack
 
     @property
     def range(self) -> str:
@@ -86,9 +97,12 @@ class Likelihood:
             return "whole numbers from 0"
         if self.family in (*POSITIVE, *WITH_ZEROS):
             return "numbers above 0" if self.family in POSITIVE else "numbers from 0"
+        if self.family in ROUNDED:
+            return f"numbers that are whole steps of {self.step:g} away from {self.origin:g}"
         ends = [f"{end:g}" for end in (self.low, self.high) if end is not None]
         if len(ends) == 2:
-            return f"numbers from {ends[0]} to {ends[1]}" + ", without these" * (self.family == "beta")
+            what = "whole numbers" if self.family in ("ordinal", "bernoulli") else "numbers"
+            return f"{what} from {ends[0]} to {ends[1]}" + ", without these" * (self.family == "beta")
         return f"numbers {'from' if self.high is None else 'up to'} {ends[0]}" if ends else "any numbers"
 
     @classmethod

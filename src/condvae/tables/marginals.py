@@ -99,6 +99,13 @@ def t_log_mass(values: np.ndarray) -> float:
     return float(counts @ np.log(np.maximum(mass, 1e-300)) / len(values))
 
 
+def t_mass_beyond(values: np.ndarray) -> float:
+    """Of whole numbers that were rounded, the probability of those beyond the least and the greatest."""
+    _, degrees, loc, scale = _student(values)
+    below = stats.t.cdf(values[0] - 0.5, degrees, loc, scale)
+    return float(below + stats.t.sf(values[-1] + 0.5, degrees, loc, scale))
+
+
 def nb_fit(values: np.ndarray) -> tuple[float, float]:
     """Concentration and mean."""
     mean = float(values.mean())

@@ -32,8 +32,9 @@ def recorded(column: Column, values: np.ndarray) -> np.ndarray:
     if (step := column.step) is not None:
         origin = 0.0 if column.likelihood is None else column.likelihood.origin
         values = origin + np.rint((values - origin) / step) * step
-        # 0.1 · 3 is 0.30000000000000004: as many digits as the step has.
-        digits = next((d for d in range(8) if abs(step * 10**d - round(step * 10**d)) < 1e-9), None)
+        # 0.1 · 3 is 0.30000000000000004: as many digits as the step and the origin have.
+        grid = np.array([step, origin])
+        digits = next((d for d in range(8) if _whole(grid * 10**d)), None)
         return values if digits is None else np.round(values, digits)
     for atom in column.atoms:
         values = np.where(np.abs(values - atom) <= NEXT_TO * column.sd, atom, values)
@@ -143,3 +144,7 @@ def measure(columns: Sequence[Column]) -> str:
 
 def _at(column: Column, atom: float, standard: np.ndarray) -> np.ndarray:
     return np.abs(standard - (atom - column.mean) / column.sd) <= NEXT_TO
+
+
+def _whole(values: np.ndarray) -> bool:
+    return bool((np.abs(values - np.rint(values)) < 1e-9).all())

@@ -12,11 +12,11 @@ from typing import Any, Literal, Self, get_args
 
 from narwhals.typing import IntoDataFrame
 
-from condvae.tables import choices
+from condvae.tables import overrides
 from condvae.tables.cells import cells, first_duplicate, numbers, open_frame
 from condvae.tables.choices import choose
 from condvae.tables.errors import TableError
-from condvae.tables.likelihoods import CATEGORICAL, Likelihood
+from condvae.tables.likelihoods import Likelihood
 from condvae.tables.summaries import Kind, Summary
 
 Role = Literal["given", "target"]
@@ -269,20 +269,13 @@ def _column(fields: dict[str, Any]) -> Column:
 
 def _likelihood(column: Column, table: Any, name: str | None, default: str | None) -> Likelihood:
     if column.kind == "categorical":
-        if name not in (None, *CATEGORICAL):
-            raise TableError(
-                f"the likelihood of column {column.name!r} is {name!r}, expected categorical or ordinal, "
-                "as its cells are categories; or turn them into numbers"
-            )
-        if name == "ordinal" or (name is None and column.declared and len(column.levels) > 2):
-            return Likelihood("ordinal", "ordered categories" if name is None else "as asked for")
-        return Likelihood("categorical", "categories" if name is None else "as asked for")
+        return overrides.of_levels(name, column.name, column.levels, bool(column.declared))
     values, mask = numbers(cells(table, column.name))
     if not mask.any():  # of a part of a long table
         return Likelihood("student_t", "no cell was looked at")
     if name is None and default is not None:
         return Likelihood(default, "as asked for")
-    return choose(values[mask]) if name is None else choices.named(name, values[mask], column.name)
+    return choose(values[mask]) if name is None else overrides.named(name, values[mask], column.name)
 
 
 def require_unknown(unknown: str) -> None:
