@@ -118,6 +118,30 @@ def test_rows_that_cannot_be_trained_on_are_named_with_their_largest_number(rows
     assert caught.value.entry == (("c",), (4, 0), 77.0, "c[4, 0]")
 
 
+def test_a_run_none_of_whose_steps_was_finite_gives_no_model(rows):
+    x, c = (array.copy() for array in rows)
+    c[4:] = 60.0
+    model = eqx.tree_at(lambda m: m.likelihood, diagonal(KEY), SpoiledLikelihood(diagonal(KEY).likelihood))
+    held = np.arange(N) < 4
+    # Too few steps for a member to go back in vain.
+    with pytest.raises(
+        TrainingError, match=r"none of 40 steps gave numbers .*, first in row 4: .*gradient in"
+    ):
+        run(x, c, model, validation=held, num_steps=40)
+
+
+def test_a_member_none_of_whose_steps_was_finite_is_named(rows):
+    def build(key):
+        build.made += 1
+        model = diagonal(key)
+        likelihood = Cliff(model.likelihood, limit=jnp.float32(1e9 if build.made < 3 else -1.0))
+        return eqx.tree_at(lambda m: m.likelihood, model, likelihood)
+
+    build.made = 0
+    with pytest.raises(TrainingError, match="member 2: none of 40 steps gave numbers that are finite"):
+        run(*rows, build, num_members=3, num_steps=40, validation=0)
+
+
 def test_a_batch_transform_that_spoils_some_rows(rows):
     def spoil(key, batch):
         x, c = batch
@@ -143,12 +167,13 @@ def test_an_objective_that_is_infinite_for_some_draws(rows):
 
 
 class Cliff(eqx.Module):
-    """p(x | z, c) that has no number beyond a bias of 0.5, which a large step reaches."""
+    """p(x | z, c) that has no number beyond a bias, which a large step reaches."""
 
     inner: eqx.Module
+    limit: float = 0.5
 
     def __call__(self, z, c):
-        beyond = jnp.abs(self.inner.head.parameters.linear.bias).max() > 0.5
+        beyond = jnp.abs(self.inner.head.parameters.linear.bias).max() > self.limit
         return self.inner(jnp.where(beyond, jnp.nan, z), c)
 
 

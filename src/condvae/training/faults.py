@@ -13,7 +13,7 @@ from condvae.batches import Batches
 from condvae.devices import Devices
 from condvae.rounds import Plan, Run, State, batch_objective
 from condvae.rows import num_rows
-from condvae.training.history import Entry, TrainingError
+from condvae.training.history import Entry, History, TrainingError
 
 MAX_RESTARTS = 3
 """How often a member goes back to its best parameters before the run is given up."""
@@ -49,22 +49,48 @@ def _not_finite(tree: PyTree) -> str | None:
 
 def untrainable(run: Run, batches: Batches, state: State, member: int, step: int) -> TrainingError:
     """The error to raise where a member has gone back in vain, with the rows of the steps before `step`."""
+    problem = (
+        f"training gave numbers that are not finite around step {step:,}, over and over, though the "
+        f"learning rate was lowered {MAX_RESTARTS} times"
+    )
+    return _of_steps(run, batches, state, member, step, problem)
+
+
+def _of_steps(
+    run: Run, batches: Batches, state: State, member: int, step: int, problem: str
+) -> TrainingError:
     count = max(min(ROWS // run.plan.batch_size, step), 1)
     found = batches.rows_of(max(step - count, 0), step, member)
     progress = jnp.asarray(step) / int(run.rates.num_steps)
-    return _diagnose(
-        run,
-        state.best_parameters,
-        member,
-        found,
-        batches.number,
-        f"training gave numbers that are not finite around step {step:,}, over and over, though the "
-        f"learning rate was lowered {MAX_RESTARTS} times",
-        progress,
-    )
+    return _diagnose(run, state.best_parameters, member, found, batches.number, problem, progress)
 
 
-def unjudgeable(run: Run, batches: Batches, state: State, member: int) -> TrainingError:
+def require_trained(run: Run, batches: Batches, state: State, history: History) -> None:
+    """Refuse a member that was never judged, or that never took a step.
+
+    Raises:
+        TrainingError: naming the row.
+    """
+    if run.own.validation.shape[1] > 0:
+        for member in np.flatnonzero(np.isneginf(np.asarray(state.best_value))):
+            raise _unjudgeable(run, batches, state, int(member))
+    size = len(run.own.key)
+    for member in np.flatnonzero(_steps_taken(history, size) == 0):
+        last = int(history.records[-1]["step"])
+        problem = f"none of {last:,} steps gave numbers that are finite"
+        raise _of_steps(run, batches, state, int(member), last, problem)
+
+
+def _steps_taken(history: History, size: int) -> np.ndarray:
+    """How many steps of each member were not left out."""
+    steps = np.diff(history["step"], prepend=0)[:, None]
+    rounds = len(history)
+    # After a member has stopped, its numbers are NaN.
+    active = ~np.isnan(history["train"].reshape(rounds, size))
+    return ((steps - history["skipped"].reshape(rounds, size)) * active).sum(axis=0)
+
+
+def _unjudgeable(run: Run, batches: Batches, state: State, member: int) -> TrainingError:
     """The error to raise where the objective of a member's held-out rows was never finite."""
     places = np.asarray(run.own.validation[member])[: int(run.own.num_validation[member])]
     problem = "the objective of the held-out rows was never finite"

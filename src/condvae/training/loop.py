@@ -43,7 +43,7 @@ from condvae.rows import taken
 from condvae.storage import StorageError
 from condvae.streams import Stream
 from condvae.training.checkpoints import Checkpoints, Interrupted, Keeper, catch_signals, fingerprint
-from condvae.training.faults import MAX_RESTARTS, require_parameters, unjudgeable, untrainable
+from condvae.training.faults import MAX_RESTARTS, require_parameters, require_trained, untrainable
 from condvae.training.history import History
 from condvae.training.members import count_members, draw_keys, for_each, stack
 from condvae.training.sources import from_arrays, from_stream, to_permute
@@ -398,10 +398,8 @@ class _Loop:
         self.history = History.from_json(json.loads(self.devices.text_of_first(history)))
 
     def _last_look(self) -> None:
-        """No member comes out of it that was never judged, and no step was left out without a word."""
-        if self.run.own.validation.shape[1] > 0:
-            for member in np.flatnonzero(np.isneginf(np.asarray(self.state.best_value))):
-                raise unjudgeable(self.run, self.batches, self.state, int(member))
+        """No member comes out of it untrained, and no step was left out without a word."""
+        require_trained(self.run, self.batches, self.state, self.history)
         left_out = sum(event["count"] for event in self.history.events if event["event"] == "skipped")
         if left_out:
             members = "" if self.single else " in all members"
