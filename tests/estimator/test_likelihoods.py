@@ -135,6 +135,29 @@ def test_a_user_names_another(untrained):
         families(likelihoods={"visits": "poisson"})
 
 
+@pytest.mark.parametrize(
+    ("likelihoods", "sentence"),
+    [
+        (
+            "gaussian",
+            "likelihoods is 'gaussian', expected a dictionary by column, such as .*likelihood='gau",
+        ),
+        (
+            ["gamma"],
+            r"likelihoods is \['gamma'\], expected a dictionary by column, such as {'claims': 'neg",
+        ),
+        ({"x": 3}, r"likelihoods\['x'\] is 3, expected a name, such as 'gamma'"),
+        (
+            {"x": "categorical"},
+            "column 'x' is 'categorical', and its cells are numbers; name bernoulli for 0",
+        ),
+    ],
+)
+def test_what_names_no_likelihood_is_refused_before_training(likelihoods, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        ConditionalVAE(likelihoods=likelihoods).fit(X, pd.DataFrame({"x": KINDS["yes or no"][0]}))
+
+
 @pytest.mark.slow  # sixty models
 @pytest.mark.parametrize("name", KINDS)
 def test_the_choice_is_as_good_as_the_right_one_on_held_out_rows(name):

@@ -1,6 +1,6 @@
 """The edge of the estimator: from what users pass to blocks, and from results to what they expect."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, TypeGuard
@@ -273,6 +273,18 @@ def check_arguments(parameters: dict[str, Any]) -> None:
     for name, allowed in choices.items():
         if parameters[name] not in allowed:
             raise ValueError(f"{name} is {parameters[name]!r}, expected {' or '.join(map(repr, allowed))}")
+    _check_likelihoods(parameters["likelihoods"])
+
+
+def _check_likelihoods(named: Any) -> None:
+    if named is not None and not isinstance(named, Mapping):
+        raise ValueError(
+            f"likelihoods is {named!r}, expected a dictionary by column, such as {{'claims': "
+            "'negative_binomial'}; one for all numeric targets is likelihood='gaussian' or 'student_t'"
+        )
+    for column, name in (named or {}).items():
+        if not isinstance(name, str):
+            raise ValueError(f"likelihoods[{column!r}] is {name!r}, expected a name, such as 'gamma'")
 
 
 def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
