@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from condvae.cli.columns import choose, groups_of, times_of
+from cli.saying import PENGUINS, assert_refused
+from condvae.cli.columns import choose, groups_of, likelihoods, times_of
 from condvae.tables import TableError
 
 NAMES = ["a_1", "a_2", "site", "day", "y", " größe ", "x,y"]
@@ -67,3 +68,37 @@ def test_groups():
     assert groups_of(TABLE, None) is None
     with pytest.raises(TableError, match="'holes', row 2 is empty"):
         groups_of(TABLE, "holes")
+
+
+def test_likelihoods_by_column():
+    assert likelihoods([], ["a"]) is None
+    options = ["a=b=gamma", "a=truncated_gaussian(low=0)"]
+    assert likelihoods(options, ["a", "a=b"]) == {"a=b": "gamma", "a": "truncated_gaussian(low=0)"}
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("gamma", "write COLUMN=NAME, such as"),
+        ("body_mass_g=", "write COLUMN=NAME, such as"),
+        ("mass=gamma", "'mass', which is no target; the targets are body_mass_g"),
+        ("body_mass_g=gama", "the likelihood of column 'body_mass_g' is 'gama', expected one of gaussian"),
+        (
+            "body_mass_g=truncated_gaussian(low=0,high=inf)",
+            "high=inf: give a finite number, or leave it out",
+        ),
+        ("body_mass_g=beta(low=0,low=1)", "has 'low' twice: give it once"),
+        ("body_mass_g=beta(low=-1e308,high=1e308)", "the low of column 'body_mass_g' is -1e+308, over a"),
+        ("body_mass_g=ordinal", "has 3,601 levels, and may have 256; name another, such as neg"),
+        ("body_mass_g=rounded_gaussian(step=30)", "holds 2900, which 'rounded_gaussian' cannot give"),
+    ],
+)
+def test_likelihoods_that_cannot_be_are_refused_before_training(condvae_says, tmp_path, option, words):
+    arguments = ("fit", PENGUINS, "--out", tmp_path / "m", "--given", "species", "--target", "body_mass_g")
+    assert_refused(condvae_says(*arguments, "--likelihood", option), words)
+
+
+def test_a_likelihood_is_named_once_for_a_column(condvae_says, tmp_path):
+    arguments = ("fit", PENGUINS, "--out", tmp_path / "m", "--target", "body_mass_g")
+    twice = ("--likelihood", "body_mass_g=gamma") * 2
+    assert_refused(condvae_says(*arguments, *twice), "names column 'body_mass_g' twice; name it once")

@@ -19,6 +19,20 @@ def test_inspect(home, condvae_says):
     assert notes.startswith("note: ")
 
 
+def test_the_likelihoods_and_why(home, condvae_says):
+    said = " ".join(condvae_says("inspect", home / "model")[1].split())
+    assert (
+        "bill_length_mm: student_t (continuous) bill_depth_mm: rounded_student_t (recorded to 0.1)" in said
+    )
+    assert "body_mass_g: rounded_student_t (recorded to 25)" in said
+    assert "of the probability of a step of 0.1, over the step, in bill_depth_mm" in said
+    found = json.loads(condvae_says("inspect", home / "mixed", "--json")[1])
+    species, bill = (column["likelihood"] for column in found["target"])
+    assert (species["family"], species["reason"]) == ("categorical", "categories")
+    assert (bill["family"], bill["reason"], bill["step"]) == ("student_t", "continuous", None)
+    assert "likelihood" not in found["given"][0]
+
+
 @pytest.mark.parametrize("model", ["model", "mixed", "plain", "levels"])
 def test_as_json(home, condvae_says, model):
     status, said, err = condvae_says("inspect", home / model, "--json")

@@ -48,8 +48,16 @@ def test_limits_and_steps_may_be_named():
             [7.0, 8.0],
             "1e-12, too fine .*; name gaussian, or a step of at",
         ),
-        ("rounded_gaussian(step=0.3)", [0.0, 7.0], "holds 7, .* whole steps of 0.3 away from 0; name"),
-        ("rounded_gaussian(step=0.3)", [7.0, 8.0], "holds 7, .* whole steps of 0.3 away from 0; name"),
+        (
+            "rounded_gaussian(step=0.3)",
+            [0.0, 7.0],
+            "holds 7, .* steps of 0.3 away from 0; leave out step, or name",
+        ),
+        (
+            "rounded_gaussian(step=0.3)",
+            [7.0, 8.0],
+            "holds 7, .* steps of 0.3 away from 0; leave out step, or name",
+        ),
         ("truncated_gaussian(low=-5,high=inf)", [1.0, 2.0], "high=inf: give a finite number, or leave it"),
         ("truncated_gaussian(low=nan)", [1.0, 2.0], r"column 'a': 'truncated.*\(low=nan\)' has low=nan"),
         (

@@ -22,7 +22,7 @@ from condvae.tables.likelihoods import (
     Likelihood,
 )
 from condvae.tables.marginals import grid_of, is_whole, spread, start_of
-from condvae.words import as_call
+from condvae.words import as_call, listed
 
 ASKED = "as asked for"
 
@@ -59,9 +59,10 @@ def named(name: str, values: np.ndarray, column: Any) -> Likelihood:
     values = np.sort(np.asarray(values, np.float64))
     found = _recorded(family, values, options, column)
     if not (possible := found.possible(values)).all():
+        leave = f"leave out {listed(options)}, or " if options else ""
         raise TableError(
             f"column {column!r} holds {values[~possible][0]:g}, which {family!r} cannot give: it is of "
-            f"{found.range}; name another likelihood, such as student_t"
+            f"{found.range}; {leave}name another likelihood, such as student_t"
         )
     return replace(found, start=_start(found, spread(values))) if family in OWN_UNITS else found
 
