@@ -211,7 +211,9 @@ def test_the_truth_of_its_kind_is_reached(kind):
     """Rows of a model of this kind, and another one that is trained on them."""
     jax.config.update("jax_disable_most_optimizations", False)  # it trains for long
     truth_key, c_key, x_key, start_key = jax.random.split(jax.random.key(5), 4)
-    teacher, learned, held = kind.build(truth_key), 20_000, 1000
+    learned, held = 20_000, 300
+    # Gentler than what is built: rows that prior draws do not miss, so that their log p is known.
+    teacher = jax.tree.map(lambda a: 0.6 * a if eqx.is_inexact_array(a) else a, kind.build(truth_key))
     c = jax.random.normal(c_key, (learned + held, C_SIZE)) if kind.has_c else None
     drawn = sample(teacher, c, key=x_key, num_samples=1 if kind.has_c else learned + held)
     value = jnp.asarray(drawn).reshape(-1, X_SIZE)
@@ -230,15 +232,16 @@ def test_the_truth_of_its_kind_is_reached(kind):
         progress=False,
         **options,
     )
-    best, now, before = (
-        log_prob(model, *judge, key=KEY, num_samples=2000).value
-        for model in (teacher, student, kind.build(start_key))
+    now, before = (
+        log_prob(model, *judge, key=KEY, num_samples=1000, budget=4000).value
+        for model in (student, kind.build(start_key))
     )
-    assert (best - before).mean() > 10 * ENOUGH  # there is something to learn
+    best, errors = truth(teacher, *judge)
+    assert (best - before).mean() > 2 * ENOUGH  # there is something to learn
     missed = best - now
-    stderr = missed.std() / held**0.5
+    stderr = np.sqrt((missed.var() + (errors**2).mean()) / held)
     assert stderr < ENOUGH / 2
-    assert missed.mean() < ENOUGH
+    assert -4 * stderr < missed.mean() < ENOUGH
 
 
 class _Truth:
