@@ -122,10 +122,10 @@ def _parsed(name: str, column: Any) -> tuple[str, dict[str, float]]:
         raise TableError(
             f"the likelihood of column {column!r} is {family!r}, expected one of {', '.join(NUMERIC)}"
         )
-    takes = dict.fromkeys(ROUNDED, ("step",))
-    takes |= dict.fromkeys((*LIMITED, *SHARES, "ordinal"), ("low", "high"))
-    if odd := [option for option in options if option not in takes.get(family, ())]:
-        known = " and ".join(takes.get(family, ())) or "no options"
+    takes = ("step",) if family in ROUNDED else ()
+    takes = ("low", "high") if family in (*LIMITED, *SHARES, "ordinal") else takes
+    if odd := [option for option in options if option not in takes]:
+        known = " and ".join(takes) or "no options"
         raise TableError(
             f"the likelihood {family!r} of column {column!r} takes {known}; leave out {odd[0]!r}"
         )
