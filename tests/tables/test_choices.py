@@ -69,4 +69,4 @@ def test_rounded_numbers_that_thin_out_are_no_scale(seed):
 def test_one_cell_of_many_that_is_off_the_grid_counts():
     cells = np.round(np.random.default_rng(0).normal(60, 10, 30_000))
     cells[7] = 60.37
-    assert choose(cells).possible(cells).all()
+    assert choose(cells).on_grid(cells).all()

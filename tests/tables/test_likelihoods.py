@@ -21,13 +21,20 @@ VALUES = np.array([-1.0, 0.0, 0.5, 1.0, 3.0])
         (Likelihood("beta", low=0.0, high=1.0), [0, 0, 1, 0, 0]),
         (Likelihood("continuous_bernoulli", low=0.0, high=1.0), [0, 1, 1, 1, 0]),
         (Likelihood("censored_gaussian", low=0.0), [0, 1, 1, 1, 1]),
-        (Likelihood("rounded_gaussian", step=2.0, origin=1.0), [1, 0, 0, 1, 1]),
+        (Likelihood("rounded_gaussian", step=2.0, origin=1.0), [1, 1, 1, 1, 1]),
         (Likelihood("ordinal", step=1.0, low=0.0, high=1.0), [0, 1, 0, 1, 0]),
     ],
     ids=lambda value: getattr(value, "family", ""),
 )
 def test_what_it_can_give(found, possible):
     np.testing.assert_array_equal(found.possible(VALUES), np.array(possible, bool))
+
+
+def test_a_grid_is_of_the_cells_it_was_taken_from():
+    """New rows may be recorded to more digits: what is between two steps is an interval as wide."""
+    found = Likelihood("rounded_gaussian", step=2.0, origin=1.0)
+    np.testing.assert_array_equal(found.on_grid(VALUES), [True, False, False, True, True])
+    assert Likelihood("poisson", step=1.0).on_grid(VALUES).all()
 
 
 def test_atoms_are_where_a_value_has_a_probability():

@@ -95,7 +95,7 @@ def test_a_cell_is_on_a_step_as_far_as_its_digits_tell():
             found = named(f"rounded_gaussian(step={step})", cells, "a")
             assert (found.step, found.origin) == (step, 0.0)
     thirds = named(f"rounded_gaussian(step={1 / 3})", np.arange(20) / 3, "a")
-    assert thirds.possible(np.array([5 / 3, 1.5])).tolist() == [True, False]
+    assert thirds.on_grid(np.array([5 / 3, 1.5])).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -68,15 +68,13 @@ class Likelihood:
         return ()
 
     def possible(self, values: np.ndarray) -> np.ndarray:
-        """Which values it can give at all: those of a grid are the nearest of its points."""
+        """Which values it can give at all; one between two steps stands for an interval as any other."""
         if self.family in COUNTS:
             return (values > -0.5) & (np.abs(values - np.rint(values)) < 1e-3)
         if self.family in POSITIVE:
             return values > 0
         if self.family in WITH_ZEROS:
             return values >= 0
-        if self.family in ROUNDED:
-            return self._on_grid(values)
         low = -np.inf if self.low is None else self.low
         high = np.inf if self.high is None else self.high
         if self.family == "beta":
@@ -84,7 +82,10 @@ class Likelihood:
         inside = (values >= low) & (values <= high)
         return inside & (values == np.rint(values)) if self.family in ("ordinal", "bernoulli") else inside
 
-    def _on_grid(self, values: np.ndarray) -> np.ndarray:
+    def on_grid(self, values: np.ndarray) -> np.ndarray:
+        """Which values are whole steps apart, as a rounded likelihood has them; all, for any other."""
+        if self.family not in ROUNDED:
+            return np.ones(np.shape(values), bool)
         step = 1.0 if self.step is None else self.step
         steps = (values - self.origin) / step
         slack = np.clip(SINGLE * np.abs(values) / step, 1e-3, 0.02)

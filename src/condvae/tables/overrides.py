@@ -58,7 +58,7 @@ def named(name: str, values: np.ndarray, column: Any) -> Likelihood:
     family, options = _parsed(name, column)
     values = np.sort(np.asarray(values, np.float64))
     found = _recorded(family, values, options, column)
-    if not (possible := found.possible(values)).all():
+    if not (possible := found.possible(values) & found.on_grid(values)).all():
         leave = f"leave out {listed(options)}, or " if options else ""
         raise TableError(
             f"column {column!r} holds {values[~possible][0]:g}, which {family!r} cannot give: it is of "
