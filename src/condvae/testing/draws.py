@@ -1,8 +1,8 @@
 """Whether draws are those of a density: how many fall into small boxes, against what the boxes hold.
 
 For values of numbers, of categories, and of both: a cell that takes a value again and again (a category, a
-count, the zero of a hurdle) is held to that value; any other to an interval. Both sides are absolute, so
-that a density that does not integrate to one where draws fall is found as well.
+count, the zero of a hurdle) is held to that value; any other to an interval. Of what the density adds up
+to in all, `totals.py` knows more.
 """
 
 from collections.abc import Callable
@@ -48,8 +48,7 @@ def compare(
     n, cells = draws.shape
     if not 0 < cells <= MAX_CELLS:
         raise Untested(f"it has {cells} cells, and boxes are for 1 to {MAX_CELLS}")
-    atoms = [_atoms(draws[:, i]) for i in range(cells)]
-    is_atom = np.stack([np.isin(draws[:, i], atoms[i]) for i in range(cells)], axis=1)
+    is_atom = np.stack([np.isin(column, atoms(column)) for column in draws.T], axis=1)
     whole = np.array([np.array_equal(column, np.rint(column)) for column in draws.T])
     spread = np.maximum(np.subtract(*np.quantile(draws, [0.9, 0.1], axis=0)), 1e-12)
     made, worst, where = 0, 0.0, ""
@@ -91,6 +90,7 @@ def compare(
     return made, worst, where
 
 
-def _atoms(column: np.ndarray) -> np.ndarray:
+def atoms(column: np.ndarray) -> np.ndarray:
+    """The values of a cell that were drawn again and again, in order."""
     values, counts = np.unique(column, return_counts=True)
     return values[counts >= REPEATS]
