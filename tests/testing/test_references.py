@@ -175,9 +175,11 @@ def doubled(tree):
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, float) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
-@pytest.mark.parametrize(
-    "instance", [i for i in instances() if i.name not in ELSEWHERE], ids=lambda i: i.name
-)
+def marked(instance):
+    return pytest.param(instance, id=instance.name, marks=pytest.mark.slow if instance.name in SAME else ())
+
+
+@pytest.mark.parametrize("instance", [marked(i) for i in instances() if i.name not in ELSEWHERE])
 def test_the_log_density_is_scipys(instance, x64):
     module, inputs = doubled(conditional(instance.head)), doubled(INPUTS)
     reference = REFERENCES[SAME.get(instance.name, instance.name)]
