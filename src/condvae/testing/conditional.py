@@ -327,7 +327,7 @@ def _masking(subject: Subject) -> None:
     for i in range(min(value.size, 3)) if value.size > 1 else ():
         mask = seen.reshape(-1).at[i].set(False).reshape(value.shape)
         if (
-            over := _summedover_rows(np.asarray(value, float).reshape(-1), i, flat[:, i], log_prob)
+            over := _summed_over(np.asarray(value, float).reshape(-1), i, flat[:, i], log_prob)
         ) is not None:
             found = distribution.marginal(mask).log_prob(value)
             _close(found, over, 0.02, f"with cell {i} hidden, against the sum over it")
@@ -344,7 +344,7 @@ def _masking(subject: Subject) -> None:
             _require(np.isfinite(gradient), "NaN in a hidden cell reaches the gradient")
 
 
-def _summedover_rows(
+def _summed_over(
     value: np.ndarray, i: int, drawn: np.ndarray, log_prob: Callable[[np.ndarray], np.ndarray]
 ) -> float | None:
     """log ∫ p(value) d(cell i); None where no sum is exact: of densities with steps, or no bound."""
