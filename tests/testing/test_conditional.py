@@ -17,6 +17,7 @@ QUICK = {"hurdle_gamma", "ordinal", "full"}
 
 
 PATHS = {
+    *(i.name for i in instances() if i.name.startswith("censored")),
     *("gaussian", "student_t", "laplace", "log_normal", "gamma", "beta", "continuous_bernoulli"),
     *("gaussian-head", "gaussian-unit", "gaussian-shared", "student-t-head"),
     *("full", "low-rank", "coupling-flow", "spline-flow", "relaxed"),
