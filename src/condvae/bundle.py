@@ -62,6 +62,7 @@ PARTS: dict[str, type[eqx.Module]] = {
         networks.Features,
         networks.MLP,
         networks.PatchDecoder,
+        networks.SetDecoder,
         networks.PatchEncoder,
         networks.Pixels,
         networks.ResidualMLP,

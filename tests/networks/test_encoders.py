@@ -18,6 +18,7 @@ from condvae.networks import (
     PatchDecoder,
     PatchEncoder,
     SequenceEncoder,
+    SetDecoder,
     SetEncoder,
 )
 from condvae.testing import check_conditional
@@ -135,6 +136,24 @@ def test_pictures_given_pictures(kind, head, tmp_path):
     np.testing.assert_allclose(whole, sum(parts), rtol=1e-5)
     save(tmp_path / "m", module)
     assert eqx.tree_equal(load(tmp_path / "m"), module)
+
+
+def test_the_order_of_a_set_that_is_modelled_does_not_matter(tmp_path):
+    likelihood = Conditional(
+        Features(), SetDecoder(2, 6, width=8, depth=1, key=KEY), GaussianHead(8, (2,), key=KEY)
+    )
+    found = likelihood(jnp.array([0.3, -0.2]))
+    x = found.sample(jax.random.key(3))
+    assert x.shape == (6, 2)
+    assert len(np.unique(x)) == 12
+    order = jnp.array([3, 1, 5, 0, 4, 2])
+    np.testing.assert_allclose(found.log_prob(x[order]), found.log_prob(x), rtol=1e-6)
+    parts = [found.log_prob(Observed(jnp.where(mask, x, jnp.nan), mask)) for mask in (SOME, ~SOME)]
+    np.testing.assert_allclose(sum(parts), found.log_prob(x), rtol=1e-5)
+    save(tmp_path / "m", likelihood)
+    assert eqx.tree_equal(load(tmp_path / "m"), likelihood)
+    with pytest.raises(ValueError, match="elements is 0, expected at least 1"):
+        SetDecoder(2, 0, key=KEY)
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from condvae.networks import (
     PatchDecoder,
     PatchEncoder,
     SequenceEncoder,
+    SetDecoder,
     SetEncoder,
 )
 
@@ -104,14 +105,14 @@ CASES = {
 }
 
 
-def reach(model: CVAE, x: Any, c: Any, truth: np.ndarray, **options: Any) -> None:
+def reach(model: CVAE, x: Any, c: Any, truth: np.ndarray, draws: int = 4, **options: Any) -> None:
     """Train on the first rows; the others are to be scored as the truth scores them."""
     learn, judge = (jax.tree.map(lambda a, s=s: a[s], (x, c)) for s in (slice(ROWS), slice(ROWS, None)))
     settings = {"num_steps": 4000, "batch_size": 200, "learning_rate": 3e-3, "averaging": 0.99} | options
-    before = log_prob(model, *judge, key=KEY, num_samples=4).value.mean()
+    before = log_prob(model, *judge, key=KEY, num_samples=draws).value.mean()
     assert truth[ROWS:].mean() - before > 5 * ENOUGH  # there is something to learn
     trained, _ = fit(model, *learn, key=KEY, progress=False, **settings)
-    missed = truth[ROWS:] - log_prob(trained, *judge, key=KEY, num_samples=4).value
+    missed = truth[ROWS:] - log_prob(trained, *judge, key=KEY, num_samples=draws).value
     stderr = missed.std() / np.sqrt(HELD_OUT)
     assert stderr < ENOUGH / 2
     assert -4 * stderr < missed.mean() < ENOUGH
@@ -129,6 +130,34 @@ def test_what_a_condition_tells_is_found(name):
     head = GaussianHead(32, (1,), scale="shared", key=KEY)
     model = CVAE(StandardNormal((0,)), Conditional(encode, body, head), SameAsPrior())
     reach(model, x, case.c, norm.logpdf(x[:, 0], case.mean, NOISE))
+
+
+@pytest.mark.slow
+def test_a_set_given_a_number():
+    """Elements are c, what they have in common, and noise, together normal; some are not there."""
+    rng = np.random.default_rng(5)
+    n, c = ROWS + HELD_OUT, rng.normal(size=(ROWS + HELD_OUT, 1)).astype(np.float32)
+    value = c[:, None] + rng.normal(size=(n, 1, 1)) + NOISE * rng.normal(size=(n, 6, 1))
+    there = lengths(rng, value.shape)
+    x, number = shown(value, there), there[..., 0].sum(1)
+    off = np.where(there, value - c[:, None], 0)[..., 0]
+    # Normal(0, noise² I + 1 1ᵀ), by the formulas of Sherman and Morrison, and of Sylvester.
+    shrunk = off.sum(1) ** 2 / (NOISE**2 * (NOISE**2 + number))
+    log_det = 2 * (number - 1) * np.log(NOISE) + np.log(NOISE**2 + number)
+    truth = -0.5 * ((off**2).sum(1) / NOISE**2 - shrunk + log_det + number * np.log(2 * np.pi))
+    like = jax.tree.map(lambda a: a[0], x)
+    encode = ByPart((SetEncoder(like, width=32, key=KEY), Features()))
+    one = GaussianHead(32, (1,), key=KEY)
+    model = CVAE(
+        StandardNormal((1,)),
+        Conditional(
+            Features(),
+            SetDecoder(2, 6, width=32, depth=1, key=KEY),
+            GaussianHead(32, (1,), scale="shared", key=KEY),
+        ),
+        Conditional(encode, MLP(encode.size((like, c[0])), width=32, depth=1, key=KEY), one),
+    )
+    reach(model, x, c, truth, draws=200)
 
 
 @pytest.mark.slow

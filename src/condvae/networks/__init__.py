@@ -4,8 +4,9 @@
 `PatchEncoder` images, `SetEncoder` sets, `SequenceEncoder` sequences; `ByPart` gives each part of the
 inputs an encoder of its own. Missing cells are `Observed`: what is stored in them is never used.
 
-From there `MLP` and `ResidualMLP` go to another vector, `ConvDecoder` and `PatchDecoder` to a map of them,
-one for each pixel of an image or step of a sequence. Everything is for one example.
+From there `MLP` and `ResidualMLP` go to another vector, `ConvDecoder`, `PatchDecoder` and `SetDecoder` to a
+map of them, one for each pixel of an image, step of a sequence or element of a set. Everything is for one
+example.
 """
 
 from condvae.networks.attention import AttentionBlock
@@ -16,7 +17,7 @@ from condvae.networks.patches import PatchDecoder, PatchEncoder
 from condvae.networks.perceptrons import ACTIVATIONS, MLP, Activation, ResidualMLP, affine
 from condvae.networks.pixels import Pixels
 from condvae.networks.sequences import SequenceEncoder
-from condvae.networks.sets import SetEncoder
+from condvae.networks.sets import SetDecoder, SetEncoder
 
 __all__ = [
     "ACTIVATIONS",
@@ -33,6 +34,7 @@ __all__ = [
     "Pixels",
     "ResidualMLP",
     "SequenceEncoder",
+    "SetDecoder",
     "SetEncoder",
     "Transform",
     "affine",

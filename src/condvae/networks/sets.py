@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -68,3 +69,54 @@ class SetEncoder(Encoder):
         most = jnp.where(there.any(), most, 0.0)
         count = jnp.log1p(there.sum(dtype=h.dtype))
         return jnp.concatenate([mean_of(h, there), most, count[None]])
+
+
+class SetDecoder(eqx.Module):
+    """A vector to a set: the same features for each of its elements.
+
+    A head shares its weights over them, so that elements are independent and alike given the vector,
+
+        p(x | z, c) = Π_i p(x_i | z, c),
+
+    and what they have in common is z's to tell (de Finetti). In another order the density is the same;
+    elements that are not there, hidden by the mask of an `Observed`, are left out of it.
+
+    Args:
+        in_size: the length of the input vector.
+        elements: how many there are at most.
+        width: of the perceptron's layers: the features of an element, the head's `in_size`.
+        depth: how many layers it has.
+        activation: by name.
+        key: for the initial weights.
+
+    Raises:
+        ValueError: if there is no element, or the vector has another length.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae.networks import SetDecoder
+        >>> SetDecoder(3, 5, width=8, key=jax.random.key(0))(jnp.zeros(3)).shape
+        (5, 8)
+    """
+
+    network: MLP
+    elements: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_size: int,
+        elements: int,
+        *,
+        width: int = 64,
+        depth: int = 2,
+        activation: Activation = "silu",
+        key: PRNGKeyArray,
+    ):
+        if elements < 1:
+            raise ValueError(f"elements is {elements}, expected at least 1")
+        self.network = MLP(in_size, width=width, depth=depth, activation=activation, key=key)
+        self.elements = elements
+
+    def __call__(self, x: Float[Array, " in_size"]) -> Float[Array, "elements width"]:
+        h = self.network(x)
+        return jnp.broadcast_to(h, (self.elements, *h.shape))
