@@ -54,7 +54,9 @@ def rows(n: int, has_c: bool = True, seed: int = 0) -> tuple[Observed, jax.Array
     return x, jax.random.normal(c_key, (n, C_SIZE)) if has_c else None
 
 
-def by_name(prior: str, posterior: str, has_c: bool = True) -> Callable[[jax.Array], CVAE]:
+def by_name(
+    prior: str, posterior: str, has_c: bool = True, num_layers: int = 2
+) -> Callable[[jax.Array], CVAE]:
     """What `mlp_cvae` makes of two names; the decoder listens to z."""
 
     def build(key: jax.Array) -> CVAE:
@@ -69,6 +71,7 @@ def by_name(prior: str, posterior: str, has_c: bool = True) -> Callable[[jax.Arr
             prior=prior,
             posterior=posterior,
             num_components=3,
+            num_layers=num_layers,
             key=key,
         )
         weights = [
@@ -181,6 +184,7 @@ KINDS = [
     Kind("vamp", by_name("vamp", "network"), NOT_RETRACED),
     Kind("vamp-full", by_name("vamp", "full"), NOT_RETRACED),
     Kind("ladder", by_name("learned", "ladder"), LAYERED),
+    Kind("four-layers", by_name("learned", "ladder", num_layers=4), LAYERED),
     Kind("plain-mixture-prior", by_name("mixture", "network", False), NOT_RETRACED, has_c=False),
     Kind("plain-flow-prior", by_name("flow", "flow", False), {"mean": NO_MEAN}, has_c=False),
     Kind("plain-vamp", by_name("vamp", "network", False), NOT_RETRACED, has_c=False),

@@ -147,7 +147,13 @@ def evaluated(name, model, **options):
     return value_and_gradient(value, model)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+CHUNKED = {"iwae", "doubly_reparameterised", "wake_sleep"}
+"""Those of the default suite: draws of q, of q weighed, and dreamt."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in CHUNKED else pytest.mark.slow) for n in OBJECTIVES]
+)
 def test_draws_scored_by_chunks_are_the_same(name, x64):
     model = random_linear_gaussian(jax.random.key(3), x_size=3, z_size=2, c_size=1)
     whole, chunked = (evaluated(name, model, num_samples=5, chunk=chunk) for chunk in (None, 2))

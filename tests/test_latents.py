@@ -95,7 +95,7 @@ def test_objectives_have_the_gradient_of_their_value(kind):
                 np.testing.assert_allclose(slope @ direction, difference, rtol=1e-4, atol=1e-6)
 
 
-@each(*QUICK)
+@each("above")
 def test_every_objective_has_a_value_and_a_gradient_or_a_sentence(kind):
     model = built(kind)
     batch = rows(2, kind.has_c)

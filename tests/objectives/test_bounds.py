@@ -67,7 +67,9 @@ def test_value_and_gradient_are_unbiased_away_from_the_posterior(name):
     CLAIMS[name](x, c).check(model, x, c)
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in ("elbo", "iwae") else pytest.mark.slow) for n in CLAIMS]
+)
 def test_value_and_gradient_are_unbiased_at_the_posterior(name):
     model, x, c = one_row()
     CLAIMS[name](x, c).check(at_posterior(model), x, c)
@@ -82,7 +84,7 @@ def test_the_nodes_know_the_bounds_that_have_closed_forms():
     np.testing.assert_allclose(coarse, fine, atol=1e-3)
 
 
-@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("exact", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_bounds_on_the_two_layer_latent(exact):
     model = (exact_layers if exact else hierarchical)(jax.random.key(0))
     x, c = layered_row()

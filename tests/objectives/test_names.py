@@ -16,7 +16,7 @@ from condvae.objectives import OBJECTIVES, objective
 
 OPTIMISED = True
 BOUNDS = set(OBJECTIVES) - {"info_vae"}
-IN_DEFAULT = {"elbo", "doubly_reparameterised", "wake_sleep"}
+IN_DEFAULT = {"doubly_reparameterised"}
 NOT_OF_THE_LIKELIHOOD = {"gaussian_stochastic_network", "hybrid", "info_vae"}
 """Those whose maximum is not where the likelihood has its own, however good q may be."""
 
