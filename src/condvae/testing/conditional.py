@@ -301,10 +301,10 @@ def _path(subject: Subject) -> None:
     apart, moved = (np.asarray(found, float) for found in in_parts(keys))
     if not np.isfinite(moved).all():
         raise Untested("its support moves with its parameters, where E f(x) ∇ log p(x) is not the gradient")
-    stderr = apart.std() / np.sqrt(PATHS)
+    off, stderr = abs(apart.mean()), apart.std() / np.sqrt(PATHS)
     _require(
-        abs(apart.mean()) <= 5.5 * stderr + 1e-6,
-        f"draws are said to carry gradients, and theirs is off by {abs(apart.mean()) / stderr:.1f} "
+        off <= SURE * stderr + 1e-6,
+        f"draws are said to carry gradients, and theirs is off by {off / max(stderr, 1e-12):.1f} "
         "standard errors: say reparameterised = False, or mend sample",
     )
 
