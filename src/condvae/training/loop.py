@@ -197,7 +197,7 @@ def fit(
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
         raise ValueError(
-            "kl_warmup needs an objective that takes beta, and has none set: use elbo, or kl_warmup=0"
+            "kl_warmup needs an objective that takes beta, and has none but 1 set: use elbo, or kl_warmup=0"
         )
     if kl_cycles > 1 and not 0 < kl_warmup <= num_steps // kl_cycles:
         raise ValueError(
@@ -479,6 +479,6 @@ class _Loop:
 
 
 def _takes_beta(objective: Objective) -> bool:
-    """Whether its β is still to be given."""
-    set_already = isinstance(objective, partial) and "beta" in objective.keywords
-    return "beta" in inspect.signature(objective).parameters and not set_already
+    """Whether it has a β that may rise to 1: no other is set."""
+    other = isinstance(objective, partial) and objective.keywords.get("beta", 1.0) != 1.0
+    return "beta" in inspect.signature(objective).parameters and not other
