@@ -125,7 +125,7 @@ def test_sticking_the_landing_has_the_gradient_of_the_elbo(case):
 
 
 @every_case
-@pytest.mark.parametrize("proposal", ["defensive", "prior"])
+@pytest.mark.parametrize("proposal", ["defensive", pytest.param("prior", marks=pytest.mark.slow)])
 def test_scores_are_within_their_errors(case, proposal):
     model = case.build(jax.random.key(0))
     x, c = data(case, model, n=50)

@@ -46,8 +46,8 @@ def test_as_json(home, condvae_says):
             ],
         ),
         ("mixed", ["accuracy", "in the 50% interval", "adjusted", "linear and multinomial regression"]),
-        ("plain", ["a Gaussian, shares of levels", "than a Gaussian"]),
-        ("levels", ["accuracy", "multinomial regression"]),
+        pytest.param("plain", ["a Gaussian, shares of levels", "than a Gaussian"], marks=pytest.mark.slow),
+        pytest.param("levels", ["accuracy", "multinomial regression"], marks=pytest.mark.slow),
     ],
 )
 def test_in_words(home, condvae_says, tmp_path, model, words):

@@ -183,7 +183,13 @@ def test_regression_may_be_better(quickly, monkeypatch, condvae_says, tmp_path):
 # --- interruptions
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="SIGINT"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_says_how_to_go_on_and_the_model_is_the_same(condvae_says, tmp_path, monkeypatch, number):
     arguments = ["fit", PENGUINS, *NAMES, "--members", 2, "--steps", 200, "--quiet"]
 

@@ -115,7 +115,7 @@ def made(benchmark):
     ("kind", "seeds"),
     [
         pytest.param("healthy", (5, 17), marks=pytest.mark.slow),
-        ("not needed", (1, 21)),
+        pytest.param("not needed", (1, 21), marks=pytest.mark.slow),
         ("ignored", (29, 93)),
     ],
 )

@@ -45,7 +45,16 @@ def test_a_narrow_scale_gains_nothing_beyond_certainty():
 
 
 @pytest.mark.parametrize(
-    "limits", [(-1, 2), (0, np.inf), (5, np.inf), (-np.inf, -6), (20, 21), (8, 8.01), (-np.inf, np.inf)]
+    "limits",
+    [
+        (-1, 2),
+        (-np.inf, -6),
+        (20, 21),
+        *(
+            pytest.param(limits, marks=pytest.mark.slow)
+            for limits in [(0, np.inf), (5, np.inf), (8, 8.01), (-np.inf, np.inf)]
+        ),
+    ],
 )
 def test_truncated_gaussians_are_scipys_however_far_out(limits):
     truncated, exact = Truncated(npd.Normal(0.0, 1.0), *limits), stats.truncnorm(*limits)
@@ -67,7 +76,13 @@ def test_censored_values_have_the_mass_beyond_the_limit():
     np.testing.assert_allclose(censored.cdf(jnp.array([-2.0, 0.0, 3.0])), [0.0, exact.cdf(0.0), 1.0])
 
 
-@pytest.mark.parametrize("limits", [(0.0, np.inf), (-np.inf, 0.5), (-np.inf, np.inf)])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        (0.0, np.inf),
+        *(pytest.param(ends, marks=pytest.mark.slow) for ends in [(-np.inf, 0.5), (-np.inf, np.inf)]),
+    ],
+)
 @pytest.mark.parametrize("kind", [Truncated, Censored])
 @pytest.mark.parametrize("bits", [32, pytest.param(64, marks=pytest.mark.slow)])
 def test_gradients_are_those_of_finite_differences_where_an_end_is_infinite(kind, limits, bits):

@@ -1,4 +1,4 @@
-"""What holds of any rows, on models fitted once: 200 tables each."""
+"""What holds of any rows, on models fitted once: many tables each."""
 
 from dataclasses import replace
 
@@ -14,8 +14,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from condvae import ConditionalVAE, rows, tables
 from estimator.known import LEVELS
 
-MANY = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+SOME, MANY = (
+    settings(max_examples=n, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    for n in (50, 200)
 )
 DRAWS = 8
 
@@ -41,7 +42,7 @@ def log_prob(estimator, X, y):
 
 
 @given(tuples, st.randoms(use_true_random=False), st.sampled_from(["polars", "pyarrow"]))
-@MANY
+@SOME
 def test_order_of_rows_and_columns_and_kind_of_frame(known, cells, random, kind):
     X, y = frames(cells)
     value = log_prob(known.estimator, X, y)

@@ -179,6 +179,7 @@ def test_a_long_table_is_sampled_from_part_by_part_with_noise_of_their_own(fitte
     assert not fitted.sample(first, 3, part=1).equals(parts[0])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_holes_of_a_long_table_are_filled_part_by_part(fitted, folder, pair):
     last = scan(folder / "b.parquet")

@@ -55,7 +55,13 @@ def test_value_and_gradient_are_unbiased(name, exact):
     CLAIMS[name](x, c).check(at_posterior(model) if exact else model, x, c)
 
 
-@pytest.mark.parametrize("exact", [False, True], ids=["away", "at-the-posterior"])
+@pytest.mark.parametrize(
+    "exact",
+    [
+        pytest.param(False, id="away"),
+        pytest.param(True, id="at-the-posterior", marks=pytest.mark.slow),
+    ],
+)
 def test_sticking_the_landing_on_the_two_layer_latent(exact):
     model = (exact_layers if exact else hierarchical)(jax.random.key(0))
     x, c = layered_row()
@@ -66,7 +72,13 @@ def test_sticking_the_landing_on_the_two_layer_latent(exact):
 
 
 @pytest.mark.parametrize(
-    "objective", [doubly_reparameterised, generalised_doubly_reparameterised, vimco], ids=name_of
+    "objective",
+    [
+        doubly_reparameterised,
+        pytest.param(generalised_doubly_reparameterised, marks=pytest.mark.slow),
+        pytest.param(vimco, marks=pytest.mark.slow),
+    ],
+    ids=name_of,
 )
 def test_they_are_iwae_in_expectation_on_the_two_layer_latent(objective):
     """Of the same draws, so that most of the noise is in both."""

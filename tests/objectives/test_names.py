@@ -16,7 +16,6 @@ from condvae.objectives import OBJECTIVES, objective
 
 OPTIMISED = True
 BOUNDS = set(OBJECTIVES) - {"info_vae"}
-IN_DEFAULT = {"doubly_reparameterised"}
 NOT_OF_THE_LIKELIHOOD = {"gaussian_stochastic_network", "hybrid", "info_vae"}
 """Those whose maximum is not where the likelihood has its own, however good q may be."""
 
@@ -60,9 +59,8 @@ def test_what_is_no_objective_is_refused(text, sentence):
         objective(text)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in IN_DEFAULT else pytest.mark.slow) for n in OBJECTIVES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OBJECTIVES)
 def test_each_trains_a_model_to_what_it_claims(name, x64):
     """To the maximum likelihood of the rows, where q can be the posterior: all that is lost is noise."""
     truth = random_linear_gaussian(jax.random.key(1), x_size=3, z_size=1, c_size=1, exact=True)

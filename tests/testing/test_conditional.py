@@ -12,7 +12,7 @@ from condvae.conditionals import StandardNormal
 from condvae.distributions import Distribution, Numpyro
 from condvae.testing import check_conditional
 
-QUICK = {"hurdle_gamma", "ordinal", "full"}
+QUICK = {"ordinal", "gaussian-shared"}
 """Those of the default suite; all are in the slow one."""
 
 

@@ -258,7 +258,10 @@ def test_float64_models_are_trained_in_float64(rows, x64):
 # --- members of a mixture
 
 SIZE = 3
-every_lowering = pytest.mark.parametrize("side_by_side", [loop.SIDE_BY_SIDE, 0], ids=["vmap", "map"])
+every_lowering = pytest.mark.parametrize(
+    "side_by_side",
+    [pytest.param(loop.SIDE_BY_SIDE, id="vmap"), pytest.param(0, id="map", marks=pytest.mark.slow)],
+)
 
 
 def steady(step):
