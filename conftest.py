@@ -40,7 +40,7 @@ def pytest_configure(config):
         jax.config.update(name.lower(), value)
 
 
-MAPS, MOST = Path("/proc/self/maps"), 30_000
+MAPS, MOST = Path("/proc/self/maps"), 45_000
 """Where Linux lists what a process maps: at most 65,530 pieces, else it is ended."""
 
 

@@ -177,8 +177,8 @@ def test_rows_encode_and_reconstruct(case):
     assert again.shape == (ROWS, 2, *value.shape[1:])
 
 
-# Two of the five take their time.
-@some_cases
+@pytest.mark.slow
+@every_case
 def test_training_reaches_the_truth(case):
     truth = case.build(jax.random.key(0))
     x, c = data(case, truth, n=2000)
@@ -199,7 +199,7 @@ def test_training_reaches_the_truth(case):
     assert history["validation"].max() > history["validation"][0]
 
 
-@every_case
+@some_cases
 def test_saved_models_score_the_same(case, tmp_path):
     model = case.build(jax.random.key(0))
     x, c = data(case, model)

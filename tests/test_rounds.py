@@ -72,7 +72,11 @@ def compilations(caplog):
     return count
 
 
-@pytest.mark.parametrize(("members", "at_most"), [(None, None), (3, None), (3, 0)], ids=str)
+@pytest.mark.parametrize(
+    ("members", "at_most"),
+    [(None, None), (3, None), pytest.param(3, 0, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_one_round_is_compiled_for_a_fit_and_for_those_like_it(compilations, monkeypatch, members, at_most):
     if at_most is not None:
         monkeypatch.setattr(loop, "SIDE_BY_SIDE", at_most)
@@ -110,8 +114,8 @@ def test_one_round_is_compiled_for_a_fit_and_for_those_like_it(compilations, mon
     ("source", "validation"),
     [
         ("one", "fraction"),
-        ("built", "groups"),
-        ("mixture", "none"),
+        pytest.param("built", "groups", marks=pytest.mark.slow),
+        pytest.param("mixture", "none", marks=pytest.mark.slow),
         pytest.param("built", "mask", marks=pytest.mark.slow),
         pytest.param("one", "time", marks=pytest.mark.slow),
     ],

@@ -4,6 +4,7 @@ import pytest
 from condvae.calibration import two_sample
 
 
+@pytest.mark.slow
 def test_sets_that_are_alike_are_told_apart_no_more_often_than_by_chance():
     found = []
     for seed in range(40):

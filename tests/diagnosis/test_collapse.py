@@ -111,11 +111,12 @@ def made(benchmark):
     return cache(partial(benchmark.make, size=benchmark.Size(rows=1000, steps=1000, depth=1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "seeds"),
     [
-        pytest.param("healthy", (5, 17), marks=pytest.mark.slow),
-        pytest.param("not needed", (1, 21), marks=pytest.mark.slow),
+        ("healthy", (5, 17)),
+        ("not needed", (1, 21)),
         ("ignored", (29, 93)),
     ],
 )
@@ -127,6 +128,7 @@ def test_refits_tell_it_apart(benchmark, made, kind, seeds):
         assert found.code == benchmark.KINDS[kind], f"{fixture.words()}: {found.words()}"
 
 
+@pytest.mark.slow
 def test_of_mixtures_and_of_a_test_made_elsewhere(made):
     """Mixtures of a model and itself, of half as many draws each, are that model."""
     fixture = made("healthy", 5)

@@ -32,6 +32,7 @@ def model_and_rows(n=500, c_size=2):
     return model, simulate(model, c, key=jax.random.key(2), rows=n)[1], c
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("c_size", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_rate_distortion_and_information_are_the_closed_forms(c_size):
     model, x, c = model_and_rows(c_size=c_size)

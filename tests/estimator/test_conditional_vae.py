@@ -31,8 +31,18 @@ LONG_CHECKS = {
     "check_methods_subset_invariance",
     "check_f_contiguous_array_estimator",
     "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weights_pandas_series",
+    "check_sample_weights_not_overwritten",
+    "check_sample_weights_list",
+    "check_dtype_object",
+    "check_pipeline_consistency",
+    "check_fit_idempotent",
+    "check_n_features_in",
+    "check_n_features_in_after_fitting",
+    "check_estimators_overwrite_params",
+    "check_fit2d_1feature",
 }
-"""They compile many programs; `test_order_of_rows_and_columns_and_kind_of_frame` asks much of the same."""
+"""They compile more programs than they tell; `test_properties` and `test_queries` ask much of the same."""
 
 
 def scikit_learns_checks():

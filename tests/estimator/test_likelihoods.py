@@ -67,7 +67,7 @@ def test_probabilities_add_up_to_one_in_the_tables_units(model, name, values, st
 @pytest.mark.parametrize(
     ("name", "at", "grid"),
     [
-        ("zeros, gamma", 0.0, np.geomspace(1e-3, 200, ROWS)),
+        pytest.param("zeros, gamma", 0.0, np.geomspace(1e-3, 200, ROWS), marks=pytest.mark.slow),
         pytest.param("cut off above", 40.0, np.linspace(-60, 39.999, ROWS), marks=pytest.mark.slow),
         pytest.param("gamma", None, np.geomspace(1e-4, 200, ROWS), marks=pytest.mark.slow),
         ("gaussian", None, np.linspace(-15, 15, ROWS)),

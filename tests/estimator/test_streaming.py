@@ -168,6 +168,7 @@ def test_where_few_rows_have_a_target_those_are_trained_on_in_memory(frames, tmp
     np.testing.assert_array_equal(again["numeric"].value, table.x["numeric"].value)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_a_long_table_is_sampled_from_part_by_part_with_noise_of_their_own(fitted, pair):
     parts = list(fitted.sample(pair[0], 3))

@@ -19,7 +19,12 @@ def random_weights(head, key):
 
 
 @pytest.mark.parametrize(
-    ("size", "kind"), [(1, "spline"), pytest.param(2, "coupling", marks=pytest.mark.slow), (2, "spline")]
+    ("size", "kind"),
+    [
+        (1, "spline"),
+        pytest.param(2, "coupling", marks=pytest.mark.slow),
+        pytest.param(2, "spline", marks=pytest.mark.slow),
+    ],
 )
 def test_a_flow_is_normalised(x64, size, kind):
     head = random_weights(

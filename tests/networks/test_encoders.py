@@ -58,6 +58,7 @@ def test_what_is_stored_in_missing_cells_does_not_matter(encoder):
     assert not np.allclose(found[0], none[0])
 
 
+@pytest.mark.slow
 def test_every_weight_gets_a_gradient_and_none_is_not_a_number(encoder):
     encode, value, mask = encoder
 

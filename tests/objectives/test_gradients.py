@@ -90,7 +90,13 @@ def test_they_are_iwae_in_expectation_on_the_two_layer_latent(objective):
     assert np.abs(gradient.mean(axis=0)).max() > 0.1
 
 
-@pytest.mark.parametrize("layers", [False, True], ids=["one-layer", "two-layers"])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        pytest.param(False, id="one-layer"),
+        pytest.param(True, id="two-layers", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("objective", PATHS, ids=name_of)
 def test_phi_has_no_noise_at_the_posterior(objective, layers):
     if layers:

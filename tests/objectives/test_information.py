@@ -96,6 +96,7 @@ def test_gradients_are_those_of_finite_differences():
     np.testing.assert_allclose(found, numeric[of_prior:], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_it_brings_q_as_a_whole_to_the_prior():
     model, x, c = batch(400)
     options = {"num_steps": 400, "learning_rate": 1e-2, "batch_size": 100, "progress": False}

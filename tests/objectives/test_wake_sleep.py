@@ -119,6 +119,7 @@ def test_dreams_are_best_told_by_the_posterior():
     assert stopped(model).posterior.bias.shape == model.posterior.bias.shape
 
 
+@pytest.mark.slow
 @exactly
 def test_theta_climbs_the_bound_on_the_two_layer_latent(exact):
     model = (exact_layers if exact else hierarchical)(jax.random.key(0))

@@ -87,6 +87,7 @@ def test_rows_that_need_more_draws_get_them_and_the_others_do_not():
     assert (np.abs(more.value - truth)[more.trusted] < 5 * more.stderr[more.trusted] + 1e-3).all()
 
 
+@pytest.mark.slow
 def test_rows_that_stay_untrustworthy_are_said_to_be():
     """q is nowhere near, in twenty dimensions."""
     model = random_linear_gaussian(KEY, x_size=20, z_size=20, c_size=1)
@@ -108,6 +109,7 @@ def test_the_exact_posterior_alone_is_exact():
     np.testing.assert_allclose(score.ess, 10, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_reported_error_is_the_spread_over_keys():
     model, x, c = model_and_rows(3)
     scores = [log_prob(model, x, c, key=jax.random.key(i), num_samples=400, budget=400) for i in range(200)]

@@ -12,8 +12,8 @@ from condvae.conditionals import StandardNormal
 from condvae.distributions import Distribution, Numpyro
 from condvae.testing import check_conditional
 
-QUICK = {"ordinal", "gaussian-shared"}
-"""Those of the default suite; all are in the slow one."""
+QUICK = {"ordinal"}
+"""That of the default suite; all are in the slow one."""
 
 
 PATHS = {
