@@ -124,7 +124,7 @@ def test_sticking_the_landing_has_the_gradient_of_the_elbo(case):
     assert (np.abs(path.mean(axis=0) - full.mean(axis=0)) <= 5.0 * spread + 1e-4).all()
 
 
-@every_case
+@some_cases
 @pytest.mark.parametrize("proposal", ["defensive", pytest.param("prior", marks=pytest.mark.slow)])
 def test_scores_are_within_their_errors(case, proposal):
     model = case.build(jax.random.key(0))

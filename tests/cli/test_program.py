@@ -310,6 +310,7 @@ def test_version_and_no_arguments(condvae_says):
     assert "Usage: condvae" in out + err
 
 
+@pytest.mark.slow
 def test_json_is_for_every_command_that_has_results(home, condvae_says, tmp_path):
     out = tmp_path / "out.csv"
     for arguments in (

@@ -44,8 +44,8 @@ def test_at_the_zero_of_a_hurdle_it_is_a_probability():
     ("base", "impossible"),
     [
         (Poisson(2.0), -1.0),
-        (Gamma(2.0, 1.0), -0.5),
-        (Beta(2.0, 3.0), 1.5),
+        pytest.param(Gamma(2.0, 1.0), -0.5, marks=pytest.mark.slow),
+        pytest.param(Beta(2.0, 3.0), 1.5, marks=pytest.mark.slow),
         (Levels(jnp.zeros(3), 1, 3), 4.0),
     ],
     ids=lambda value: type(value).__name__,

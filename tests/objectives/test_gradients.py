@@ -55,13 +55,8 @@ def test_value_and_gradient_are_unbiased(name, exact):
     CLAIMS[name](x, c).check(at_posterior(model) if exact else model, x, c)
 
 
-@pytest.mark.parametrize(
-    "exact",
-    [
-        pytest.param(False, id="away"),
-        pytest.param(True, id="at-the-posterior", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("exact", [False, True], ids=["away", "at-the-posterior"])
 def test_sticking_the_landing_on_the_two_layer_latent(exact):
     model = (exact_layers if exact else hierarchical)(jax.random.key(0))
     x, c = layered_row()

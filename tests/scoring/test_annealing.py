@@ -96,6 +96,7 @@ def test_every_kind_of_latent_is_annealed_or_summed_over(case):
         assert found.lower.method == "enumeration"
 
 
+@pytest.mark.slow
 def test_simulated_rows_are_as_the_model_is_used_to():
     """Binary pixels: drawn as whole numbers, encoded as floating-point ones; some are missing."""
     x = Observed(np.zeros((6, 4), np.float32), np.arange(24).reshape(6, 4) % 3 > 0)

@@ -323,11 +323,6 @@ def killed_at_random(tmp_path, kills):
     return len(resumed_from), inside
 
 
-def test_a_run_that_is_killed_goes_on(tmp_path):
-    places, _ = killed_at_random(tmp_path, 3)
-    assert places > 1
-
-
 @pytest.mark.slow
 def test_a_run_that_is_killed_fifty_times_goes_on(tmp_path):
     places, inside_a_save = killed_at_random(tmp_path, 50)

@@ -238,13 +238,24 @@ def test_held_out_rows_that_cannot_be_judged_are_named(rows):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda x: x.__setitem__((3, 0), 1e30),
-        lambda x: x.__setitem__((slice(None), 1), x[:, 0]),
-        lambda x: x.__setitem__((slice(None), 1), x[:, 0] + 1e-6 * x[:, 1]),
-        lambda x: x.__setitem__((slice(None), 2), 1e-20 * x[:, 2]),
-        lambda x: x.__setitem__((slice(None), 0), np.where(np.arange(N) % 10, 0, x[:, 0])),
+        pytest.param(lambda x: x.__setitem__((3, 0), 1e30), id="outlier"),
+        pytest.param(lambda x: x.__setitem__((slice(None), 1), x[:, 0]), id="tied", marks=pytest.mark.slow),
+        pytest.param(
+            lambda x: x.__setitem__((slice(None), 1), x[:, 0] + 1e-6 * x[:, 1]),
+            id="near duplicate",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda x: x.__setitem__((slice(None), 2), 1e-20 * x[:, 2]),
+            id="tiny variance",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda x: x.__setitem__((slice(None), 0), np.where(np.arange(N) % 10, 0, x[:, 0])),
+            id="mostly one value",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["outlier", "tied", "near duplicate", "tiny variance", "mostly one value"],
 )
 def test_hard_data_train_all_the_same(rows, spoil):
     x, c = rows[0].copy(), rows[1]
