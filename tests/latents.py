@@ -54,9 +54,7 @@ def rows(n: int, has_c: bool = True, seed: int = 0) -> tuple[Observed, jax.Array
     return x, jax.random.normal(c_key, (n, C_SIZE)) if has_c else None
 
 
-def by_name(
-    prior: str, posterior: str, has_c: bool = True, num_layers: int = 2
-) -> Callable[[jax.Array], CVAE]:
+def by_name(prior: str, posterior: str, has_c: bool = True, **options: Any) -> Callable[[jax.Array], CVAE]:
     """What `mlp_cvae` makes of two names; the decoder listens to z."""
 
     def build(key: jax.Array) -> CVAE:
@@ -71,7 +69,7 @@ def by_name(
             prior=prior,
             posterior=posterior,
             num_components=3,
-            num_layers=num_layers,
+            **options,
             key=key,
         )
         weights = [
@@ -178,9 +176,11 @@ KINDS = [
     Kind("diagonal", by_name("learned", "network")),
     Kind("full", by_name("learned", "full")),
     Kind("flow", by_name("learned", "flow"), {"mean": NO_MEAN}),
+    Kind("coupling-flow", by_name("learned", "flow", flow="coupling"), {"mean": NO_MEAN}),
     Kind("correction", by_name("learned", "correction")),
     Kind("mixture-prior", by_name("mixture", "network"), NOT_RETRACED),
     Kind("flow-prior", by_name("flow", "full")),
+    Kind("coupling-flow-prior", by_name("flow", "full", flow="coupling")),
     Kind("vamp", by_name("vamp", "network"), NOT_RETRACED),
     Kind("vamp-full", by_name("vamp", "full"), NOT_RETRACED),
     Kind("ladder", by_name("learned", "ladder"), LAYERED),

@@ -8,7 +8,16 @@ from flowjax.flows import coupling_flow
 from scipy import stats
 
 from condvae import Observed
-from condvae.distributions import MAX_SUPPORT, Chain, Distribution, Flow, Numpyro, Product, as_distribution
+from condvae.distributions import (
+    MAX_SUPPORT,
+    Chain,
+    Distribution,
+    Flow,
+    MixtureOf,
+    Numpyro,
+    Product,
+    as_distribution,
+)
 
 KEY = jax.random.key(0)
 
@@ -151,6 +160,33 @@ def test_means_are_of_the_values_shape():
     assert INSTANCES["flow"]().mean() is None
     assert INSTANCES["product"]().mean() is None
     np.testing.assert_allclose(Numpyro(npd.Bernoulli(probs=jnp.array([0.2]))).mean(), [0.2], rtol=1e-6)
+
+
+def test_distribution_functions_of_cells_are_scipys():
+    lower, value = jnp.array([[0.5, 0.0], [0.4, 1.2]]), jnp.array([0.3, -0.8])
+    factor, diagonal = jnp.array([[0.5], [-1.0]]), jnp.array([0.2, 0.7])
+    spreads = np.sqrt([0.25, 0.16 + 1.44]), np.sqrt([0.25 + 0.2, 1.0 + 0.7])
+    full = Numpyro(npd.MultivariateNormal(jnp.ones(2), scale_tril=lower))
+    low_rank = Numpyro(npd.LowRankMultivariateNormal(jnp.ones(2), factor, diagonal))
+    for of, spread in zip((full, low_rank), spreads, strict=True):
+        np.testing.assert_allclose(of.cdf(value), stats.norm.cdf(value, 1.0, spread), rtol=1e-5)
+    two = MixtureOf(jnp.log(jnp.array([0.3, 0.7])), lambda k: Numpyro(npd.Normal(jnp.ones(2) * k, 1.0)))
+    mixed = 0.3 * stats.norm.cdf(value) + 0.7 * stats.norm.cdf(value, 1.0)
+    np.testing.assert_allclose(two.cdf(value), mixed, rtol=1e-5)
+    categories = Numpyro(npd.CategoricalProbs(jnp.array([[0.2, 0.5, 0.3], [0.6, 0.4, 0.0]])))
+    row = {"a": value, "k": jnp.array([1, 0])}
+    found = Product({"a": two, "k": categories}).cdf(row)
+    assert found is not None
+    np.testing.assert_allclose(found["a"], mixed, rtol=1e-5)
+    np.testing.assert_allclose(found["k"], [0.7, 0.6], rtol=1e-6)
+    assert Product({"a": INSTANCES["flow"](), "k": categories}).cdf(row) is None
+
+
+def test_the_middle_of_a_product_is_that_of_each_block():
+    cauchy = Numpyro(npd.StudentT(1.0, jnp.array([2.0]), 1.0))
+    found = Product({"a": cauchy, "b": Numpyro(npd.Poisson(jnp.array([3.0])))}).middle()
+    assert found is not None
+    assert (found["a"], found["b"]) == (2.0, 3.0)
 
 
 def test_reparameterised_is_honoured():

@@ -86,6 +86,8 @@ def test_bad_choices_are_refused():
         ValueError, match="prior is 'flat', expected one of learned, fixed, mixture, flow, va"
     ):
         mlp_cvae(x, latent_size=1, prior="flat", key=KEY)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="flow is 'planar', expected one of coupling, spline"):
+        mlp_cvae(x, latent_size=1, flow="planar", key=KEY)  # type: ignore[arg-type]
     with pytest.raises(
         ValueError, match="posterior='ladder' corrects a learned hierarchy, and prior='vamp'"
     ):

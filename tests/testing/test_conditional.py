@@ -9,7 +9,7 @@ from instances import INPUTS, conditional, instances
 
 from condvae import load, save
 from condvae.conditionals import StandardNormal
-from condvae.distributions import Distribution, Numpyro
+from condvae.distributions import Distribution, Numpyro, Product
 from condvae.testing import check_conditional
 
 QUICK = {"ordinal"}
@@ -26,10 +26,9 @@ PATHS = {
 
 FLOWS = {"coupling-flow", "spline-flow"}
 WITHOUT = {
-    "cdf": {"full", "low-rank", "product", "joint-mixture", "relaxed", *FLOWS},
+    "cdf": {"relaxed", *FLOWS},
     "path": {i.name for i in instances()} - PATHS,
-    "masking": {"product", "relaxed", *FLOWS},
-    "shape": {"product"},
+    "masking": {"relaxed", *FLOWS},
 }
 """To whom a check does not apply; to all others it does."""
 
@@ -130,6 +129,22 @@ def test_what_is_wrong_is_named(fault):
     else:
         with pytest.raises(AssertionError, match=f"Module, {fault}: "):
             check_conditional(module, c)
+
+
+class Beside(eqx.Module):
+    """A dictionary, of which one part is what another module gives."""
+
+    of: Module
+
+    def __call__(self, c):
+        return Product({"a": Numpyro(npd.Normal(c, jnp.ones(2))), "b": self.of(c)})
+
+
+@pytest.mark.parametrize("fault", ["masking", "shape"])
+def test_what_is_wrong_in_a_part_of_a_dictionary_is_named(fault):
+    module = Beside(Module(jnp.array([0.5, -1.0]), fault))
+    with pytest.raises(AssertionError, match=f"Beside, {fault}: "):
+        check_conditional(module, jnp.array([1.0, 2.0]))
 
 
 def test_what_is_no_distribution_is_refused():

@@ -16,7 +16,7 @@ from condvae.conditionals import (
     StandardNormal,
     VampPrior,
 )
-from condvae.heads import FlowHead, FullGaussianHead, GaussianHead, GaussianMixtureHead, Head
+from condvae.heads import FlowHead, FlowKind, FullGaussianHead, GaussianHead, GaussianMixtureHead, Head
 from condvae.networks import MLP, Features
 from condvae.rows import num_rows
 
@@ -49,6 +49,7 @@ def latent_pair(
     size: int,
     network: Network,
     levels: tuple[tuple[int, ...], tuple[int, ...]],
+    flow: FlowKind,
     num_components: int,
     num_layers: int,
     keys: Iterator[PRNGKeyArray],
@@ -58,7 +59,7 @@ def latent_pair(
     Raises:
         ValueError: for a name that there is not, or a pair that cannot be.
     """
-    _check(prior, posterior, num_layers)
+    _check(prior, posterior, flow, num_layers)
     if posterior == "ladder":
         return _ladder(x, c, size=size, network=network, levels=levels, num_layers=num_layers, keys=keys)
 
@@ -73,15 +74,15 @@ def latent_pair(
     def full(in_size: int, *, key: PRNGKeyArray) -> Head:
         return FullGaussianHead(in_size, size, key=key)
 
-    def flow(in_size: int, *, key: PRNGKeyArray) -> Head:
-        return FlowHead(in_size, size, "spline", key=key)
+    def flowing(in_size: int, *, key: PRNGKeyArray) -> Head:
+        return FlowHead(in_size, size, flow, key=key)
 
     def mixture(in_size: int, *, key: PRNGKeyArray) -> Head:
         return GaussianMixtureHead(in_size, size, components=num_components, key=key)
 
     given_c, given_both = levels[1], levels[0] + levels[1]
     if prior in ("mixture", "flow"):
-        head = mixture if prior == "mixture" else flow
+        head = mixture if prior == "mixture" else flowing
         prior_module: Callable = part(given_c, head, c) if c is not None else _constant(head, next(keys))
     elif prior == "vamp":
         prior_module = _vamp(rows, num_components)
@@ -93,14 +94,15 @@ def latent_pair(
         body = network(features.size((x, c)), next(keys))
         linear = eqx.nn.Linear(body.out_size, 2 * size, key=next(keys))
         return prior_module, PriorCorrection(features, body, linear)
-    head = {"network": gaussian, "full": full, "flow": flow}[posterior]
+    head = {"network": gaussian, "full": full, "flow": flowing}[posterior]
     return prior_module, part(given_both, head, x, c)
 
 
-def _check(prior: str, posterior: str, num_layers: int) -> None:
+def _check(prior: str, posterior: str, flow: str, num_layers: int) -> None:
     for name, found, expected in (
         ("prior", prior, get_args(Prior)),
         ("posterior", posterior, get_args(Posterior)),
+        ("flow", flow, get_args(FlowKind)),
     ):
         if found not in expected:
             raise ValueError(f"{name} is {found!r}, expected one of {', '.join(expected)}")

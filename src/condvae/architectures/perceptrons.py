@@ -17,6 +17,7 @@ from condvae.heads import (
     CodesHead,
     ColumnsHead,
     FamilyHead,
+    FlowKind,
     GaussianHead,
     Head,
     ProductHead,
@@ -41,6 +42,7 @@ def mlp_cvae(
     scale: Scale = "input",
     prior: Prior = "learned",
     posterior: Posterior = "network",
+    flow: FlowKind = "spline",
     num_components: int = 10,
     num_layers: int = 2,
     x_levels: Sequence[int] = (),
@@ -65,12 +67,13 @@ def mlp_cvae(
             `condvae.heads.FAMILIES` that needs no options; or a `Cell` for each of their cells.
         scale: of a Gaussian or Student-t: "input", "shared" or a number.
         prior: "learned", p_θ(z | c) a diagonal Gaussian, by a network of c; "fixed", Normal(0, 1);
-            "mixture" of Gaussians; "flow", a spline flow; or "vamp", the mixture of posteriors of learned
-            rows, which begin as the first rows of x. All but "fixed" depend on c, if there is one.
-        posterior: "network", a diagonal Gaussian; "full", a Gaussian of full covariance; "flow", a spline
-            flow; "correction", a precision-weighted correction of the prior, which is to be a diagonal
+            "mixture" of Gaussians; "flow"; or "vamp", the mixture of posteriors of learned rows, which
+            begin as the first rows of x. All but "fixed" depend on c, if there is one.
+        posterior: "network", a diagonal Gaussian; "full", a Gaussian of full covariance; "flow";
+            "correction", a precision-weighted correction of the prior, which is to be a diagonal
             Gaussian; or "ladder", a hierarchy from the top down, of which prior and posterior share the
             way: z is then a tuple of layers.
+        flow: of a prior or posterior that is "flow", "spline" or "coupling": see `condvae.heads.FlowHead`.
         num_components: of a prior that is "mixture" or "vamp".
         num_layers: of a "ladder", each of latent_size.
         x_levels: the number of categories of each integer cell of x, in the order of the pytree.
@@ -79,7 +82,7 @@ def mlp_cvae(
         key: for the initial weights.
 
     Raises:
-        ValueError: for a prior, posterior or likelihood that there is not, or a pair that cannot be.
+        ValueError: for a prior, posterior, flow or likelihood that there is not, or a pair that cannot be.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -112,6 +115,7 @@ def mlp_cvae(
         size=latent_size,
         network=network,
         levels=(tuple(x_levels), tuple(c_levels)),
+        flow=flow,
         num_components=num_components,
         num_layers=num_layers,
         keys=keys,

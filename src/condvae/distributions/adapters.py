@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as npd
 from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 from numpyro.distributions.kl import kl_divergence
 
@@ -145,8 +146,7 @@ class Numpyro(Distribution):
             mean = jnp.asarray(self.base.mean)
         except NotImplementedError:
             return None
-        is_category = isinstance(self.base, npd.CategoricalLogits | npd.CategoricalProbs)
-        return None if is_category else jnp.broadcast_to(mean, self.base.shape())
+        return None if isinstance(self.base, _CATEGORIES) else jnp.broadcast_to(mean, self.base.shape())
 
     def middle(self) -> Array | None:
         if isinstance(self.base, npd.Normal | npd.StudentT | npd.Laplace):
@@ -154,6 +154,11 @@ class Numpyro(Distribution):
         return self.mean()
 
     def cdf(self, value: Array) -> Array | None:
+        if isinstance(self.base, _GAUSSIANS):
+            return ndtr((value - self.base.mean) / jnp.sqrt(self.base.variance))
+        if isinstance(self.base, _CATEGORIES):
+            up_to = jnp.cumsum(self.base.probs, axis=-1)
+            return jnp.take_along_axis(up_to, jnp.asarray(value)[..., None], axis=-1)[..., 0]
         try:
             return jnp.asarray(self.base.cdf(value))
         except NotImplementedError:
@@ -281,6 +286,8 @@ class _Masked(_Marginal):
         cells = self.of._cells(jnp.where(self.mask, value, inside))
         return jnp.where(self.mask, cells, 0.0).reshape(-1)
 
+
+_CATEGORIES = (npd.CategoricalLogits, npd.CategoricalProbs)
 
 _GAUSSIANS = (npd.MultivariateNormal, npd.LowRankMultivariateNormal)
 

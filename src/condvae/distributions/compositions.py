@@ -186,9 +186,13 @@ class Product(Distribution):
             got = sorted(value) if isinstance(value, dict) else type(value).__name__
             raise ValueError(f"Product expected a dictionary of {sorted(self.blocks)}, got {got}")
 
-    def retraced(self, value: dict[str, Any]) -> dict[str, Any] | None:
-        found = {name: d.retraced(value[name]) for name, d in self.blocks.items()}
+    def _of_each(self, function: Callable[[str, Distribution], Any]) -> dict[str, Any] | None:
+        """What the function gives for each block; None where it is None for one."""
+        found = {name: function(name, block) for name, block in self.blocks.items()}
         return None if any(own is None for own in found.values()) else found
+
+    def retraced(self, value: dict[str, Any]) -> dict[str, Any] | None:
+        return self._of_each(lambda name, block: block.retraced(value[name]))
 
     def marginal(self, mask: dict[str, Any]) -> "Product":
         return Product({name: d.marginal(mask[name]) for name, d in self.blocks.items()})
@@ -231,8 +235,13 @@ class Product(Distribution):
         return _support(self, self.blocks.values())
 
     def mean(self) -> dict[str, Any] | None:
-        means = {name: d.mean() for name, d in self.blocks.items()}
-        return None if any(mean is None for mean in means.values()) else means
+        return self._of_each(lambda _, block: block.mean())
+
+    def middle(self) -> dict[str, Any] | None:
+        return self._of_each(lambda _, block: block.middle())
+
+    def cdf(self, value: dict[str, Any]) -> dict[str, Any] | None:
+        return self._of_each(lambda name, block: block.cdf(value[name]))
 
 
 class Cells(Distribution):

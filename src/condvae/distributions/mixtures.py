@@ -71,11 +71,18 @@ class MixtureOf(Distribution):
     def marginal(self, mask: PyTree[Bool[Array, "..."]]) -> Distribution:
         return MixtureOf(self.logits, lambda k: self.component(k).marginal(mask))
 
-    def mean(self) -> PyTree[Array] | None:
-        if self._first.mean() is None:
+    def _averaged(self, function: Callable[[Distribution], PyTree[Array] | None]) -> PyTree[Array] | None:
+        """Σ_k π_k function(p_k); None where a component has none."""
+        if function(self._first) is None:
             return None
         share = jax.nn.softmax(self.logits)
-        return jax.tree.map(lambda leaf: jnp.tensordot(share, leaf, 1), self._each(lambda one: one.mean()))
+        return jax.tree.map(lambda leaf: jnp.tensordot(share, leaf, 1), self._each(function))
+
+    def mean(self) -> PyTree[Array] | None:
+        return self._averaged(lambda one: one.mean())
+
+    def cdf(self, value: PyTree[Array]) -> PyTree[Array] | None:
+        return self._averaged(lambda one: one.cdf(value))
 
     @property
     def on_reals(self) -> bool:

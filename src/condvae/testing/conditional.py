@@ -311,37 +311,37 @@ def _path(subject: Subject) -> None:
 
 def _masking(subject: Subject) -> None:
     distribution, value = subject.at(), subject.one
-    if not isinstance(value, jax.Array):
-        raise Untested("a value is not an array")
-    seen = jnp.ones(value.shape, bool)
+    cells, mask_of = ravel_pytree(jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), value))
     try:
-        distribution.marginal(seen)
+        distribution.marginal(mask_of(cells))
     except TypeError as refusal:
         raise Untested(f"cells cannot be missing ({refusal})") from refusal
     full = distribution.log_prob(value)
-    _close(distribution.marginal(seen).log_prob(value), full, 1e-4, "with nothing hidden log_prob changes")
-    nothing = distribution.marginal(~seen).log_prob(value)
+    found = distribution.marginal(mask_of(cells)).log_prob(value)
+    _close(found, full, 1e-4, "with nothing hidden log_prob changes")
+    nothing = distribution.marginal(mask_of(~cells)).log_prob(value)
     _close(nothing, 0.0, 1e-4, "with everything hidden the log-density")
     flat, back = flattened(subject, 2000)
     log_prob = scores_of_rows(subject, back)
-    for i in range(min(value.size, 3)) if value.size > 1 else ():
-        mask = seen.reshape(-1).at[i].set(False).reshape(value.shape)
-        if (
-            over := _summed_over(np.asarray(value, float).reshape(-1), i, flat[:, i], log_prob)
-        ) is not None:
+    own = np.concatenate([np.asarray(leaf, float).reshape(-1) for leaf in jax.tree.leaves(value)])
+    arrays, rest = eqx.partition(subject.module, eqx.is_inexact_array)
+    for i in range(min(own.size, 3)) if own.size > 1 else ():
+        mask = mask_of(cells.at[i].set(False))
+        if (over := _summed_over(own, i, flat[:, i], log_prob)) is not None:
             found = distribution.marginal(mask).log_prob(value)
             _close(found, over, 0.02, f"with cell {i} hidden, against the sum over it")
-        if jnp.issubdtype(value.dtype, jnp.inexact):
-            hidden = jnp.where(mask, value, jnp.nan)
-            arrays, rest = eqx.partition(subject.module, eqx.is_inexact_array)
+        hidden = jax.tree.map(_spoilt, mask, value)
 
-            def score(
-                arrays: PyTree, hidden: Array = hidden, mask: Array = mask, rest: PyTree = rest
-            ) -> Array:
-                return subject.at(eqx.combine(arrays, rest)).marginal(mask).log_prob(hidden)
+        def score(arrays: PyTree, hidden: PyTree = hidden, mask: PyTree = mask) -> Array:
+            return subject.at(eqx.combine(arrays, rest)).marginal(mask).log_prob(hidden)
 
-            gradient = ravel_pytree(jax.grad(score)(arrays))[0]
-            _require(np.isfinite(gradient), "NaN in a hidden cell reaches the gradient")
+        gradient = ravel_pytree(jax.grad(score)(arrays))[0]
+        _require(np.isfinite(gradient), "NaN in a hidden cell reaches the gradient")
+
+
+def _spoilt(mask: Array, leaf: Array) -> Array:
+    """The cells that are seen, and NaN in the others, if there is one of their kind."""
+    return jnp.where(mask, leaf, jnp.nan) if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf
 
 
 def _summed_over(
@@ -367,21 +367,18 @@ def _summed_over(
 
 
 def _shape(subject: Subject) -> None:
-    value = subject.one
-    if not isinstance(value, jax.Array):
-        raise Untested("a value is not an array")
-    for wrong in (
-        value[None],
-        jnp.concatenate([value, value], axis=-1) if value.ndim else jnp.stack([value] * 2),
-    ):
-        try:
-            subject.at().log_prob(wrong)
-        except (TypeError, ValueError):
-            continue
-        raise AssertionError(
-            f"a value of shape {wrong.shape} is scored where {value.shape} is expected: refuse it, since "
-            "what is broadcast is counted twice"
-        )
+    leaves, treedef = jax.tree.flatten(subject.one)
+    for i, leaf in enumerate(leaves):
+        doubled = jnp.concatenate([leaf, leaf], axis=-1) if leaf.ndim else jnp.stack([leaf] * 2)
+        for wrong in (leaf[None], doubled):
+            try:
+                subject.at().log_prob(jax.tree.unflatten(treedef, [*leaves[:i], wrong, *leaves[i + 1 :]]))
+            except (TypeError, ValueError):
+                continue
+            raise AssertionError(
+                f"a value of shape {wrong.shape} is scored where {leaf.shape} is expected: refuse it, "
+                "since what is broadcast is counted twice"
+            )
 
 
 def _extreme(subject: Subject) -> None:
