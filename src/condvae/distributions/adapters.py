@@ -155,9 +155,9 @@ class Numpyro(Distribution):
 
     def cdf(self, value: Array) -> Array | None:
         if isinstance(self.base, _GAUSSIANS):
-            return ndtr((value - self.base.mean) / jnp.sqrt(self.base.variance))
+            return ndtr((value - jnp.asarray(self.base.mean)) / jnp.sqrt(jnp.asarray(self.base.variance)))
         if isinstance(self.base, _CATEGORIES):
-            up_to = jnp.cumsum(self.base.probs, axis=-1)
+            up_to = jnp.cumsum(jnp.asarray(self.base.probs), axis=-1)
             return jnp.take_along_axis(up_to, jnp.asarray(value)[..., None], axis=-1)[..., 0]
         try:
             return jnp.asarray(self.base.cdf(value))
