@@ -36,7 +36,7 @@ def train(images, latent_size, num_steps, key):
     key_init, key_fit = jax.random.split(key)
     pixels = {"likelihood": "pixels", "levels": LEVELS, "width": 8, "depth": 1}
     model = image_cvae(x, c, latent_size=latent_size, **pixels, key=key_init)
-    settings = {"num_steps": num_steps, "batch_size": 100, "learning_rate": 3e-3, "weight_decay": 0.02}
+    settings = {"num_steps": num_steps, "batch_size": 50, "learning_rate": 3e-3, "weight_decay": 0.02}
     return fit(model, x, c, key=key_fit, averaging=0.99, **settings).model
 
 
@@ -65,7 +65,7 @@ def main(arguments=None):
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument(
-        "--num-steps", type=int, default=1200, metavar="N", help="of training, for each model"
+        "--num-steps", type=int, default=1000, metavar="N", help="of training, for each model"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw lower halves beside the truth")
     options = parser.parse_args(arguments)
