@@ -179,6 +179,7 @@ def test_distribution_functions_of_cells_are_scipys():
     assert found is not None
     np.testing.assert_allclose(found["a"], mixed, rtol=1e-5)
     np.testing.assert_allclose(found["k"], [0.7, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(categories.cdf(jnp.array([-1, 5])), [0.0, 1.0], rtol=1e-6)
     assert Product({"a": INSTANCES["flow"](), "k": categories}).cdf(row) is None
 
 

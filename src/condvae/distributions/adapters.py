@@ -157,8 +157,9 @@ class Numpyro(Distribution):
         if isinstance(self.base, _GAUSSIANS):
             return ndtr((value - jnp.asarray(self.base.mean)) / jnp.sqrt(jnp.asarray(self.base.variance)))
         if isinstance(self.base, _CATEGORIES):
-            up_to = jnp.cumsum(jnp.asarray(self.base.probs), axis=-1)
-            return jnp.take_along_axis(up_to, jnp.asarray(value)[..., None], axis=-1)[..., 0]
+            up_to, value = jnp.cumsum(jnp.asarray(self.base.probs), axis=-1), jnp.asarray(value)
+            level = jnp.clip(value, 0, up_to.shape[-1] - 1)
+            return jnp.where(value < 0, 0.0, jnp.take_along_axis(up_to, level[..., None], axis=-1)[..., 0])
         try:
             return jnp.asarray(self.base.cdf(value))
         except NotImplementedError:
