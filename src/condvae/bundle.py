@@ -55,6 +55,7 @@ PARTS: dict[str, type[eqx.Module]] = {
         heads.ProductHead,
         heads.RelaxedCategoricalHead,
         heads.StudentTHead,
+        heads.UniversalHead,
         networks.AttentionBlock,
         networks.ByPart,
         networks.ConvDecoder,

@@ -15,6 +15,7 @@ makes the likelihood unbounded on constant or rounded cells.
   `RelaxedCategoricalHead` is what a latent of many is made of.
 - `FullGaussianHead` and `LowRankGaussianHead` are cells that hang together given the features;
   `GaussianMixtureHead` and `FlowHead` are of any shape.
+- `UniversalHead` is columns of any kind: single values, grids, and numbers of any distribution.
 - `ColumnsHead` is a row of numbers, each of a family of its own; `CodesHead` of categories, of which some
   are in an order.
 - `ProductHead` is a row of mixed kinds.
@@ -32,6 +33,7 @@ from condvae.heads.joint import (
     ProductHead,
 )
 from condvae.heads.scales import LOG_SCALE_BOUNDS, Head, LocationScale, Scale, bounded_exp
+from condvae.heads.universal import UniversalCell, UniversalHead
 
 __all__ = [
     "FAMILIES",
@@ -59,5 +61,7 @@ __all__ = [
     "RelaxedCategoricalHead",
     "Scale",
     "StudentTHead",
+    "UniversalCell",
+    "UniversalHead",
     "bounded_exp",
 ]

@@ -1,0 +1,315 @@
+"""What values a numeric column can hold: single values, grids, limits; and its normal scores.
+
+Everything is relative to the column's own spread, so that a column in other units is the same column.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+from scipy.special import ndtri
+
+from condvae.normal_scores import NormalScores, _bend
+from condvae.tables.grids import BY_CHANCE, Grids, grids_of
+
+MOST_VALUES = 50_000
+"""Cells that are looked at, evenly spread over the sorted column."""
+
+MOST_POINTS = 24
+"""Single values that have a probability of their own, at most."""
+
+FEWEST_PER_LEVEL = 4
+"""Cells for each different value, on average, from which a few different values are levels."""
+
+FEWEST_AT_LEVEL = 5
+LAST_LEVEL = 0.01
+"""The share of cells at the first and the last level of a scale: counts thin out, and scales end."""
+
+FEWEST_AT_AN_END = 40
+WINDOWS = (0.1, 0.2, 0.35)
+"""Shares of the cells at an end by which it is told whether they thin out there."""
+
+ABRUPT = (0.5, 0.3)
+"""Of the cells in the window, the share in its outer half: where they are cut off, and where they thin out."""
+
+CLEARLY = 5.0
+"""Nats of log-likelihood by which the first must be the better account."""
+
+CLOSE = 5.0
+"""Mean distances between cells at an end within which a round number is taken for the limit."""
+
+SOFTNESS = (0.03, 0.1, 0.3, 1.0, 3.0, 30.0)
+"""Of the curve, in standard deviations from a limit: what fits best is taken."""
+
+CURVATURE = (300.0, 5.0, 2.0, 1.0, 0.5, 0.2)
+"""Of the curve without limits, in quartile distances: the first is as good as straight."""
+
+MOST_KNOTS = 25
+
+
+class Support(NamedTuple):
+    """The values that a numeric column can hold.
+
+    Attributes:
+        points: values with a probability of their own, in order.
+        point_shares: the share of cells at each.
+        steps: the grids of all other cells, coarsest first; () where they are on none.
+        step_shares: the share of cells of each; one number, for all, where there is none.
+        origin: a value on the finest grid.
+        low: the least value of the other cells, None where there is no limit.
+        high: the greatest.
+        closed: whether there are no other cells: the points are levels.
+    """
+
+    points: tuple[float, ...]
+    point_shares: tuple[float, ...]
+    steps: tuple[float, ...]
+    step_shares: tuple[float, ...]
+    origin: float
+    low: float | None
+    high: float | None
+    closed: bool
+
+
+def support_of(values: np.ndarray) -> Support:
+    """The support of a column, from its observed cells in any order; two different ones at least.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> support_of(rng.choice([0.0, 25, 50, 100], 200)).points
+        (0.0, 25.0, 50.0, 100.0)
+        >>> support_of(rng.integers(1, 32, 1000)).low, support_of(rng.integers(1, 32, 1000)).high
+        (1.0, 31.0)
+        >>> rain = np.where(rng.random(1000) < 0.6, 0.0, rng.gamma(0.7, 8.0, 1000))
+        >>> support_of(rain).points, support_of(rain).low, support_of(rain).high
+        ((0.0,), 0.0, None)
+    """
+    values = spread_over(values)
+    n = len(values)
+    distinct, counts = np.unique(values, return_counts=True)
+    if (levels := _levels(distinct, counts)) is not None:
+        return levels
+    apart = np.isin(values, _end_piles(distinct, counts))
+    grids = grids_of(values[~apart] if len(np.unique(values[~apart])) > 1 else values)
+    at = _piles(distinct, counts, grids)
+    rest = values[~np.isin(values, distinct[at])]
+    if len(rest) < 2 or rest[0] == rest[-1]:  # two values are needed for a spread
+        at, rest = np.zeros(len(distinct), bool), values
+    low, high = _limits(values, rest, distinct[at], counts[at] / n, grids)
+    shares = tuple(len(rest) / n * share for share in grids.shares or (1.0,))
+    return Support(
+        tuple(map(float, distinct[at])),
+        tuple(map(float, counts[at] / n)),
+        grids.steps,
+        shares,
+        grids.origin,
+        low,
+        high,
+        False,
+    )
+
+
+def spread_over(values: np.ndarray) -> np.ndarray:
+    """Sorted, and of very many some, evenly."""
+    values = np.sort(np.asarray(values, np.float64))
+    if len(values) <= MOST_VALUES:
+        return values
+    return values[np.linspace(0, len(values) - 1, MOST_VALUES).astype(int)]
+
+
+def _levels(distinct: np.ndarray, counts: np.ndarray) -> Support | None:
+    """The support of a column of a few values, none of which is rare at an end; None for any other."""
+    n = counts.sum()
+    few = len(distinct) <= MOST_POINTS and n >= FEWEST_PER_LEVEL * len(distinct)
+    if not few and len(distinct) > 2:
+        return None
+    # Counts begin at 0 and thin out: where the last level is rare, the next one may come.
+    ends = counts[[0, -1]] >= np.maximum(FEWEST_AT_LEVEL, LAST_LEVEL * n)
+    if len(distinct) > 2 and not (ends[1] and (ends[0] or distinct[0] == 0)):
+        return None
+    return Support(tuple(map(float, distinct)), tuple(map(float, counts / n)), (), (), 0.0, None, None, True)
+
+
+def _end_piles(distinct: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The least and the greatest value, if they hold far more cells than the value next to them."""
+    n = counts.sum()
+    ends, next_to = distinct[[0, -1]], counts[[1, -2]]
+    return ends[(counts[[0, -1]] >= np.maximum(3, 0.01 * n)) & (counts[[0, -1]] > 3 * next_to)]
+
+
+def _piles(distinct: np.ndarray, counts: np.ndarray, grids: Grids) -> np.ndarray:
+    """Which values hold more cells than the density about them and the grids account for."""
+    n, size = int(counts.sum()), len(distinct)
+    held = np.zeros(size)
+    for step, share in zip(grids.steps, grids.shares, strict=True):
+        number = np.rint((distinct - grids.origin) / step)
+        off = np.abs(distinct - grids.origin - number * step)
+        held += np.where(off <= 0.3 * grids.steps[-1], share * step, 0.0)
+    # Cells in a window about each value, without its own, over the window's length.
+    below = np.concatenate([[0], np.cumsum(counts)])
+    reach = max(1, min(size // 2, int(np.ceil(0.03 * size)) + 1))
+    first, last = np.arange(size) - reach, np.arange(size) + reach
+    first, last = np.clip(first, 0, size - 1), np.clip(last, 0, size - 1)
+    step = grids.steps[-1] if grids.steps else 0.0
+    length = np.maximum(distinct[last] - distinct[first], np.finfo(float).tiny)
+    density = (below[last + 1] - below[first] - counts) / length
+    expected = density * held
+    usual = np.quantile(counts, 0.9)  # rows that are repeated as a whole repeat every value
+    if not step:
+        expected = np.full(size, 1e-3 * n / max(size, 1)) + (usual - 1)
+    surprise = stats.poisson.sf(counts - 1, expected)
+    few = counts >= (np.maximum(3, 0.002 * n) if step else 2)
+    at = (surprise < BY_CHANCE / size) & (counts > 2.5 * expected + 1) & (few | (distinct == 0))
+    if not step:  # a round number among numbers of many digits
+        ends = np.isin(np.arange(size), (0, size - 1))
+        at |= ends & (distinct == 0)
+        at |= ends & (distinct == 1) & (distinct[0] >= 0) & (np.arange(size) == size - 1)
+    if at.sum() > MOST_POINTS:
+        at &= counts >= np.sort(counts[at])[-MOST_POINTS]
+        at &= np.cumsum(at) <= MOST_POINTS
+    return at
+
+
+def _limits(
+    values: np.ndarray, rest: np.ndarray, points: np.ndarray, shares: np.ndarray, grids: Grids
+) -> tuple[float | None, float | None]:
+    """Where the values end, on either side; None where they do not."""
+    ends = []
+    for sign in (-1.0, 1.0):
+        last, ordered = float((sign * values).max()), np.sort(sign * rest)
+        mine, step = sign * points, grids.steps[-1] if grids.steps else 0.0
+        piled = bool(len(points)) and mine.max() == last and shares[int(np.argmax(mine))] >= 0.02
+        reach = CLOSE * _distance(ordered)
+        end: float | None = last if piled else None
+        if end is None and not last <= 0 <= last + reach and _abrupt(ordered, step):
+            end = _round_beyond(last, reach, step)
+        if end is None and last <= 0:
+            end = 0.0  # amounts are not below 0
+        if end is None and sign > 0 and values[0] >= 0 and 0.8 <= last <= 1 and step < 0.1:
+            end = 1.0  # shares are not above 1
+        ends.append(None if end is None else sign * end + 0.0)
+    return ends[0], ends[1]
+
+
+def _abrupt(ordered: np.ndarray, step: float) -> bool:
+    """Whether the cells end at their greatest as if cut off, and do not thin out."""
+    n, top = len(ordered), float(ordered[-1]) + 0.5 * step
+    for window in WINDOWS if n >= FEWEST_AT_AN_END else ():
+        half = 0.5 * (top - float(ordered[-max(FEWEST_AT_AN_END, int(window * n))]))
+        if step:
+            half = step * max(1.0, np.round(half / step))
+        outer = int((ordered > top - half).sum())
+        inner = int((ordered > top - 2 * half).sum()) - outer
+        cut, thin = max(ABRUPT[0], outer / (outer + inner)), ABRUPT[1]
+        gain = outer * np.log(cut / thin) + inner * np.log(max(1 - cut, 1e-12) / (1 - thin))
+        if outer > 0.4 * (outer + inner) and gain > CLEARLY:
+            return True
+    return False
+
+
+def _distance(ordered: np.ndarray) -> float:
+    """The mean distance between cells at the greatest."""
+    some = max(2, int(0.1 * len(ordered)))
+    return float(ordered[-1] - ordered[-some]) / some
+
+
+def _round_beyond(last: float, reach: float, step: float) -> float:
+    """The roundest number within reach of an end, and not inside of it; of a grid the end itself."""
+    if step or reach <= 0:
+        return last
+    top = max(abs(last), abs(last + reach))
+    for digits in range(1, 6):
+        power = digits - 1 - int(np.floor(np.log10(top)))
+        unit = 10.0**-power
+        candidate = float(np.round(np.ceil(last / unit - 1e-9) * unit, max(power, 0)))
+        if last <= candidate <= last + reach:
+            return candidate
+    return last + 0.5 * reach
+
+
+def scores_of(values: np.ndarray, support: Support | None = None) -> NormalScores:
+    """The normal scores of the cells of a column that are no points of its support.
+
+    Args:
+        values: the observed cells in any order; two different ones at least.
+        support: of the column; None for a column whose values are taken as they are.
+
+    Example:
+        >>> from condvae.normal_scores import to_scores
+        >>> rng = np.random.default_rng(0)
+        >>> fares = rng.lognormal(2.0, 0.7, 5000)
+        >>> u, _ = to_scores(scores_of(fares, support_of(fares)), fares)
+        >>> abs(u.mean()) < 0.02, abs(u.std() - 1) < 0.02
+        (np.True_, np.True_)
+    """
+    values = spread_over(values)
+    if support is not None and not support.closed:
+        rest = values[~np.isin(values, support.points)]
+        values = rest if len(rest) >= 2 and rest[0] < rest[-1] else values
+    step = support.steps[-1] if support is not None and support.steps else 0.0
+    spread = _dithered(values, step)
+    low, high = -np.inf, np.inf
+    if support is not None and not support.closed:
+        low = -np.inf if support.low is None else support.low - 0.5 * step
+        high = np.inf if support.high is None else support.high + 0.5 * step
+    shape, bent = _best_curve(spread, low, high)
+    return NormalScores(low, high, *shape, *_knots(bent))
+
+
+def _dithered(values: np.ndarray, step: float) -> np.ndarray:
+    """Cells at one value spread evenly over its step, or over half of the way to the next values."""
+    distinct, first, counts = np.unique(values, return_index=True, return_counts=True)
+    if len(distinct) == len(values):
+        return values
+    gap = np.diff(distinct)
+    reach = np.minimum(np.append(gap, gap[-1]), np.insert(gap, 0, gap[0]))
+    reach = np.minimum(reach, step) if step else reach * 1e-3
+    place = (np.arange(len(values)) - np.repeat(first, counts) + 0.5) / np.repeat(counts, counts) - 0.5
+    return values + np.repeat(reach, counts) * place
+
+
+def _best_curve(values: np.ndarray, low: float, high: float) -> tuple[tuple[float, float], np.ndarray]:
+    """Centre and softness under which the values are most nearly Gaussian, and the values on that curve."""
+    centre, sd = float(np.median(values)), float(values.std())
+    if np.isfinite(low) and np.isfinite(high):
+        options = [(centre, high - low)]
+    elif np.isfinite(low) or np.isfinite(high):
+        options = [(centre, factor * sd) for factor in SOFTNESS]
+    else:
+        quartiles = float(np.subtract(*np.quantile(values, [0.75, 0.25]))) or sd
+        options = [(centre, factor * quartiles) for factor in CURVATURE]
+    best: tuple[float, Any, Any] = (-np.inf, None, None)
+    for shape in options:
+        bent, log_bend = _bend(NormalScores(low, high, *shape, 0, 0, 0), values, np)
+        fit = float(np.mean(log_bend)) - float(np.log(max(bent.std(), 1e-300)))
+        if fit > best[0] + 1e-3:
+            best = (fit, shape, bent)
+    return best[1], best[2]
+
+
+def _knots(bent: np.ndarray) -> tuple[Any, Any, Any]:
+    """Knots of the spline from a curve's sorted values to normal scores: places, scores and slopes."""
+    n = len(bent)
+    count = int(np.clip(n**0.4, 2, MOST_KNOTS)) if n >= 60 else 2
+    end = float(-ndtri(np.clip(max(0.005, 5.0 / n), 0.005, 0.2)))
+    score = np.linspace(-end, end, count)
+    ranks = (np.arange(n) + 0.5) / n
+    place = np.interp(stats.norm.cdf(score), ranks, bent)
+    spread = max(float(bent.std()), 1e-12 * max(1.0, float(np.abs(bent).max())))
+    if count == 2:  # few cells: a straight line
+        place = float(bent.mean()) + spread * np.array([-1.0, 1.0])
+        score = np.array([-1.0, 1.0])
+        return place, score, np.full(2, 1.0 / spread)
+    least = 1e-3 * spread / count
+    place = np.maximum.accumulate(place + least * np.arange(count)) - least * np.arange(count)[count // 2]
+    secants = np.diff(score) / np.diff(place)
+    width = np.diff(place)
+    # Fritsch and Carlson's weighted harmonic means, which keep the spline monotone and smooth.
+    w1, w2 = 2 * width[1:] + width[:-1], width[1:] + 2 * width[:-1]
+    inner = (w1 + w2) / (w1 / secants[:-1] + w2 / secants[1:])
+    reach = max(2, count // 6)
+    ends = [
+        (score[reach] - score[0]) / (place[reach] - place[0]),
+        (score[-1] - score[-1 - reach]) / (place[-1] - place[-1 - reach]),
+    ]
+    return place, score, np.concatenate([[ends[0]], inner, [ends[1]]])
