@@ -37,7 +37,7 @@ LAYERS = [
     ["storage", "calibration", "baselines"],
     ["support"],
     ["tables"],
-    ["progress", "observed", "words", "arrays"],
+    ["progress", "observed", "words", "arrays", "normal_scores"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.
@@ -47,6 +47,7 @@ WITHOUT_JAX = {
     "observed",
     "words",
     "arrays",
+    "normal_scores",
     "plots",
     "progress",
     "cli",

@@ -63,7 +63,7 @@ def to_scores(scores: NormalScores, values: Any, xp: Any = np) -> tuple[Any, Any
         >>> u.round(3).tolist(), log_slope.round(3).tolist()
         ([0.5, 3.0], [-0.0, -0.0])
     """
-    bent, log_bend = _bend(scores, values, xp)
+    bent, log_bend = bend(scores, values, xp)
     first, last = scores.curve[..., 0], scores.curve[..., -1]
     inside = xp.clip(bent, first, last)
     place, left, right = _interval(scores, scores.curve, inside, xp)
@@ -115,7 +115,7 @@ def _interval(scores: NormalScores, knots: Any, at: Any, xp: Any) -> tuple[Any, 
     return place, ends[0], ends[1]
 
 
-def _bend(scores: NormalScores, values: Any, xp: Any) -> tuple[Any, Any]:
+def bend(scores: NormalScores, values: Any, xp: Any) -> tuple[Any, Any]:
     """T(v), and log dT/dv."""
     has_low, has_high = xp.isfinite(scores.low), xp.isfinite(scores.high)
     low, high = xp.where(has_low, scores.low, 0.0), xp.where(has_high, scores.high, 0.0)

@@ -174,20 +174,16 @@ class TableModel:
         shift = tables.log_scale(self.schema.target, x["numeric"]) if "numeric" in x else 0.0
         return np.where(observed_rows(x), value - shift, 0.0)
 
-    def intervals(self, x: Any) -> tuple[np.ndarray, np.ndarray] | None:
-        """What cells stand for, in standardised units: see `condvae.tables.intervals`."""
-        return tables.intervals(self.schema.target, x["numeric"]) if "numeric" in x else None
-
     def baselines(self, x: Any, c: Any) -> dict[str, np.ndarray]:
         """log p of each row under what is simpler, in the user's units."""
-        cells = self.intervals(x)
+        scores, ends, log_factor = scored(self.schema, x)
         found = {
-            "marginal": self.marginal.log_prob(x, None, cells),
-            "linear": self.linear.log_prob(x, c, cells),
+            "marginal": self.marginal.log_prob(scores, None, ends),
+            "linear": self.linear.log_prob(scores, c, ends),
         }
         if self.neighbours is not None and self.support is not None:
-            found["neighbours"] = self.neighbours.log_prob(self.support, self.features(c), x, cells)
-        return {name: self.in_own_units(value, x) for name, value in found.items()}
+            found["neighbours"] = self.neighbours.log_prob(self.support, self.features(c), scores, ends)
+        return {name: self.in_own_units(value + log_factor, x) for name, value in found.items()}
 
     def summaries(
         self, c: Any, num_samples: int, key: PRNGKeyArray, seeds: np.ndarray | None = None
@@ -220,7 +216,7 @@ class TableModel:
         values = np.asarray(standard, np.float64)
         values = values * [column.sd for column in self.numeric] + [column.mean for column in self.numeric]
         for j, column in enumerate(self.numeric):
-            if column.step is not None or column.atoms:
+            if column.discrete:
                 values[..., j] = tables.recorded(column, values[..., j])
         return values
 
@@ -241,8 +237,7 @@ class TableModel:
         ordered = np.sort(draws, axis=1)
         result = np.empty((len(draws), *q.shape))
         for j, column in enumerate(self.numeric):
-            single = column.step is not None or bool(column.atoms)
-            result[:, j] = _quantile(ordered[:, :, j], q[j], single=single)
+            result[:, j] = _quantile(ordered[:, :, j], q[j], single=column.discrete)
             for i in np.flatnonzero(np.minimum(q[j], 1 - q[j]) < 0.5 / draws.shape[1]):
                 ends = ordered[:, 0, j], ordered[:, -1, j]
                 tail = self._tail(c, j, q[j, i], *ends, key)
@@ -358,6 +353,14 @@ class TableModel:
             part("calibration"),
             Neighbours.from_arrays(part("neighbours")) if part("neighbours") else None,
         )
+
+
+def scored(schema: tables.Schema, x: Any) -> tuple[Any, Any, np.ndarray]:
+    """Targets as baselines take them: see `condvae.tables.scored`."""
+    if "numeric" not in x:
+        return x, None, np.zeros(num_rows(x=x))
+    found = tables.scored(schema.target, x["numeric"])
+    return {**x, "numeric": found.block}, found.intervals, found.log_factor
 
 
 def _part(c: Any, rows: slice) -> Any:

@@ -16,10 +16,10 @@ from condvae.architectures import ease_scales, mlp_cvae
 from condvae.baselines import Baseline, fit_baseline, fit_neighbours
 from condvae.calibration import mean_stderr, paired_difference
 from condvae.estimator.defaults import AVERAGING, Settings
-from condvae.estimator.fitted import TableModel, observed_rows
+from condvae.estimator.fitted import TableModel, observed_rows, scored
 from condvae.estimator.prepare import TrainingTable
 from condvae.estimator.streaming import share_of
-from condvae.heads import Cell
+from condvae.heads import Cell, UniversalCell
 from condvae.holdout import held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
@@ -174,7 +174,9 @@ def fit_table(
     best = int(np.argmax(history.best_value)) if masks.any() else 0
 
     def baseline(given: PyTree) -> Baseline:
-        return fit_baseline(x_rest, given, x_levels=x_levels, c_levels=c_levels, sample_weight=weight)
+        return fit_baseline(
+            scored(schema, x_rest)[0], given, x_levels=x_levels, c_levels=c_levels, sample_weight=weight
+        )
 
     model = TableModel(
         schema,
@@ -188,7 +190,7 @@ def fit_table(
     )
     if c is not None:
         model.support = Support.fit(model.features(c_rest))
-        kept = _take(x_rest, reference_rows(len(rest)))
+        kept = scored(schema, _take(x_rest, reference_rows(len(rest))))[0]
         model.neighbours = fit_neighbours(model.support, kept, x_levels=x_levels)
     if len(calibration) and model.numeric:
         model.calibration = _calibrate(model, _take((x, c), calibration), score_key)
@@ -222,6 +224,8 @@ def likelihoods(schema: tables.Schema) -> tuple[str | list[Cell], list[bool]]:
 def _cell(column: tables.Column, found: tables.Likelihood) -> Cell:
     """What a column is to the head: in standardised units, but for families of numbers as they are."""
     mean, sd = column.mean, column.sd
+    if column.universal is not None:
+        return Cell("universal", (("cell", universal_cell(column)),))
     if found.family in ("ordinal", "bernoulli"):
         return Cell("ordinal", (("low", found.low), ("high", found.high)), units=(mean, sd))
     if found.family in tables.OWN_UNITS:
@@ -237,6 +241,31 @@ def _cell(column: tables.Column, found: tables.Likelihood) -> Cell:
             tuple((name, None if end is None else (end - mean) / sd) for name, end in ends.items()),
         )
     return Cell(found.family)
+
+
+def universal_cell(column: tables.Column) -> UniversalCell:
+    """What a column can hold, in standardised units."""
+    support, scores, mean, sd = column.support, column.scores, column.mean, column.sd
+    assert support is not None and scores is not None
+    steps, origins = support.steps, []
+    for step in steps:  # one near the mean, from which single precision counts best
+        origins.append(support.origin + np.rint((mean - support.origin) / step) * step)
+    if not steps and not support.closed:
+        steps, origins = (0.0,), [mean]
+    low, high, centre, softness, *knots = scores
+    return UniversalCell(
+        tuple(float(np.float32((point - mean) / sd)) for point in support.points),
+        tuple(float(step / sd) for step in steps),
+        tuple(float((origin - mean) / sd) for origin in origins),
+        (*support.point_shares, *support.step_shares),
+        (
+            None if low is None else (low - mean) / sd,
+            None if high is None else (high - mean) / sd,
+            (centre - mean) / sd,
+            softness / sd,
+            *knots,
+        ),
+    )
 
 
 def _hashes(x: PyTree, c: PyTree) -> np.ndarray:
@@ -358,10 +387,15 @@ def _measure_members(
         own_weight = None if weight is None else weight[~mask]
         for name, given in (("marginal", None), ("linear", c_seen)):
             baseline = fit_baseline(
-                x_seen, given, x_levels=x_levels, c_levels=c_levels, sample_weight=own_weight
+                scored(model.schema, x_seen)[0],
+                given,
+                x_levels=x_levels,
+                c_levels=c_levels,
+                sample_weight=own_weight,
             )
-            held = baseline.log_prob(x_held, None if given is None else c_held, model.intervals(x_held))
-            others[name].append(model.in_own_units(held, x_held))
+            scores, ends, log_factor = scored(model.schema, x_held)
+            held = baseline.log_prob(scores, None if given is None else c_held, ends)
+            others[name].append(model.in_own_units(held + log_factor, x_held))
     return _comparison(
         "members",
         np.concatenate(values),

@@ -91,7 +91,7 @@ def training_table(
         along = {name: None if array is None else array[copies] for name, array in along.items()}
     if schema is None:
         schema = tables.Schema.infer_pair(given, target, unknown=unknown)
-        schema = _with_likelihoods(schema, target, likelihood, likelihoods)
+        schema = _with_likelihoods(schema, target, likelihood, likelihoods, given)
     elif (given is None) != (not schema.given):
         raise tables.TableError("the model was fitted with other conditions: give the same columns again")
     c = None if given is None else tables.encode(schema.given, given)
@@ -168,9 +168,14 @@ def _streamed_table(
 
 
 def _with_likelihoods(
-    schema: tables.Schema, target: Any, likelihood: str, likelihoods: dict[Any, str] | None
+    schema: tables.Schema,
+    target: Any,
+    likelihood: str,
+    likelihoods: dict[Any, str] | None,
+    given: Any = None,
 ) -> tables.Schema:
-    return schema.with_likelihoods(target, likelihoods, None if likelihood == "auto" else likelihood)
+    default = None if likelihood == "auto" else likelihood
+    return schema.with_likelihoods(target, likelihoods, default, given=given)
 
 
 def target_frame(y: Any) -> Any:

@@ -13,14 +13,16 @@ from condvae.distributions import Cells, Distribution, Numpyro
 from condvae.distributions.units import InUnits, Levels
 from condvae.heads.categories import NO_LEVEL, CategoricalHead, OrdinalHead
 from condvae.heads.families import FAMILIES, FamilyHead
+from condvae.heads.universal import UniversalHead
 
 
 class Cell(NamedTuple):
     """What one cell of a row of numbers is.
 
     Attributes:
-        family: one of `FAMILIES`, or "ordinal", whole numbers from `low` to `high`.
-        options: what the family takes, by name.
+        family: one of `FAMILIES`; "ordinal", whole numbers from `low` to `high`; or "universal", what a
+            `UniversalCell` says.
+        options: what the family takes, by name; of a universal one `cell`.
         start: its parameters at first, as many as it has that follow the features; () for those of chance.
         units: shift and scale of (x − shift) / scale, of a family that is of numbers as they are.
     """
@@ -29,10 +31,6 @@ class Cell(NamedTuple):
     options: tuple[tuple[str, Any], ...] = ()
     start: tuple[float, ...] = ()
     units: tuple[float, float] | None = None
-
-
-PER_CELL = ("width", "origin", "low", "high")
-"""Options that cells of one head may have each for itself; limits only of levels."""
 
 
 class ColumnsHead(eqx.Module):
@@ -55,7 +53,7 @@ class ColumnsHead(eqx.Module):
         ()
     """
 
-    heads: tuple[FamilyHead | OrdinalHead, ...]
+    heads: tuple[FamilyHead | OrdinalHead | UniversalHead, ...]
     places: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     units: tuple[tuple[tuple[float, float], ...] | None, ...] = eqx.field(static=True)
     limits: tuple[tuple[tuple[float, float], ...] | None, ...] = eqx.field(static=True)
@@ -63,10 +61,12 @@ class ColumnsHead(eqx.Module):
     def __init__(self, in_size: int, cells: Sequence[Cell], *, key: PRNGKeyArray):
         groups: dict[Any, list[int]] = {}
         for place, cell in enumerate(cells):
-            if cell.family not in (*FAMILIES, "ordinal"):
+            if cell.family not in (*FAMILIES, "ordinal", "universal"):
                 raise ValueError(f"cell {place} is of {cell.family!r}: choose one of {', '.join(FAMILIES)}")
             options = dict(cell.options)
             shared = {} if cell.family == "ordinal" or "width" in options else options
+            if cell.family == "universal":  # those of a few values by themselves need no mixture
+                shared = {"closed": not options["cell"].steps}
             groups.setdefault((cell.family, cell.units is None, tuple(shared.items())), []).append(place)
         heads, units, limits = [], [], []
         for (family, plain, _), places, own_key in zip(
@@ -84,6 +84,9 @@ class ColumnsHead(eqx.Module):
                 heads.append(OrdinalHead(in_size, [int(b - a) + 1 for a, b in ends], key=own_key))
                 continue
             limits.append(None)
+            if family == "universal":
+                heads.append(UniversalHead(in_size, [dict(c.options)["cell"] for c in own], key=own_key))
+                continue
             heads.append(_family_head(in_size, family, own, own_key))
         self.heads, self.places = tuple(heads), tuple(map(tuple, groups.values()))
         self.units, self.limits = tuple(units), tuple(limits)

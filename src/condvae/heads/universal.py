@@ -113,8 +113,10 @@ class UniversalHead(eqx.Module):
         dtype = raw.dtype
 
         def padded(name: str, size: int) -> Array:
-            rows = [tuple(getattr(cell, name)) for cell in self.cells]
-            return jnp.asarray([(*row, *[np.nan] * (size - len(row))) for row in rows], dtype).reshape(-1, size)
+            table = np.full((len(self.cells), size), np.nan)
+            for row, cell in zip(table, self.cells, strict=True):
+                row[: len(getattr(cell, name))] = getattr(cell, name)
+            return jnp.asarray(table, dtype)
 
         return Numpyro(
             Universal(

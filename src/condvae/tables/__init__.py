@@ -7,7 +7,7 @@ from condvae.tables.frames import read_table, require_writable, write_parts, wri
 from condvae.tables.likelihoods import NUMERIC, OWN_UNITS, Likelihood
 from condvae.tables.names import match_names
 from condvae.tables.ranges import outside
-from condvae.tables.recording import intervals, log_scale, measure, reach, recorded
+from condvae.tables.recording import intervals, log_scale, measure, reach, recorded, scored
 from condvae.tables.scans import ENDINGS as PARQUET
 from condvae.tables.scans import Scan, scan
 from condvae.tables.schema import Column, Kind, Role, Schema, Unknown
@@ -40,6 +40,7 @@ __all__ = [
     "recorded",
     "require_writable",
     "scan",
+    "scored",
     "take",
     "write_parts",
     "write_table",

@@ -23,6 +23,7 @@ from condvae.tables.marginals import (
     t_log_mass,
     t_mass_beyond,
 )
+from condvae.tables.supports import Support, described
 
 GAIN = 0.02
 """Nats a cell by which another family must be better than a Student-t."""
@@ -47,6 +48,17 @@ LARGEST_COUNT = 1e6
 
 NEAR_ZERO = 3.5
 """Standard deviations from 0 within which a mean is one of counts near 0."""
+
+
+def universal(support: Support) -> Likelihood:
+    """The likelihood that suits a column of any kind, from what values it can hold.
+
+    Example:
+        >>> universal(Support((), (), (0.5,), (1.0,), 0.0, 0.0, None, False)).reason
+        'numbers from 0, recorded to 0.5'
+    """
+    step = support.steps[-1] if support.steps else None
+    return Likelihood("universal", described(support), step, support.origin, support.low, support.high)
 
 
 def choose(values: np.ndarray) -> Likelihood:

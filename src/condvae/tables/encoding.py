@@ -20,6 +20,7 @@ from condvae.tables.errors import TableError
 from condvae.tables.readings import UNSEEN, checked, coded, is_text, measured
 from condvae.tables.recording import recorded
 from condvae.tables.schema import Column
+from condvae.tables.supports import described
 from condvae.tables.times import calendar
 
 Backend = Literal["pandas", "polars", "pyarrow"]
@@ -169,11 +170,12 @@ def _standardise(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
 def _require_possible(column: Column, values: np.ndarray, mask: np.ndarray) -> None:
     if (found := column.likelihood) is None:
         return
-    if (wrong := mask & ~found.possible(values)).any():
+    if (wrong := mask & ~column.possible(values)).any():
         row = int(np.argmax(wrong))
+        held = found.range if column.universal is None else described(column.universal)
         raise TableError(
             f"column {column.name!r}, row {row + 1} ({values[row]:g}): its likelihood is {found.family}, "
-            f"of {found.range}; correct the cell or empty it, or fit with another likelihood for the "
+            f"of {held}; correct the cell or empty it, or fit with another likelihood for the "
             "column, such as student_t"
         )
 

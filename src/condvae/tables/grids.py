@@ -80,7 +80,7 @@ def finest_grid(distinct: np.ndarray) -> tuple[float, float] | None:
     """Step and origin of the coarsest grid that holds all values; None where they have too many digits.
 
     Example:
-        >>> finest_grid(np.array([0.5, 1.5, 4.5, 7.5, 8.5, 12.5]))
+        >>> finest_grid(np.arange(0.5, 30.0))
         (1.0, 0.5)
     """
     largest = float(np.abs(distinct).max())

@@ -20,7 +20,18 @@ REAL = ("gaussian", "student_t", "laplace")
 ROUNDED = ("rounded_gaussian", "rounded_student_t")
 LIMITED = ("truncated_gaussian", "censored_gaussian")
 SHARES = ("beta", "continuous_bernoulli")
-NUMERIC = (*REAL, *ROUNDED, *COUNTS, *POSITIVE, *WITH_ZEROS, *LIMITED, *SHARES, "bernoulli", "ordinal")
+NUMERIC = (
+    "universal",
+    *REAL,
+    *ROUNDED,
+    *COUNTS,
+    *POSITIVE,
+    *WITH_ZEROS,
+    *LIMITED,
+    *SHARES,
+    "bernoulli",
+    "ordinal",
+)
 """What numbers may be modelled by."""
 CATEGORICAL = ("categorical", "ordinal")
 """What categories may be modelled by."""

@@ -5,11 +5,14 @@ units; that of a value which has a probability of its own is that probability; a
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from condvae.observed import Observed
+from condvae.tables.likelihoods import SINGLE
 from condvae.tables.schema import Column
+from condvae.tables.supports import as_written, place, recorded_as
 from condvae.words import listed
 
 NEXT_TO = 1e-6
@@ -29,13 +32,12 @@ def recorded(column: Column, values: np.ndarray) -> np.ndarray:
         [2.0, 0.0]
     """
     values = np.asarray(values, np.float64)
+    if column.universal is not None:
+        error = np.maximum(NEXT_TO * column.sd, SINGLE * np.abs(values - column.mean))
+        return recorded_as(column.universal, values, error)
     if (step := column.step) is not None:
         origin = 0.0 if column.likelihood is None else column.likelihood.origin
-        values = origin + np.rint((values - origin) / step) * step
-        # 0.1 · 3 is 0.30000000000000004: as many digits as the step and the origin have.
-        grid = np.array([step, origin])
-        digits = next((d for d in range(8) if _whole(grid * 10**d)), None)
-        return values if digits is None else np.round(values, digits)
+        return as_written(origin + np.rint((values - origin) / step) * step, step, origin)
     for atom in column.atoms:
         values = np.where(np.abs(values - atom) <= NEXT_TO * column.sd, atom, values)
     return values
@@ -65,7 +67,7 @@ def log_scale(columns: Sequence[Column], block: Observed) -> np.ndarray:
 
     `log p(row in the user's units) = log p(row in the block's) − log_scale`. Of a cell with a density it is
     log sd, as standardising divides by sd; with the probability of a step log step, which makes it a
-    density; with a probability of its own, 0.
+    density; with a probability of its own, as one of a few levels has, 0.
 
     Args:
         columns: the target columns, none of which is of dates.
@@ -83,6 +85,8 @@ def log_scale(columns: Sequence[Column], block: Observed) -> np.ndarray:
     total = np.zeros(len(block.mask))
     for j, column in enumerate(numeric):
         found = column.likelihood
+        if column.universal is not None and column.universal.closed:
+            continue
         own = np.log(column.sd if found is None or found.step is None else found.step)
         dense = np.array(block.mask[:, j])
         for atom in column.atoms:
@@ -117,6 +121,48 @@ def intervals(columns: Sequence[Column], block: Observed) -> tuple[np.ndarray, n
     return low, high
 
 
+class Scored(NamedTuple):
+    """The numeric block on a scale on which every column is N(0, 1), for what is linear or a kernel.
+
+    Attributes:
+        block: the scores, [n, d]; of an interval a value in it.
+        intervals: the ends of what each cell stands for, [n, d] each; None where all are single numbers.
+        log_factor: log p(row in the block's units) = log p(row of scores) + log_factor, [n].
+    """
+
+    block: Observed
+    intervals: tuple[np.ndarray, np.ndarray] | None
+    log_factor: np.ndarray
+
+
+def scored(columns: Sequence[Column], block: Observed) -> Scored:
+    """The numeric block by the normal scores of its columns, so that each has its own shape, grid and piles.
+
+    A column that is no universal one stays as it is.
+
+    Args:
+        columns: the target columns.
+        block: their numeric block, [n, d].
+    """
+    numeric = numbers_of(columns)
+    value = np.array(block.value, np.float64)
+    whole = intervals(columns, block) or (value, value)
+    low, high = (np.array(end) for end in whole)
+    log_factor = np.zeros(len(value))
+    for j, column in enumerate(numeric):
+        if column.universal is None:
+            continue
+        cells = recorded(column, value[:, j] * column.sd + column.mean)
+        placed = place(column.universal, column.normal_scores, cells)
+        value[:, j], low[:, j], high[:, j] = placed.value, placed.low, placed.high
+        # A density of the column's own units is one of standardised ones.
+        dense = placed.low == placed.high
+        factor = placed.log_factor + np.where(dense, np.log(column.sd), 0.0)
+        log_factor += np.where(block.mask[:, j], factor, 0.0)
+    value = np.where(block.mask, value, 0.0)
+    return Scored(Observed(value, block.mask), None if (low == high).all() else (low, high), log_factor)
+
+
 def measure(columns: Sequence[Column]) -> str:
     """Of what a log-density of a row is, in words: of densities, probabilities, or both.
 
@@ -130,7 +176,8 @@ def measure(columns: Sequence[Column]) -> str:
     found: dict[str, list[str]] = {}
     for column in columns:
         step = None if column.likelihood is None else column.likelihood.step
-        if column.kind == "categorical" or step == 1.0:
+        levels = column.universal is not None and column.universal.closed
+        if column.kind == "categorical" or step == 1.0 or levels:
             what = "of a probability in"
         elif step is not None:
             what = f"of the probability of a step of {step:g}, over the step, in"
@@ -144,7 +191,3 @@ def measure(columns: Sequence[Column]) -> str:
 
 def _at(column: Column, atom: float, standard: np.ndarray) -> np.ndarray:
     return np.abs(standard - (atom - column.mean) / column.sd) <= NEXT_TO
-
-
-def _whole(values: np.ndarray) -> bool:
-    return bool((np.abs(values - np.rint(values)) < 1e-9).all())

@@ -10,14 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
+import numpy as np
 from narwhals.typing import IntoDataFrame
 
+from condvae.normal_scores import NormalScores
 from condvae.tables import overrides
 from condvae.tables.cells import cells, first_duplicate, numbers, open_frame
-from condvae.tables.choices import choose
+from condvae.tables.choices import universal
 from condvae.tables.errors import TableError
 from condvae.tables.likelihoods import Likelihood
 from condvae.tables.summaries import Kind, Summary
+from condvae.tables.supports import Support, holds, scores_of, support_of
+from condvae.tables.times import seconds
 
 Role = Literal["given", "target"]
 Unknown = Literal["error", "other"]
@@ -50,6 +54,8 @@ class Column:
         parts: the calendar parts that are encoded (datetime), of `"year"`, `"week"` and `"day"`.
         zone: the time zone by whose clock they are taken (datetime), None for times without one.
         likelihood: what a target is modelled by; None before it is chosen, and of conditions.
+        support: the values that it can hold (numeric, datetime); None before its cells are looked at.
+        scores: its normal scores, the fields of `NormalScores`, None for no limit; likewise.
 
     Example:
         >>> Column("mass", "target", "numeric", "double", mean=4.2, sd=0.8).integer
@@ -71,6 +77,8 @@ class Column:
     parts: tuple[str, ...] = ()
     zone: str | None = None
     likelihood: Likelihood | None = None
+    support: Support | None = None
+    scores: tuple[Any, ...] | None = None
 
     @property
     def block(self) -> Literal["numeric", "categorical"]:
@@ -101,8 +109,36 @@ class Column:
 
     @property
     def atoms(self) -> tuple[float, ...]:
-        """Single values that have a probability, in a column that is continuous otherwise."""
+        """Single values that have a probability of their own."""
+        if self.universal is not None:
+            return self.universal.points
         return () if self.likelihood is None else self.likelihood.atoms
+
+    @property
+    def universal(self) -> Support | None:
+        """The support of a target that is modelled by it; None for any other likelihood."""
+        chosen = self.likelihood is not None and self.likelihood.family == "universal"
+        return self.support if chosen else None
+
+    @property
+    def discrete(self) -> bool:
+        """Whether some of its values have a probability of their own."""
+        return self.step is not None or bool(self.atoms)
+
+    @property
+    def normal_scores(self) -> NormalScores:
+        """Its normal scores, of a column whose cells have been looked at."""
+        assert self.scores is not None
+        low, high, *others = self.scores
+        ends = (-np.inf if low is None else low, np.inf if high is None else high)
+        return NormalScores(*ends, *(np.asarray(part) for part in others))
+
+    def possible(self, values: np.ndarray) -> np.ndarray:
+        """Which values its likelihood can give."""
+        if self.universal is not None:
+            return holds(self.universal, values)
+        assert self.likelihood is not None
+        return self.likelihood.possible(values)
 
 
 @dataclass(frozen=True)
@@ -206,12 +242,18 @@ class Schema:
         return cls(tuple(conditions), tuple(describe(found, "target") for found in target))
 
     def with_likelihoods(
-        self, frame: IntoDataFrame, named: Mapping[Any, str] | None = None, default: str | None = None
+        self,
+        frame: IntoDataFrame,
+        named: Mapping[Any, str] | None = None,
+        default: str | None = None,
+        *,
+        given: IntoDataFrame | None = None,
     ) -> Self:
         """The same, with a likelihood for each target, chosen from its cells.
 
         Args:
             frame: rows of the table, all or many of them.
+            given: the conditions of these rows, where they are another table.
             named: likelihoods by column that are not chosen: see `condvae.tables.likelihoods.NUMERIC`; of
                 categories "categorical" or "ordinal".
             default: of the other numeric targets; None to choose.
@@ -224,7 +266,7 @@ class Schema:
             >>> frame = pa.table({"claims": [0, 3, 1, 0, 7, 2, 0, 1, 4, 0]})
             >>> schema = Schema.infer(frame, target=["claims"]).with_likelihoods(frame)
             >>> schema.target[0].likelihood.family
-            'negative_binomial'
+            'universal'
         """
         named = dict(named or {})
         if odd := [name for name in named if name not in [column.name for column in self.target]]:
@@ -233,10 +275,12 @@ class Schema:
                 f"{', '.join(repr(column.name) for column in self.target)}"
             )
         table = open_frame(frame)
+        conditions = table if given is None else open_frame(given)
         return replace(
             self,
+            given=tuple(_looked_at(column, conditions) for column in self.given),
             target=tuple(
-                replace(column, likelihood=_likelihood(column, table, named.get(column.name), default))
+                _likelihood(_looked_at(column, table), table, named.get(column.name), default)
                 for column in self.target
             ),
         )
@@ -264,18 +308,54 @@ def _column(fields: dict[str, Any]) -> Column:
     # Schemas of earlier versions lack what was added since, which has a default.
     tuples = {name: tuple(fields[name]) for name in ("levels", "declared", "parts") if name in fields}
     likelihood = Likelihood.from_json(fields.get("likelihood"))
-    return Column(**{**fields, **tuples, "likelihood": likelihood})
+    support, scores = (_tuples(fields.get(name)) for name in ("support", "scores"))
+    return Column(
+        **{
+            **fields,
+            **tuples,
+            "likelihood": likelihood,
+            "support": None if support is None else Support(*support),
+            "scores": scores,
+        }
+    )
 
 
-def _likelihood(column: Column, table: Any, name: str | None, default: str | None) -> Likelihood:
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _looked_at(column: Column, table: Any) -> Column:
+    """A column of numbers with its support and its normal scores, if two of its cells differ."""
     if column.kind == "categorical":
-        return overrides.of_levels(name, column.name, column.levels, bool(column.declared))
-    values, mask = numbers(cells(table, column.name))
-    if not mask.any():  # of a part of a long table
-        return Likelihood("student_t", "no cell was looked at")
-    if name is None and default is not None:
-        return Likelihood(default, "as asked for")
-    return choose(values[mask]) if name is None else overrides.named(name, values[mask], column.name)
+        return column
+    found = cells(table, column.name)
+    values, mask = seconds(found) if column.kind == "datetime" else numbers(found)
+    values = values[mask]
+    if not len(values) or column.minimum == column.maximum:
+        return column
+    # Of a long table these are some of the cells, and its ends are known.
+    values = np.concatenate([values, [column.minimum, column.maximum]]) if len(table) < 0 else values
+    support = support_of(values)
+    low, high, *others = scores_of(values, support)
+    ends = [None if np.isinf(end) else float(end) for end in (low, high)]
+    scores = (*ends, *map(float, others[:2]), *(tuple(map(float, part)) for part in others[2:]))
+    return replace(column, support=support, scores=scores)
+
+
+def _likelihood(column: Column, table: Any, name: str | None, default: str | None) -> Column:
+    """A target with its likelihood."""
+    if column.kind == "categorical":
+        chosen = overrides.of_levels(name, column.name, column.levels, bool(column.declared))
+    elif column.support is None:  # of a part of a long table
+        chosen = Likelihood("student_t", "no two of the cells looked at differ")
+    elif name is None and default is not None:
+        chosen = Likelihood(default, "as asked for")
+    elif name in (None, "universal"):
+        chosen = universal(column.support)
+    else:
+        values, mask = numbers(cells(table, column.name))
+        chosen = overrides.named(name, values[mask], column.name)
+    return replace(column, likelihood=chosen)
 
 
 def require_unknown(unknown: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
-from condvae.normal_scores import NormalScores, _bend
+from condvae.normal_scores import NormalScores, bend, to_scores
 from condvae.tables.grids import BY_CHANCE, Grids, grids_of
 
 MOST_VALUES = 50_000
@@ -109,6 +109,174 @@ def support_of(values: np.ndarray) -> Support:
     )
 
 
+def holds(support: Support, values: np.ndarray) -> np.ndarray:
+    """Which values the column can hold; one between two steps stands for its step.
+
+    Example:
+        >>> rain = Support((0.0,), (0.5,), (0.1,), (0.5,), 0.0, 0.0, None, False)
+        >>> holds(rain, np.array([-0.1, 0.0, 7.3])).tolist()
+        [False, True, True]
+    """
+    values = np.asarray(values, np.float64)
+    scale = np.ptp(support.points) if support.closed else 0.0
+    at = np.zeros(values.shape, bool)
+    for point in support.points:
+        at |= np.abs(values - point) <= 1e-6 * max(scale, abs(point))
+    if support.closed:
+        return at
+    low = -np.inf if support.low is None else support.low
+    high = np.inf if support.high is None else support.high
+    return at | ((values >= low) & (values <= high))
+
+
+def recorded_as(support: Support, values: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """The values that the column holds, of values with an error from single precision.
+
+    Example:
+        >>> ages = Support((), (), (1.0, 0.5), (0.9, 0.1), 0.0, 0.0, None, False)
+        >>> recorded_as(ages, np.array([29.0001, 0.4999]), np.array([1e-3, 1e-3])).tolist()
+        [29.0, 0.5]
+    """
+    if support.closed:
+        points = np.array(support.points)
+        nearest = np.searchsorted(0.5 * (points[1:] + points[:-1]), values)
+        return points[nearest]
+    result, settled = values, np.zeros(np.shape(values), bool)
+    for point in support.points:
+        at = ~settled & (np.abs(values - point) <= error)
+        result, settled = np.where(at, point, result), settled | at
+    for step in support.steps:
+        on = support.origin + np.rint((values - support.origin) / step) * step
+        finest = step == support.steps[-1]
+        at = ~settled & (finest | (np.abs(values - on) <= np.maximum(0.3 * support.steps[-1], error)))
+        result, settled = np.where(at, as_written(on, step, support.origin), result), settled | at
+    return result
+
+
+def as_written(values: np.ndarray, step: float, origin: float = 0.0) -> np.ndarray:
+    """Multiples of a step with as many decimals as it has: 0.1 · 3 is 0.30000000000000004.
+
+    Example:
+        >>> as_written(np.array([0.1 * 3]), 0.1).tolist()
+        [0.3]
+    """
+    grid = np.array([step, origin])
+    for digits in range(24):
+        scaled = grid * 10.0**digits
+        if (np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(np.abs(scaled), 1.0)).all() and scaled[
+            0
+        ] > 0.5:
+            return np.round(values, digits)
+    return values
+
+
+def described(support: Support) -> str:
+    """The values that a column can hold, in words.
+
+    Example:
+        >>> described(Support((0.0,), (0.6,), (0.1,), (0.4,), 0.0, 0.0, None, False))
+        'numbers from 0, recorded to 0.1; 60% are 0'
+    """
+    if support.closed:
+        shown = [f"{point:g}" for point in support.points]
+        shown = shown if len(shown) <= 8 else [*shown[:4], "...", *shown[-2:]]
+        return f"one of {len(support.points)} values: {', '.join(shown)}"
+    low, high = support.low, support.high
+    ends = [f"{word} {end:g}" for word, end in (("from", low), ("to", high)) if end is not None]
+    text = " ".join(["numbers", *ends])
+    if support.steps == (1.0,) and support.origin == 0:
+        text = " ".join(["whole numbers", *ends])
+    elif len(support.steps) == 1:
+        text += f", recorded to {support.steps[0]:g}"
+    elif support.steps:
+        shares = [
+            f"{share:.0%} to {step:g}"
+            for step, share in zip(support.steps, support.step_shares, strict=True)
+        ]
+        text += f", recorded {', '.join(shares)}"
+    if support.points:
+        order = np.argsort(support.point_shares)[::-1][:3]
+        piles = [f"{_percent(support.point_shares[i])} are {support.points[i]:g}" for i in order]
+        text += f"; {', '.join(piles)}"
+    return text
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.095 else f"{share:.1%}" if share >= 0.001 else f"{100 * share:.1g}%"
+
+
+class Placed(NamedTuple):
+    """Cells on a scale on which the column as a whole is N(0, 1).
+
+    Attributes:
+        value: the score, of an interval its mean under N(0, 1), [n].
+        low: the ends of the interval that a cell stands for, [n]; low = high = value for a single number.
+        high: likewise.
+        log_factor: log p(cell) less that of its interval, or the density of its score, [n].
+    """
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    log_factor: np.ndarray
+
+
+def place(support: Support, scores: NormalScores, values: np.ndarray) -> Placed:
+    """Where cells lie in a column as a whole: points as intervals, cells on a grid as those of its step.
+
+    Example:
+        >>> levels = Support((0.0, 1.0), (0.5, 0.5), (), (), 0.0, None, None, True)
+        >>> cells = place(levels, None, np.array([0.0, 1.0]))
+        >>> cells.low.tolist(), cells.high.tolist(), cells.value.round(2).tolist()
+        ([-inf, 0.0], [0.0, inf], [-0.8, 0.8])
+    """
+    values = np.asarray(values, np.float64)
+    points, shares = np.array(support.points), np.array(support.point_shares)
+    rest = max(1.0 - shares.sum(), 0.0)
+    before = np.array([shares[points < value].sum() for value in np.unique(values)])
+    before = before[np.unique(values, return_inverse=True)[1].reshape(values.shape)]
+    match = np.isin(values, points)
+    own = np.zeros(values.shape)
+    own[match] = shares[np.searchsorted(points, values[match])]
+    log_factor = np.zeros(values.shape)
+    if support.closed:
+        return _between(before, own, 0.0, np.zeros(values.shape), np.zeros(values.shape), log_factor)
+    u, log_slope = to_scores(scores, values)
+    low, high = u, u
+    for step, share in reversed(list(zip(support.steps, support.step_shares, strict=True))):
+        on = support.origin + np.rint((values - support.origin) / step) * step
+        at = ~match & ((np.abs(values - on) <= 0.3 * support.steps[-1]) | (step == support.steps[-1]))
+        low = np.where(at, to_scores(scores, values - 0.5 * step)[0], low)
+        high = np.where(at, to_scores(scores, values + 0.5 * step)[0], high)
+        log_factor = np.where(at, np.log(share / sum(support.step_shares)), log_factor)
+    placed = _between(before, own, rest, low, high, log_factor)
+    if support.steps:
+        return placed
+    density = np.log(max(rest, 1e-300)) + 0.5 * (placed.value**2 - u**2) + log_slope
+    return placed._replace(log_factor=np.where(match, 0.0, density))
+
+
+def _between(
+    before: np.ndarray, own: np.ndarray, rest: float, low: np.ndarray, high: np.ndarray, factor: np.ndarray
+) -> Placed:
+    """Scores of the whole column from those of its other cells, `before` at points below, `own` at this one."""
+    after = np.maximum(1.0 - before - own - rest, 0.0)
+    ends = []
+    for score, at in ((low, 0.0), (high, 1.0)):
+        below = before + at * own + rest * ndtr(score)
+        above = after + (1.0 - at) * own + rest * ndtr(-score)
+        tiny = 1e-300
+        end = np.where(below < 0.5, ndtri(np.clip(below, tiny, 1)), -ndtri(np.clip(above, tiny, 1)))
+        end = np.where(below <= 1e-15, -np.inf, np.where(above <= 1e-15, np.inf, end)) if not rest else end
+        ends.append(score if rest == 1.0 else end)
+    single = ends[0] == ends[1]
+    mass = np.where(single, 1.0, np.maximum(ndtr(ends[1]) - ndtr(ends[0]), 1e-300))
+    mean = (np.exp(-0.5 * ends[0] ** 2) - np.exp(-0.5 * ends[1] ** 2)) / np.sqrt(2 * np.pi) / mass
+    ends = [end + 0.0 for end in ends]  # no negative zeros
+    inside = np.clip(mean, np.maximum(ends[0], -9.0), np.minimum(ends[1], 9.0))
+    return Placed(np.where(single, ends[0], inside), ends[0], ends[1], factor)
+
+
 def spread_over(values: np.ndarray) -> np.ndarray:
     """Sorted, and of very many some, evenly."""
     values = np.sort(np.asarray(values, np.float64))
@@ -127,7 +295,9 @@ def _levels(distinct: np.ndarray, counts: np.ndarray) -> Support | None:
     ends = counts[[0, -1]] >= np.maximum(FEWEST_AT_LEVEL, LAST_LEVEL * n)
     if len(distinct) > 2 and not (ends[1] and (ends[0] or distinct[0] == 0)):
         return None
-    return Support(tuple(map(float, distinct)), tuple(map(float, counts / n)), (), (), 0.0, None, None, True)
+    return Support(
+        tuple(map(float, distinct)), tuple(map(float, counts / n)), (), (), 0.0, None, None, True
+    )
 
 
 def _end_piles(distinct: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -280,7 +450,7 @@ def _best_curve(values: np.ndarray, low: float, high: float) -> tuple[tuple[floa
         options = [(centre, factor * quartiles) for factor in CURVATURE]
     best: tuple[float, Any, Any] = (-np.inf, None, None)
     for shape in options:
-        bent, log_bend = _bend(NormalScores(low, high, *shape, 0, 0, 0), values, np)
+        bent, log_bend = bend(NormalScores(low, high, *shape, 0, 0, 0), values, np)
         fit = float(np.mean(log_bend)) - float(np.log(max(bent.std(), 1e-300)))
         if fit > best[0] + 1e-3:
             best = (fit, shape, bent)

@@ -34,7 +34,8 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     model = rows.model
     if model.categorical or not all(own.x["numeric"].mask.all() for own in (rows, training)):
         return
-    ends = tables.intervals(model.schema.target, rows.x["numeric"])
+    scored = {own: tables.scored(model.schema.target, own.x["numeric"]) for own in (training, rows)}
+    ends, log_factor = scored[rows].intervals, scored[rows].log_factor
     for name, fit, most in (
         ("NGBoost", _ngboost, 1),
         ("Treeffuser", _treeffuser, 1),
@@ -42,12 +43,12 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     ):
         if len(model.numeric) > most:
             continue
-        sets = [part for own in (training, rows) for part in (_features(own), own.x["numeric"].value)]
+        sets = [part for own in (training, rows) for part in (_features(own), scored[own].block.value)]
         try:
             value = fit(*(np.asarray(part, np.float64) for part in sets), ends=ends)
         except ImportError:
             continue
-        yield name, model.in_own_units(value, rows.x)
+        yield name, model.in_own_units(value + log_factor, rows.x)
 
 
 def _features(rows: Rows) -> np.ndarray:
