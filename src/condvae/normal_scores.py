@@ -2,15 +2,16 @@
 
     u = S(T(v))
 
-T is a smooth curve with one degree of freedom, chosen by what values there are: log(w / (R - w)) between two
-limits, log(exp(w / s) - 1) above (or, mirrored, below) one, and asinh(w / s) without any, w the distance from
-the limit or the centre. Large s gives the logarithm and the identity, small s the identity and a logarithm. S is
-a monotone rational quadratic spline through the column's quantiles, and linear beyond them: so the tails are
+T is a smooth curve with one degree of freedom, chosen by what values there are. With w the distance from a
+limit, or from the centre, it is log(w / (R - w)) between two limits R apart, log(exp(w / s) - 1) above one
+(mirrored, below one), and asinh(w / s) where there is none: s makes it more a logarithm or more a straight line.
+S is a monotone rational quadratic spline through the column's quantiles, and linear beyond them: the tails are
 those of a Gaussian on the scale of T.
 
 One implementation serves NumPy and JAX: `xp` is the module of arrays.
 
-Source: Durkan et al. 2019 (the spline and its inverse); Fritsch and Carlson 1980 (slopes that keep it monotone).
+Sources: Durkan et al. 2019 (the spline and its inverse); Fritsch and Carlson 1980 (slopes that keep it
+monotone).
 """
 
 from typing import Any, NamedTuple
@@ -58,7 +59,8 @@ def to_scores(scores: NormalScores, values: Any, xp: Any = np) -> tuple[Any, Any
         u and log du/dv, of the shape of the values. Values at a limit or beyond it count as next to it.
 
     Example:
-        >>> plain = NormalScores(-np.inf, np.inf, 0.0, 1e6, *np.array([[-1e-6, 1e-6], [-1.0, 1.0], [1e6, 1e6]]))
+        >>> knots = np.array([[-1e-6, 1e-6], [-1.0, 1.0], [1e6, 1e6]])
+        >>> plain = NormalScores(-np.inf, np.inf, 0.0, 1e6, *knots)
         >>> u, log_slope = to_scores(plain, np.array([0.5, 3.0]))
         >>> u.round(3).tolist(), log_slope.round(3).tolist()
         ([0.5, 3.0], [-0.0, -0.0])
@@ -66,8 +68,7 @@ def to_scores(scores: NormalScores, values: Any, xp: Any = np) -> tuple[Any, Any
     bent, log_bend = bend(scores, values, xp)
     first, last = scores.curve[..., 0], scores.curve[..., -1]
     inside = xp.clip(bent, first, last)
-    place, left, right = _interval(scores, scores.curve, inside, xp)
-    (y0, u0, d0), (y1, u1, d1) = left, right
+    (y0, u0, d0), (y1, u1, d1) = _interval(scores, scores.curve, inside, xp)
     width, height = y1 - y0, u1 - u0
     s = height / width
     part = xp.clip((inside - y0) / width, 0.0, 1.0)
@@ -91,7 +92,7 @@ def from_scores(scores: NormalScores, u: Any, xp: Any = np) -> Any:
     """
     first, last = scores.score[..., 0], scores.score[..., -1]
     inside = xp.clip(u, first, last)
-    _, (y0, u0, d0), (y1, u1, d1) = _interval(scores, scores.score, inside, xp)
+    (y0, u0, d0), (y1, u1, d1) = _interval(scores, scores.score, inside, xp)
     width, height = y1 - y0, u1 - u0
     s = height / width
     above = inside - u0
@@ -104,7 +105,7 @@ def from_scores(scores: NormalScores, u: Any, xp: Any = np) -> Any:
     return _unbend(scores, curve + below / scores.slope[..., 0] + beyond / scores.slope[..., -1], xp)
 
 
-def _interval(scores: NormalScores, knots: Any, at: Any, xp: Any) -> tuple[Any, Any, Any]:
+def _interval(scores: NormalScores, knots: Any, at: Any, xp: Any) -> tuple[Any, Any]:
     """The knots on both sides of a point: curve, score and slope of each."""
     place = xp.sum(xp.asarray(knots[..., 1:-1]) <= at[..., None], axis=-1)
     shape = (*place.shape, knots.shape[-1])
@@ -112,7 +113,7 @@ def _interval(scores: NormalScores, knots: Any, at: Any, xp: Any) -> tuple[Any, 
     ends = []
     for i in (place, place + 1):
         ends.append(tuple(xp.take_along_axis(part, i[..., None], axis=-1)[..., 0] for part in knots_of))
-    return place, ends[0], ends[1]
+    return ends[0], ends[1]
 
 
 def bend(scores: NormalScores, values: Any, xp: Any) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from condvae.heads import FamilyHead, LocationScale
+from condvae.heads import FamilyHead, LocationScale, UniversalHead
 from condvae.model import CVAE
 
 EASED = (0.2, 0.4)
@@ -36,7 +36,7 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
         return node.eased(ramp) if is_head(node) else node
 
     def is_head(node: Any) -> bool:
-        return isinstance(node, LocationScale | FamilyHead)
+        return isinstance(node, LocationScale | FamilyHead | UniversalHead)
 
     return eqx.tree_at(
         lambda model: model.likelihood, model, jax.tree.map(ease, model.likelihood, is_leaf=is_head)

@@ -1,12 +1,13 @@
-"""Columns of any kind: single values, grids and a mixture of Gaussians on the scale of their normal scores.
+"""Columns of any kind: single values, grids, and a mixture of logistics on the scale of the column's own shape.
 
 Of one cell, with classes that are points p_i and grids of steps g_j,
 
-    P(v) = Σ_i π_i [v = p_i] + Σ_j π_j [v on grid j] Σ_k w_k (Φ((u(v + g_j / 2) - m_k) / s_k)
-                                                             - Φ((u(v - g_j / 2) - m_k) / s_k))
+    P(v) = Σ_i π_i [v = p_i] + Σ_j π_j [v on grid j] Σ_k w_k (σ((l(v + g_j / 2) - m_k) / s_k)
+                                                              - σ((l(v - g_j / 2) - m_k) / s_k))
 
-u the column's normal scores. Without a grid the last factor is a density, N(u(v); m_k, s_k²) u'(v). As no s_k is
-above 1 and the scores of the column as a whole are N(0, 1), no tail is heavier than the column's.
+with l(v) = log F(v) - log(1 - F(v)), F the distribution function that the column's normal scores stand for.
+Without a grid the last factor is a density. The column as a whole is a standard logistic on this scale, and no
+s_k is above 1: so no tail is heavier than the column's.
 """
 
 # numpyro's own distributions differ in what their methods' arguments are called.
@@ -18,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as npd
-from jax.scipy.special import erfc, logsumexp
+from jax.scipy.special import log_ndtr, logsumexp, ndtri
 from jaxtyping import Array, PRNGKeyArray
 
 from condvae.normal_scores import NormalScores, from_scores, to_scores
@@ -26,12 +27,12 @@ from condvae.normal_scores import NormalScores, from_scores, to_scores
 NO_CLASS = -1e9
 """The logit of a class that a cell lacks."""
 
-PLACES = np.linspace(-6.0, 6.0, 161)
+PLACES = np.linspace(-16.0, 16.0, 257)
 VARIANCES = np.linspace(0.0, 1.0, 25)
 """Where the mean of a component is tabulated; it is nearly linear in between."""
 
-NODES = np.linspace(-6.0, 6.0, 241)
-"""At which a Gaussian is summed (trapezoidal rule)."""
+NODES = np.linspace(-18.0, 18.0, 289)
+"""At which a logistic is summed (trapezoidal rule)."""
 
 
 class Universal(npd.Distribution):
@@ -39,12 +40,12 @@ class Universal(npd.Distribution):
 
     Args:
         logits: of the classes, [..., P + G]: the points, then the grids.
-        log_weights: of the Gaussian components, [..., K]; K = 0 for cells that are points only.
-        loc: m, [..., K], in normal scores.
-        scale: s, [..., K], likewise.
+        log_weights: of the components, [..., K]; K = 0 for cells that are points only.
+        loc: m, [..., K].
+        scale: s, [..., K].
         points: single values, [..., P], NaN for none.
-        steps: of the grids, coarsest first, [..., G]; 0 for numbers on no grid, NaN for none.
-        origins: a value on each grid, [..., G].
+        steps: of the grids, coarsest first, [..., G], NaN for none; None for numbers on no grid.
+        origins: a value on each grid, [..., G]; None likewise.
         scores: the normal scores of the cells, fields of shape [...], knots [..., knots].
 
     Example:
@@ -79,11 +80,13 @@ class Universal(npd.Distribution):
         loc: Array,
         scale: Array,
         points: Array,
-        steps: Array,
-        origins: Array,
+        steps: Array | None,
+        origins: Array | None,
         scores: NormalScores,
     ):
-        there = jnp.concatenate([~jnp.isnan(points), ~jnp.isnan(steps)], axis=-1)
+        there = ~jnp.isnan(points)
+        others = jnp.ones((*points.shape[:-1], 1), bool) if steps is None else ~jnp.isnan(steps)
+        there = jnp.concatenate([there, others], axis=-1)
         self.logits = jax.nn.log_softmax(jnp.where(there, logits, NO_CLASS))
         self.log_weights, self.loc, self.scale = jax.nn.log_softmax(log_weights), loc, scale
         self.points, self.steps, self.origins, self.scores = points, steps, origins, scores
@@ -98,24 +101,25 @@ class Universal(npd.Distribution):
         return self.points.shape[-1]
 
     @property
-    def _grids(self) -> tuple[Array, Array, NormalScores]:
-        """Steps (1 where there is none), origins, and the scores with an axis for the grids."""
-        step = jnp.where(self.steps > 0, self.steps, 1.0)
-        return step, jnp.where(jnp.isnan(self.origins), 0.0, self.origins), _with_axis(self.scores)
+    def _closed(self) -> bool:
+        """Whether the cells are points only."""
+        return self.steps is not None and not self.steps.shape[-1]
 
     def sample(self, key: PRNGKeyArray | None, sample_shape: tuple[int, ...] = ()) -> Array:
         assert key is not None
         class_key, component_key, noise_key = jax.random.split(key, 3)
         shape = (*sample_shape, *self.batch_shape)
         chosen = jax.random.categorical(class_key, self.logits, shape=shape)
-        if not self.steps.shape[-1]:
+        if self._closed:
             return _pick(self.points, chosen)
         component = jax.random.categorical(component_key, self.log_weights, shape=shape)
-        noise = jax.random.normal(noise_key, shape, self.loc.dtype)
-        u = _pick(self.loc, component) + _pick(self.scale, component) * noise
-        grid = jnp.maximum(chosen - self._num_points, 0)
-        step, origin = _pick(self.steps, grid), _pick(self.origins, grid)
-        value = _snapped(from_scores(self.scores, u, jnp), step, origin, self.scores)
+        noise = jax.random.logistic(noise_key, shape, self.loc.dtype)
+        u = from_log_odds(_pick(self.loc, component) + _pick(self.scale, component) * noise)
+        value = from_scores(self.scores, u, jnp)
+        if self.steps is not None:
+            grid = jnp.maximum(chosen - self._num_points, 0)
+            step, origin = _pick(self.steps, grid), _pick(self.origins, grid)
+            value = _snapped(value, step, origin, self.scores)
         if not self._num_points:
             return value
         point = _pick(self.points, jnp.minimum(chosen, self._num_points - 1))
@@ -125,40 +129,48 @@ class Universal(npd.Distribution):
         value = jnp.asarray(value, self.logits.dtype)[..., None]
         eps = jnp.finfo(value.dtype).eps
         at = jnp.abs(value - self.points) <= 2 * eps * jnp.maximum(jnp.abs(value), 1e-3)
-        terms = jnp.where(at, 0.0, -jnp.inf)
-        if self.steps.shape[-1]:
-            terms = jnp.concatenate(
-                [terms, self._log_grids(value, at.any(axis=-1, keepdims=True))], axis=-1
-            )
-        there = jnp.isfinite(terms)
-        total = logsumexp(jnp.where(there, self.logits + jnp.where(there, terms, 0.0), NO_CLASS), axis=-1)
-        return jnp.where(there.any(axis=-1), total, -jnp.inf)
+        on, log_mass = at, jnp.zeros(at.shape, value.dtype)
+        if not self._closed:
+            others, own = self._log_density(value, at) if self.steps is None else self._log_masses(value)
+            on = jnp.concatenate([at, others], axis=-1)
+            log_mass = jnp.concatenate([log_mass, own], axis=-1)
+        total = logsumexp(jnp.where(on, self.logits + jnp.where(on, log_mass, 0.0), NO_CLASS), axis=-1)
+        return jnp.where(on.any(axis=-1), total, -jnp.inf)
 
-    def _log_grids(self, value: Array, at_point: Array) -> Array:
-        """log P(v | grid), [..., G]; -inf off the grid, a log-density where there is no grid."""
-        step, origin, scores = self._grids
+    def _log_density(self, value: Array, at: Array) -> tuple[Array, Array]:
+        """Where there is a density, [..., 1]: not at points; and its logarithm."""
+        u, log_slope = to_scores(_with_axis(self.scores), value, jnp)
+        odds, log_steep = to_log_odds(u)
+        unit = (odds - self.loc) / self.scale
+        terms = self.log_weights - _softplus(unit) - _softplus(-unit) - jnp.log(self.scale)
+        density = logsumexp(terms, axis=-1, keepdims=True) + log_slope + log_steep
+        return ~at.any(axis=-1, keepdims=True) & self._inside(value), density
+
+    def _log_masses(self, value: Array) -> tuple[Array, Array]:
+        """On which grids a value is, [..., G]; and log P(v | grid)."""
+        step = jnp.where(jnp.isnan(self.steps), 1.0, self.steps)
+        scores = _with_axis(self.scores)
         u, log_slope = to_scores(scores, value, jnp)
-        ends = [to_scores(scores, value + side * step, jnp)[0] for side in (-0.5, 0.5)]
-        # The difference of two scores that are close to each other loses its digits.
-        apart = ends[1] - ends[0]
-        narrow = apart < 1e-2
-        width = jnp.where(narrow, step * jnp.exp(log_slope), jnp.where(narrow, 1.0, apart))
-        middle = jnp.where(narrow, u, 0.5 * (ends[0] + ends[1]))
+        odds, log_steep = to_log_odds(u)
+        low, high = (to_log_odds(to_scores(scores, value + side * step, jnp)[0])[0] for side in (-0.5, 0.5))
+        # The difference of two numbers that are close to each other loses its digits.
+        narrow = high - low < 1e-2
+        width = jnp.where(narrow, step * jnp.exp(log_slope + log_steep), high - low)
+        low = jnp.where(narrow, odds - 0.5 * width, low)
+        high = jnp.where(narrow, odds + 0.5 * width, high)
         loc, scale = self.loc[..., None, :], self.scale[..., None, :]
-        mass = log_gaussian_mass((middle[..., None] - loc) / scale, width[..., None] / scale)
-        unit = (u[..., None] - loc) / scale
-        density = -0.5 * unit**2 - 0.5 * jnp.log(2 * jnp.pi) - jnp.log(scale) + log_slope[..., None]
-        free = self.steps == 0
-        found = logsumexp(
-            self.log_weights[..., None, :] + jnp.where(free[..., None], density, mass), axis=-1
+        ends = ((end[..., None] - loc) / scale for end in (low, high))
+        log_mass = logsumexp(
+            self.log_weights[..., None, :] + log_logistic_mass(*ends, width[..., None] / scale), axis=-1
         )
-        off = jnp.abs(value - origin - step * jnp.rint((value - origin) / step))
+        off = jnp.abs(value - self.origins - step * jnp.rint((value - self.origins) / step))
         finest = jnp.nanmin(self.steps, axis=-1, keepdims=True)
         slack = jnp.maximum(0.3 * finest, 4 * jnp.finfo(value.dtype).eps * jnp.abs(value))
-        # Every value counts as on the finest grid; where there is none, points have no density.
-        on = jnp.where(free, ~at_point, (off <= slack) | (self.steps == finest))
-        on &= (value >= scores.low) & (value <= scores.high)
-        return jnp.where(on, found, -jnp.inf)
+        # Every value counts as on the finest grid.
+        return ((off <= slack) | (self.steps == finest)) & self._inside(value), log_mass
+
+    def _inside(self, value: Array) -> Array:
+        return (value >= self.scores.low[..., None]) & (value <= self.scores.high[..., None])
 
     def cdf(self, value: Any) -> Array:
         """P(x ≤ value)."""
@@ -167,13 +179,15 @@ class Universal(npd.Distribution):
         eps = jnp.finfo(value.dtype).eps
         reached = self.points <= value + 2 * eps * jnp.maximum(jnp.abs(value), 1e-3)
         below = jnp.sum(jnp.where(reached, parts[..., : self._num_points], 0.0), axis=-1)
-        if not self.steps.shape[-1]:
+        if self._closed:
             return below
-        step, origin, scores = self._grids
-        edge = origin + step * (jnp.floor((value - origin) / step + 1e-3) + 0.5)
-        u, _ = to_scores(scores, jnp.where(self.steps > 0, edge, value), jnp)
-        unit = (u[..., None] - self.loc[..., None, :]) / self.scale[..., None, :]
-        inside = jnp.sum(jnp.exp(self.log_weights)[..., None, :] * 0.5 * erfc(-unit / np.sqrt(2)), axis=-1)
+        if self.steps is not None:
+            step = jnp.where(jnp.isnan(self.steps), 1.0, self.steps)
+            origin = jnp.where(jnp.isnan(self.steps), 0.0, self.origins)
+            value = origin + step * (jnp.floor((value - origin) / step + 1e-3) + 0.5)
+        u, _ = to_scores(_with_axis(self.scores), value, jnp)
+        unit = (to_log_odds(u)[0][..., None] - self.loc[..., None, :]) / self.scale[..., None, :]
+        inside = jnp.sum(jnp.exp(self.log_weights)[..., None, :] * jax.nn.sigmoid(unit), axis=-1)
         return below + jnp.sum(parts[..., self._num_points :] * inside, axis=-1)
 
     @property
@@ -181,7 +195,7 @@ class Universal(npd.Distribution):
         parts = jnp.exp(self.logits)
         points = jnp.where(jnp.isnan(self.points), 0.0, self.points)
         total = jnp.sum(parts[..., : self._num_points] * points, axis=-1)
-        if not self.steps.shape[-1]:
+        if self._closed:
             return total
         means = jnp.sum(jnp.exp(self.log_weights)[..., None, :] * self._component_means(), axis=-1)
         return total + jnp.sum(parts[..., self._num_points :] * means, axis=-1)
@@ -191,19 +205,17 @@ class Universal(npd.Distribution):
         dtype = self.loc.dtype
         places, scales = jnp.asarray(PLACES, dtype), jnp.asarray(np.sqrt(VARIANCES), dtype)
         nodes = jnp.asarray(NODES, dtype)
-        weights = jnp.exp(-0.5 * nodes**2)
-        u = places[:, None, None] + scales[:, None] * nodes  # [M, S, N]
-        grown = NormalScores(
-            *(part[..., None, None, None] for part in self.scores[:4]),
-            *(part[..., None, None, None, :] for part in self.scores[4:]),
-        )
-        values = from_scores(grown, u, jnp)  # [..., M, S, N]
+        weights = jax.nn.sigmoid(nodes) * jax.nn.sigmoid(-nodes)
+        u = from_log_odds(places[:, None, None] + scales[:, None] * nodes)  # [M, S, N]
+        fields = [part[..., None, None, None] for part in self.scores[:4]]
+        knots = [part[..., None, None, None, :] for part in self.scores[4:]]
+        values = from_scores(NormalScores(*fields, *knots), u, jnp)  # pyright: ignore[reportCallIssue]
         values = values[..., None, :, :, :]
-        step, origin = (part[..., None, None, None] for part in (self.steps, self.origins))
-        limits = NormalScores(
-            *(part[..., None, None, None, None] for part in self.scores[:4]), *self.scores[4:]
-        )
-        table = jnp.sum(_snapped(values, step, origin, limits) * weights, axis=-1) / jnp.sum(weights)
+        if self.steps is not None:
+            step, origin = (part[..., None, None, None] for part in (self.steps, self.origins))
+            ends = (part[..., None, None, None, None] for part in (self.scores.low, self.scores.high))
+            values = _snapped(values, step, origin, self.scores._replace(low=next(ends), high=next(ends)))
+        table = jnp.sum(values * weights, axis=-1) / jnp.sum(weights)
         row = jnp.clip((self.loc - PLACES[0]) / (PLACES[1] - PLACES[0]), 0.0, len(PLACES) - 1.001)
         column = jnp.clip(self.scale**2 / VARIANCES[1], 0.0, len(VARIANCES) - 1.001)
         i, j = jnp.floor(row).astype(int), jnp.floor(column).astype(int)
@@ -219,46 +231,50 @@ class Universal(npd.Distribution):
         upper = entry(i, j) * (1 - right) + entry(i, j + 1) * right
         lower = entry(i + 1, j) * (1 - right) + entry(i + 1, j + 1) * right
         means = upper * (1 - down) + lower * down
-        return jnp.where(jnp.isnan(self.steps)[..., None], 0.0, means)
+        return means if self.steps is None else jnp.where(jnp.isnan(self.steps)[..., None], 0.0, means)
 
 
-def log_gaussian_mass(middle: Array, width: Array) -> Array:
-    """log P(|ε - middle| < width / 2) of a standard Gaussian, finite and exact however far out.
+def log_logistic_mass(low: Array, high: Array, width: Array) -> Array:
+    """log P(low < x < high) of a standard logistic, exact however far out or narrow the interval is.
+
+        σ(high) − σ(low) = σ(high) σ(−low) (1 − exp(−(high − low)))
 
     Example:
         >>> import jax.numpy as jnp
-        >>> [round(float(v), 2) for v in log_gaussian_mass(jnp.array([0.0, 20.0]), jnp.array([2.0, 0.5]))]
-        [-0.38, -198.94]
+        >>> low = jnp.array([-1.0, 90.0])
+        >>> [round(float(v), 2) for v in log_logistic_mass(low, low + 2.0, jnp.array(2.0))]
+        [-0.77, -90.15]
     """
-    narrow = width * (1.0 + jnp.abs(middle)) < 0.2
-    thin = jnp.where(narrow, width, 0.1)
-    # The mean density over a narrow interval, to the second order.
-    bulge = jnp.where(narrow, (middle**2 - 1.0) * thin**2 / 24.0, 0.0)
-    of_narrow = -0.5 * middle**2 - 0.5 * jnp.log(2 * jnp.pi) + jnp.log(thin) + jnp.log1p(bulge)
-    # On the side where tails are small: their logarithms are exact there.
-    wide = jnp.where(narrow, 1.0, width)
-    inner = _log_ndtr(-jnp.abs(middle) + 0.5 * wide)
-    outer = _log_ndtr(-jnp.abs(middle) - 0.5 * wide)
-    of_wide = inner + jax.nn.log1mexp(jnp.maximum(inner - outer, 1e-6))
-    return jnp.where(narrow, of_narrow, of_wide)
+    return -_softplus(-high) - _softplus(low) + jnp.log(-jnp.expm1(-jnp.maximum(width, 1e-30)))
 
 
-def _log_ndtr(x: Array) -> Array:
-    """log Φ(x), by the complementary error function, or far out by its asymptotic series."""
-    far = x < -5.0
-    near = jnp.log(0.5 * erfc(-jnp.where(far, 0.0, x) / np.sqrt(2.0)))
-    out = jnp.where(far, x, -5.0)
-    square = 1.0 / out**2
-    series = 1.0 - square * (1.0 - 3.0 * square * (1.0 - 5.0 * square))
-    return jnp.where(far, -0.5 * out**2 - jnp.log(-out) - 0.5 * np.log(2 * np.pi) + jnp.log(series), near)
+def _softplus(x: Array) -> Array:
+    """log(1 + eˣ), without the branches for infinities of `jax.nn.softplus`."""
+    return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+
+
+def to_log_odds(u: Array) -> tuple[Array, Array]:
+    """l = log(Φ(u) / Φ(−u)), a standard logistic of a standard Gaussian, and log dl/du.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> [round(float(v), 3) for v in to_log_odds(jnp.array(1.0))]
+        [1.668, 0.594]
+    """
+    below, above = log_ndtr(u), log_ndtr(-u)
+    return below - above, -0.5 * u**2 - 0.5 * np.log(2 * np.pi) - below - above
+
+
+def from_log_odds(odds: Array) -> Array:
+    """The standard Gaussian of a standard logistic: the inverse of `to_log_odds`."""
+    tail = ndtri(jax.nn.sigmoid(-jnp.minimum(jnp.abs(odds), 80.0)))
+    return -jnp.sign(odds) * tail
 
 
 def _snapped(value: Array, step: Array, origin: Array, scores: NormalScores) -> Array:
-    """The values on the grid that values between the limits round to; themselves where there is none."""
-    gridded = step > 0
-    step, origin = jnp.where(gridded, step, 1.0), jnp.where(gridded, origin, 0.0)
+    """The values on the grid that values between the limits round to."""
     inside = jnp.clip(value, scores.low + 1e-3 * step, scores.high - 1e-3 * step)
-    return jnp.where(gridded, origin + step * jnp.rint((inside - origin) / step), value)
+    return origin + step * jnp.rint((inside - origin) / step)
 
 
 def _with_axis(scores: NormalScores) -> NormalScores:

@@ -230,7 +230,8 @@ def _cell(column: tables.Column, found: tables.Likelihood) -> Cell:
         return Cell("ordinal", (("low", found.low), ("high", found.high)), units=(mean, sd))
     if found.family in tables.OWN_UNITS:
         low = 0.0 if found.low is None else found.low
-        width = 1.0 if found.high is None else found.high - low
+        # Counts are counts and shares are shares of their range; amounts are in standard deviations.
+        width = 1.0 if found.family in tables.COUNTS else sd if found.high is None else found.high - low
         return Cell(found.family, start=found.start, units=((mean - low) / width, sd / width))
     if found.step is not None:
         return Cell(found.family, (("width", found.step / sd), ("origin", (found.origin - mean) / sd)))
@@ -250,12 +251,10 @@ def universal_cell(column: tables.Column) -> UniversalCell:
     steps, origins = support.steps, []
     for step in steps:  # one near the mean, from which single precision counts best
         origins.append(support.origin + np.rint((mean - support.origin) / step) * step)
-    if not steps and not support.closed:
-        steps, origins = (0.0,), [mean]
     low, high, centre, softness, *knots = scores
     return UniversalCell(
         tuple(float(np.float32((point - mean) / sd)) for point in support.points),
-        tuple(float(step / sd) for step in steps),
+        tuple(float(step / sd) for step in steps) if steps or support.closed else None,
         tuple(float((origin - mean) / sd) for origin in origins),
         (*support.point_shares, *support.step_shares),
         (

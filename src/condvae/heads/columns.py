@@ -66,7 +66,7 @@ class ColumnsHead(eqx.Module):
             options = dict(cell.options)
             shared = {} if cell.family == "ordinal" or "width" in options else options
             if cell.family == "universal":  # those of a few values by themselves need no mixture
-                shared = {"closed": not options["cell"].steps}
+                shared = {"kind": options["cell"].kind}
             groups.setdefault((cell.family, cell.units is None, tuple(shared.items())), []).append(place)
         heads, units, limits = [], [], []
         for (family, plain, _), places, own_key in zip(

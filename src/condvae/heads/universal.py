@@ -16,10 +16,13 @@ from condvae.networks import affine
 from condvae.normal_scores import NormalScores
 
 LOG_SCALE_BOUNDS = (-7.0, 0.0)
-"""Of a component, in normal scores: none is wider than the column."""
+"""Of a component: none is wider than the column, a standard logistic."""
 
-FARTHEST_PLACE = 5.0
-"""Of a component, in normal scores: about that of the greatest of a million cells."""
+FARTHEST_PLACE = 15.0
+"""Of a component, in log-odds: about that of the greatest of a million cells."""
+
+MOST_STRETCH = 4.0
+"""Of all components together, as a logarithm."""
 
 SPREAD = 1.5
 """How far apart the components begin."""
@@ -30,17 +33,22 @@ class UniversalCell(NamedTuple):
 
     Attributes:
         points: single values with a probability of their own.
-        steps: the grids of other values, coarsest first; (0.0,) for numbers on no grid, () for none.
+        steps: the grids of other values, coarsest first; None for numbers on no grid, () for none.
         origins: a value on each grid.
         shares: of the cells, at each point and on each grid: where training begins.
         scores: the fields of the column's `NormalScores`: numbers, None for no limit, and knots as tuples.
     """
 
     points: tuple[float, ...]
-    steps: tuple[float, ...]
+    steps: tuple[float, ...] | None
     origins: tuple[float, ...]
     shares: tuple[float, ...]
     scores: tuple
+
+    @property
+    def kind(self) -> str:
+        """Which other values there are: "points" for none, "grids" or "numbers"."""
+        return "numbers" if self.steps is None else "grids" if self.steps else "points"
 
 
 class UniversalHead(eqx.Module):
@@ -50,7 +58,7 @@ class UniversalHead(eqx.Module):
 
     Args:
         in_size: the length of the feature vector.
-        cells: what each cell can hold; a value is a vector as long.
+        cells: what each cell can hold, all of one `kind`; a value is a vector as long.
         components: of the mixture of Gaussians.
         key: not needed; heads are made with one.
 
@@ -64,8 +72,9 @@ class UniversalHead(eqx.Module):
     """
 
     linear: eqx.nn.Linear
+    places: Float[Array, "cells components"]
+    scales: Float[Array, "cells components"]
     columns: tuple[tuple, ...] = eqx.field(static=True)
-    components: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -76,16 +85,20 @@ class UniversalHead(eqx.Module):
         key: PRNGKeyArray | None = None,
     ):
         self.columns = tuple(tuple(cell) for cell in cells)  # plain, so that it can be saved
-        self.components = components if any(cell.steps for cell in cells) else 0
-        num_points, num_steps, width = self._sizes
-        bias = np.zeros((len(self.cells), width))
-        for i, cell in enumerate(self.cells):
+        if len({cell.kind for cell in cells}) > 1:
+            raise ValueError("cells are of several kinds: give those of each kind a head of their own")
+        components = 0 if cells[0].kind == "points" else components
+        # Logistics whose mixture is nearly the column's own, and stays so until the features tell more.
+        self.places = jnp.tile(jnp.linspace(-SPREAD, SPREAD, components), (len(cells), 1))
+        self.scales = jnp.zeros((len(cells), components))
+        num_points, num_others = self._classes
+        width = num_points + num_others + (2 + components if components else 0)
+        bias = np.zeros((len(cells), width))
+        for row, cell in zip(bias, cells, strict=True):
             logits = np.log(np.maximum(cell.shares, 1e-4))
-            bias[i, : len(cell.points)] = logits[: len(cell.points)]
-            bias[i, num_points : num_points + len(cell.steps)] = logits[len(cell.points) :]
-        if self.components:
-            places = slice(num_points + num_steps + self.components, width - self.components)
-            bias[:, places] = np.linspace(-SPREAD, SPREAD, self.components)
+            row[: len(cell.points)] = logits[: len(cell.points)]
+            others = logits[len(cell.points) :]
+            row[num_points : num_points + len(others)] = others
         linear = eqx.nn.Linear(in_size, bias.size, key=jax.random.key(0))
         self.linear = eqx.tree_at(
             lambda linear: (linear.weight, linear.bias),
@@ -99,18 +112,21 @@ class UniversalHead(eqx.Module):
         return [UniversalCell(*column) for column in self.columns]
 
     @property
-    def _sizes(self) -> tuple[int, int, int]:
-        """Points and grids of the cell that has most, and numbers from the network for each cell."""
+    def _classes(self) -> tuple[int, int]:
+        """Points, and grids or other numbers, of the cell that has most."""
         points = max(len(cell.points) for cell in self.cells)
-        steps = max(len(cell.steps) for cell in self.cells)
-        return points, steps, points + steps + 3 * self.components
+        return points, max(1 if cell.steps is None else len(cell.steps) for cell in self.cells)
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
-        num_points, num_steps, width = self._sizes
-        raw = affine(self.linear, features).reshape(len(self.cells), width)
-        classes = num_points + num_steps
-        weights, places, scales = jnp.split(raw[:, classes:], 3, axis=1)
-        dtype = raw.dtype
+        num_points, num_others = self._classes
+        classes, dtype = num_points + num_others, features.dtype
+        raw = affine(self.linear, features).reshape(len(self.columns), -1)
+        weights, places, scales = raw[:, classes + 2 :], self.places, self.scales
+        if places.size:
+            # The shape of the mixture is the column's; its place, its width and its weights follow the features.
+            place, stretch = raw[:, classes : classes + 1], raw[:, classes + 1 : classes + 2]
+            places = place + jnp.exp(MOST_STRETCH * jnp.tanh(stretch / MOST_STRETCH)) * places
+            scales = scales + stretch
 
         def padded(name: str, size: int) -> Array:
             table = np.full((len(self.cells), size), np.nan)
@@ -125,15 +141,22 @@ class UniversalHead(eqx.Module):
                 FARTHEST_PLACE * jnp.tanh(places / FARTHEST_PLACE),
                 bounded_exp(scales, *LOG_SCALE_BOUNDS),
                 padded("points", num_points),
-                padded("steps", num_steps),
-                padded("origins", num_steps),
+                None if self.cells[0].steps is None else padded("steps", num_others),
+                None if self.cells[0].steps is None else padded("origins", num_others),
                 stacked([cell.scores for cell in self.cells], dtype),
             )
         )
 
+    def eased(self, ramp: Float[Array, ""]) -> "UniversalHead":
+        """The same, all but classes and places depending on the features by the part `ramp`."""
+        classes, rows = sum(self._classes), self.linear.out_features // len(self.columns)
+        follows = jnp.tile(jnp.arange(rows) <= classes, len(self.columns))
+        weight = jnp.where(follows[:, None], self.linear.weight, ramp * self.linear.weight)
+        return eqx.tree_at(lambda head: head.linear.weight, self, weight)
+
 
 def stacked(scores: Sequence[tuple], dtype: jnp.dtype | type = float) -> NormalScores:
-    """The maps of several columns as one, the knots of each continued along its ends to as many as any has."""
+    """The maps of several columns as one, the knots of each continued along its end to the same number."""
     most = max(len(one[4]) for one in scores)
     rows = []
     for one in scores:

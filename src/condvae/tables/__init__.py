@@ -4,7 +4,7 @@ from condvae.tables.cells import take
 from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, levels
 from condvae.tables.errors import TableError
 from condvae.tables.frames import read_table, require_writable, write_parts, write_table
-from condvae.tables.likelihoods import NUMERIC, OWN_UNITS, Likelihood
+from condvae.tables.likelihoods import COUNTS, NUMERIC, OWN_UNITS, Likelihood
 from condvae.tables.names import match_names
 from condvae.tables.ranges import outside
 from condvae.tables.recording import intervals, log_scale, measure, reach, recorded, scored
@@ -13,6 +13,7 @@ from condvae.tables.scans import Scan, scan
 from condvae.tables.schema import Column, Kind, Role, Schema, Unknown
 
 __all__ = [
+    "COUNTS",
     "NUMERIC",
     "OWN_UNITS",
     "PARQUET",

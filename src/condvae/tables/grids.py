@@ -1,7 +1,7 @@
 """The grids that the cells of a column are on: recorded to a tenth, mostly to the thousand, or to nothing.
 
-A column is often a mixture: ages in years with a few halves, prices mostly round. The likelihood of a grid of
-step g is, where the density is smooth, proportional to g at the values that it holds, and 0 elsewhere; so the
+A column is often a mixture: ages in years with a few halves, prices mostly round. Where the density is smooth,
+the likelihood of a grid of step g is proportional to g at the values that it holds, and 0 elsewhere; so the
 shares of the grids follow by maximum likelihood (EM), whatever the density.
 """
 
@@ -18,7 +18,10 @@ BY_CHANCE = 1e-6
 MULTIPLES = (1.0, 2.0, 2.5, 5.0)
 """Steps that people record to, times a power of ten."""
 
-FEWEST = 0.004
+MOST = 3
+"""Grids of a column."""
+
+FEWEST = 0.01
 """The share of cells that a grid is worth its place for."""
 
 WORTH = 8.0
@@ -130,7 +133,7 @@ def _mixture(distinct: np.ndarray, counts: np.ndarray, finest: float, coarser: l
         for i in range(len(kept) - 1):
             rest = np.delete(kept, i)
             worth.append(log_likelihood - _shares(steps[rest], inside[rest], counts)[1])
-        if not worth or min(worth) >= WORTH:
+        if not worth or (min(worth) >= WORTH and len(kept) <= MOST):
             break
         kept = np.delete(kept, int(np.argmin(worth)))
     return Grids(tuple(map(float, steps[kept])), tuple(map(float, shares)), 0.0)

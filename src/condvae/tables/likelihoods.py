@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from condvae.tables.supports import Support, described
+
 COUNTS = (
     "poisson",
     "negative_binomial",
@@ -77,6 +79,18 @@ class Likelihood:
         if self.family == "censored_gaussian":
             return tuple(end for end in (self.low, self.high) if end is not None)
         return ()
+
+    @classmethod
+    def universal(cls, support: Support) -> Self:
+        """The likelihood that suits a column of any kind, from what values it can hold.
+
+        Example:
+            >>> halves = Support((), (), (0.5,), (1.0,), 0.0, 0.0, None, False)
+            >>> Likelihood.universal(halves).reason
+            'numbers from 0, recorded to 0.5'
+        """
+        step = support.steps[-1] if support.steps else None
+        return cls("universal", described(support), step, support.origin, support.low, support.high)
 
     def possible(self, values: np.ndarray) -> np.ndarray:
         """Which values it can give at all; one between two steps stands for an interval as any other."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from condvae.tables.choices import PILE
 from condvae.tables.errors import TableError
+from condvae.tables.grids import finest_grid
 from condvae.tables.likelihoods import (
     CATEGORICAL,
     COUNTS,
@@ -21,12 +21,16 @@ from condvae.tables.likelihoods import (
     SHARES,
     Likelihood,
 )
-from condvae.tables.marginals import grid_of, is_whole, spread, start_of
+from condvae.tables.marginals import is_whole, start_of
+from condvae.tables.supports import spread_over
 from condvae.words import as_call, listed
 
 ASKED = "as asked for"
 
 SCALES = ("ordinal", "bernoulli")
+
+PILE = 0.02
+"""The share of cells at an end from which they count as cut off there."""
 
 MOST_ORDERED = 256
 """Levels of a scale, at most: each has a threshold of its own, which every draw is held against."""
@@ -64,7 +68,7 @@ def named(name: str, values: np.ndarray, column: Any) -> Likelihood:
             f"column {column!r} holds {values[~possible][0]:g}, which {family!r} cannot give: it is of "
             f"{found.range}; {leave}name another likelihood, such as student_t"
         )
-    return replace(found, start=_start(found, spread(values))) if family in OWN_UNITS else found
+    return replace(found, start=_start(found, spread_over(values))) if family in OWN_UNITS else found
 
 
 def of_levels(name: str | None, column: Any, levels: Sequence[Any], declared: bool) -> Likelihood:
@@ -155,7 +159,7 @@ def _recorded(family: str, values: np.ndarray, options: dict[str, float], column
 
 def _grid(family: str, values: np.ndarray, step: float | None, column: Any) -> tuple[float, float]:
     """The step and one of the values of the grid."""
-    grid = grid_of(values)
+    grid = finest_grid(np.unique(values))
     if step is None and grid is None:
         raise TableError(
             f"column {column!r} is not recorded to a step; name one, such as {family}(step=0.1)"
@@ -236,4 +240,6 @@ def _require_few(levels: int, column: Any, other: str) -> None:
 def _start(found: Likelihood, values: np.ndarray) -> tuple[float, ...]:
     if found.low is not None and found.high is not None:
         values = (values - found.low) / (found.high - found.low)
+    elif found.family not in COUNTS:  # amounts are modelled in standard deviations, at whatever scale
+        values = values / values.std()
     return start_of(found.family, values)

@@ -136,7 +136,7 @@ class Scored(NamedTuple):
 
 
 def scored(columns: Sequence[Column], block: Observed) -> Scored:
-    """The numeric block by the normal scores of its columns, so that each has its own shape, grid and piles.
+    """The numeric block by the normal scores of its columns: each with its shape, its grid and its piles.
 
     A column that is no universal one stays as it is.
 

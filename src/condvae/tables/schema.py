@@ -16,7 +16,6 @@ from narwhals.typing import IntoDataFrame
 from condvae.normal_scores import NormalScores
 from condvae.tables import overrides
 from condvae.tables.cells import cells, first_duplicate, numbers, open_frame
-from condvae.tables.choices import universal
 from condvae.tables.errors import TableError
 from condvae.tables.likelihoods import Likelihood
 from condvae.tables.summaries import Kind, Summary
@@ -334,11 +333,13 @@ def _looked_at(column: Column, table: Any) -> Column:
     if not len(values) or column.minimum == column.maximum:
         return column
     # Of a long table these are some of the cells, and its ends are known.
-    values = np.concatenate([values, [column.minimum, column.maximum]]) if len(table) < 0 else values
+    ends = np.array([column.minimum, column.maximum], np.float64)
+    if not (values.min() <= ends[0] and values.max() >= ends[1]):
+        values = np.concatenate([values, ends])
     support = support_of(values)
     low, high, *others = scores_of(values, support)
-    ends = [None if np.isinf(end) else float(end) for end in (low, high)]
-    scores = (*ends, *map(float, others[:2]), *(tuple(map(float, part)) for part in others[2:]))
+    limits = [None if np.isinf(end) else float(end) for end in (low, high)]
+    scores = (*limits, *map(float, others[:2]), *(tuple(map(float, part)) for part in others[2:]))
     return replace(column, support=support, scores=scores)
 
 
@@ -351,7 +352,7 @@ def _likelihood(column: Column, table: Any, name: str | None, default: str | Non
     elif name is None and default is not None:
         chosen = Likelihood(default, "as asked for")
     elif name in (None, "universal"):
-        chosen = universal(column.support)
+        chosen = Likelihood.universal(column.support)
     else:
         values, mask = numbers(cells(table, column.name))
         chosen = overrides.named(name, values[mask], column.name)

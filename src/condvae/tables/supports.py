@@ -30,7 +30,7 @@ WINDOWS = (0.1, 0.2, 0.35)
 """Shares of the cells at an end by which it is told whether they thin out there."""
 
 ABRUPT = (0.5, 0.3)
-"""Of the cells in the window, the share in its outer half: where they are cut off, and where they thin out."""
+"""The share of a window's cells in its outer half: of cells that are cut off, and of cells that thin out."""
 
 CLEARLY = 5.0
 """Nats of log-likelihood by which the first must be the better account."""
@@ -236,11 +236,11 @@ def place(support: Support, scores: NormalScores, values: np.ndarray) -> Placed:
     before = np.array([shares[points < value].sum() for value in np.unique(values)])
     before = before[np.unique(values, return_inverse=True)[1].reshape(values.shape)]
     match = np.isin(values, points)
-    own = np.zeros(values.shape)
-    own[match] = shares[np.searchsorted(points, values[match])]
+    share_at = np.zeros(values.shape)
+    share_at[match] = shares[np.searchsorted(points, values[match])]
     log_factor = np.zeros(values.shape)
     if support.closed:
-        return _between(before, own, 0.0, np.zeros(values.shape), np.zeros(values.shape), log_factor)
+        return _between(before, share_at, 0.0, np.zeros(values.shape), np.zeros(values.shape), log_factor)
     u, log_slope = to_scores(scores, values)
     low, high = u, u
     for step, share in reversed(list(zip(support.steps, support.step_shares, strict=True))):
@@ -249,7 +249,7 @@ def place(support: Support, scores: NormalScores, values: np.ndarray) -> Placed:
         low = np.where(at, to_scores(scores, values - 0.5 * step)[0], low)
         high = np.where(at, to_scores(scores, values + 0.5 * step)[0], high)
         log_factor = np.where(at, np.log(share / sum(support.step_shares)), log_factor)
-    placed = _between(before, own, rest, low, high, log_factor)
+    placed = _between(before, share_at, rest, low, high, log_factor)
     if support.steps:
         return placed
     density = np.log(max(rest, 1e-300)) + 0.5 * (placed.value**2 - u**2) + log_slope
@@ -257,14 +257,28 @@ def place(support: Support, scores: NormalScores, values: np.ndarray) -> Placed:
 
 
 def _between(
-    before: np.ndarray, own: np.ndarray, rest: float, low: np.ndarray, high: np.ndarray, factor: np.ndarray
+    before: np.ndarray,
+    at: np.ndarray,
+    rest: float,
+    low: np.ndarray,
+    high: np.ndarray,
+    log_factor: np.ndarray,
 ) -> Placed:
-    """Scores of the whole column from those of its other cells, `before` at points below, `own` at this one."""
-    after = np.maximum(1.0 - before - own - rest, 0.0)
+    """Cells in the column as a whole.
+
+    Args:
+        before: the share of cells at points below.
+        at: the share at this very point.
+        rest: the share of cells at no point.
+        low: scores of the ends of a cell among the cells at no point.
+        high: likewise.
+        log_factor: as `Placed` has it.
+    """
+    after = np.maximum(1.0 - before - at - rest, 0.0)
     ends = []
-    for score, at in ((low, 0.0), (high, 1.0)):
-        below = before + at * own + rest * ndtr(score)
-        above = after + (1.0 - at) * own + rest * ndtr(-score)
+    for score, upper in ((low, 0.0), (high, 1.0)):
+        below = before + upper * at + rest * ndtr(score)
+        above = after + (1.0 - upper) * at + rest * ndtr(-score)
         tiny = 1e-300
         end = np.where(below < 0.5, ndtri(np.clip(below, tiny, 1)), -ndtri(np.clip(above, tiny, 1)))
         end = np.where(below <= 1e-15, -np.inf, np.where(above <= 1e-15, np.inf, end)) if not rest else end
@@ -274,7 +288,7 @@ def _between(
     mean = (np.exp(-0.5 * ends[0] ** 2) - np.exp(-0.5 * ends[1] ** 2)) / np.sqrt(2 * np.pi) / mass
     ends = [end + 0.0 for end in ends]  # no negative zeros
     inside = np.clip(mean, np.maximum(ends[0], -9.0), np.minimum(ends[1], 9.0))
-    return Placed(np.where(single, ends[0], inside), ends[0], ends[1], factor)
+    return Placed(np.where(single, ends[0], inside), ends[0], ends[1], log_factor)
 
 
 def spread_over(values: np.ndarray) -> np.ndarray:
