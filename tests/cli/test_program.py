@@ -91,7 +91,7 @@ SAMPLE = [
     ("conditions of a plain VAE", "H/plain --given H/few.csv", "the model has no conditions"),
     ("missing column", "H/model --given H/lacks.csv", "no column 'sex'"),
     ("no rows", "H/model --given H/none.csv", "has no rows"),
-    ("unseen category", "H/model --given H/unseen.csv", "column 'species', row 1: the category 'Emperor'"),
+    ("unseen level", "H/strict --given H/unseen.csv", "column 'species', row 1: the level 'Emperor'"),
     ("no draws", "H/model --given H/few.csv -n 0", "'-n'"),
     ("no such picture", "H/model --given H/few.csv --plot T/p.xyz", "is no kind of picture"),
     ("no folder", "H/model --given H/few.csv --plot T/a/p.png", "a folder that exists"),
@@ -100,8 +100,8 @@ SAMPLE = [
 PREDICT = [
     ("no conditions", "H/model", "the model needs conditions (species, island, sex)"),
     ("conditions of a plain VAE", "H/plain H/few.csv", "the model has no conditions"),
-    ("unseen category", "H/model H/unseen.csv", "'Emperor'"),
-    ("the remedy", "H/model H/unseen.csv", "--unknown other"),
+    ("unseen level", "H/strict H/unseen.csv", "'Emperor'"),
+    ("the remedy", "H/strict H/unseen.csv", "--unknown other"),
     ("quantiles of text", "H/model H/few.csv --quantiles low,high", "--quantiles 'low,high' is no list"),
     ("quantiles beyond 1", "H/model H/few.csv --quantiles 0.5,95", "--quantiles: 95 is not between"),
     ("quantiles of nan", "H/model H/few.csv --quantiles nan", "--quantiles: nan is not between"),
@@ -113,7 +113,7 @@ PREDICT = [
     ("two outputs", "H/model H/few.csv --json --out -", "--out - and --json"),
 ]
 ROWS = [
-    ("unseen category", "H/model H/unseen.csv", "'Emperor' was not there"),
+    ("unseen level", "H/strict H/unseen.csv", "'Emperor' was not there"),
     ("wrong kind", "H/model H/kind.csv", "column 'bill_length_mm' was numeric"),
     ("missing column", "H/model H/lacks.csv", "no column 'sex'"),
     ("no rows", "H/model H/none.csv", "has no rows"),

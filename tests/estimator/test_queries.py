@@ -380,8 +380,8 @@ def test_intervals_that_cannot_be_adjusted(known, known_arrays):
 
 def test_an_unseen_category_without_a_level_for_it(untrained):
     X = pd.DataFrame({"site": ["north", "south"] * 30})
-    m = ConditionalVAE(**BARE).fit(X, np.arange(60.0))
-    with pytest.raises(TableError, match=r"column 'site', row 1: the category 'east' was not there"):
+    m = ConditionalVAE(**BARE, unknown="error").fit(X, np.arange(60.0))
+    with pytest.raises(TableError, match=r"column 'site', row 1: the level 'east' was not there"):
         m.predict(X.head(2).assign(site="east"))
     assert m.support(X.head(2).assign(site="east"))["outside"].all()  # which is what it is for
 

@@ -83,15 +83,15 @@ def predict(
         _added(schema, levels, interval is not None, proba, support),
     )
     rows = None if data is None else inputs.read_whole(estimator, data)
-    # The plain means first: they check every cell before anything is sampled.
-    made = _tables(estimator, rows, levels, interval, proba, support)
-    outside = inputs.warn_outside(estimator, rows)
+    with inputs.outside_counted() as outside:
+        # The plain means first: they check every cell before anything is sampled.
+        made = _tables(estimator, rows, levels, interval, proba, support)
     table = _beside(rows, [str(column.name) for column in schema.given], made)
     from condvae.tables import write_table
 
     write_table(table, out)
     if as_json:
-        say_json({"out": out, "rows": len(table), "outside": outside, "columns": table.column_names})
+        say_json({"out": out, "rows": len(table), "outside": outside.rows, "columns": table.column_names})
     elif not quiet and out != "-":
         preview.show(table, "row")
         say(f"the predictions of {count(len(table), 'row')} written to {out}")

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from condvae import sampling, scoring, tables
 from condvae.calibration import conformal_level
-from condvae.estimator import prepare
+from condvae.estimator import outside, prepare
 from condvae.estimator.edge import Edge
 from condvae.estimator.fitted import Method, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
@@ -129,7 +129,9 @@ class Queries(Edge, TransformerMixin):
 
         By importance sampling with a defensive proposal, or by annealing, which is slower and sees more
         of a posterior that q is far from. Missing targets are summed out: a row's
-        log-density is that of the cells it has (0 where it has none).
+        log-density is that of the cells it has (0 where it has none). A level of a target that was never
+        seen has no probability: log p of its row is −inf, with a warning that names it, and the other rows
+        are scored.
 
         Args:
             X: conditions, or None where the model was fitted without.
@@ -148,14 +150,16 @@ class Queries(Edge, TransformerMixin):
             options["random_state"] = random_state
             found = by_part(both, X, y, lambda _, own, target: self.log_prob(own, target, **options))
             return LogProb.joined(list(found))
-        model, c, x = self._pair(X, y)
+        model, c, x, never = self._scored(X, y)
         key = self._key(random_state, 2)
-        return model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
+        found = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
+        return found.without_density(never)
 
     def elbo(self, X: Any, y: Any, *, num_samples: int = 100) -> np.ndarray:
         """The ELBO of each row, a lower bound of its log p, shape (n,): log-mean-exp of the members'."""
-        model, c, x = self._pair(X, y)
-        return model.elbo(x, c, key=self._key(None, 3), num_samples=num_samples)
+        model, c, x, never = self._scored(X, y)
+        value = model.elbo(x, c, key=self._key(None, 3), num_samples=num_samples)
+        return np.where(never, -np.inf, value)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean of log p(y | X) over the rows that have an observed target: higher is better.
@@ -177,7 +181,7 @@ class Queries(Edge, TransformerMixin):
         """
         if y is not None:
             return self.log_prob(X, y).value
-        model, c = self._given(X, unseen="missing")
+        model, c = self._given(X, unseen="missing", told=True)
         if model.support is None:
             return np.zeros(1)
         return 0.0 - model.support.distance(model.features(c))
@@ -187,7 +191,11 @@ class Queries(Edge, TransformerMixin):
         check_is_fitted(self, "table_")
         if isinstance(y, tables.Scan):
             return np.concatenate([self.observed_rows(own) for own in y.parts()])
-        return observed_rows(tables.encode(self.schema_.target, prepare.target_frame(y)) or {})
+        frame = prepare.target_frame(y)
+        seen = observed_rows(tables.encode(self.schema_.target, frame, unseen="missing") or {})
+        for levels in tables.unseen(self.schema_.target, frame).values():
+            seen[np.concatenate(list(levels.values()))] = True
+        return seen
 
     # --- what people ask of it
 
@@ -355,8 +363,7 @@ class Queries(Edge, TransformerMixin):
         They are those of one member, the best on its held-out rows: latents of different members do not
         compare.
         """
-        model, c = self._given(X)
-        x = None if y is None else self._pair(X, y)[2]
+        model, c, x = (*self._given(X), None) if y is None else self._pair(X, y)
         latents = model.latents(x, c).astype(np.float64)
         source = X if X is not None else y
         of = self._kind_of(source)
@@ -392,12 +399,14 @@ class Queries(Edge, TransformerMixin):
         Returns:
             Draws, as `sample` gives them.
         """
-        model, c, x = self._pair(X, y)
-        if c is None:
-            raise tables.TableError(
-                "the model was fitted without conditions, so there are none to change: use sample or impute"
-            )
-        c_new = self._given(X_new)[1]
+        with outside.told_once():
+            model, c, x = self._pair(X, y)
+            if c is None:
+                raise tables.TableError(
+                    "the model was fitted without conditions, so there are none to change: use sample or "
+                    "impute"
+                )
+            c_new = self._given(X_new)[1]
         _require_draws(n)
         prepare.require_rows(c, c_new)
         blocks = sampling.reconstruct(
@@ -463,8 +472,8 @@ class Queries(Edge, TransformerMixin):
             training rows that lie closer to others than this row does. A frame of X's kind; for arrays a
             dictionary of arrays.
         """
-        model, c = self._given(X, unseen="missing")
-        found = prepare.support(model, c, as_frame(X, "c"))
+        model, c = self._given(X, unseen="missing", told=True)
+        found = outside.support(model, c, as_frame(X, "c"))
         return found if self._kind_of(X) == "numpy" else self._frame(found, X)
 
 

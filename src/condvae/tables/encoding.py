@@ -21,6 +21,7 @@ from condvae.tables.readings import UNSEEN, checked, coded, is_text, measured
 from condvae.tables.recording import recorded
 from condvae.tables.schema import Column
 from condvae.tables.times import calendar
+from condvae.words import shown
 
 Backend = Literal["pandas", "polars", "pyarrow"]
 Unseen = Literal["error", "missing"]
@@ -192,11 +193,11 @@ def _codes(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarray, np
 
 
 def _unseen(column: Column, value: Any, row: int) -> str:
-    shown = ", ".join(map(repr, column.levels[:8])) + (", ..." if len(column.levels) > 8 else "")
-    fit = ' (fitting with unknown="other" accepts such categories)' if column.role == "given" else ""
+    levels = ", ".join(map(shown, column.levels[:8])) + (", ..." if len(column.levels) > 8 else "")
+    fit = ' (fitting with unknown="other" accepts such levels)' if column.role == "given" else ""
     return (
-        f"column {column.name!r}, row {row + 1}: the category {value!r} was not there when the "
-        f"model was fitted; use one of {shown}, or leave the cell empty{fit}"
+        f"column {column.name!r}, row {row + 1}: the level {shown(value)} was not there when the "
+        f"model was fitted; use one of {levels}, or leave the cell empty{fit}"
     )
 
 
