@@ -107,7 +107,7 @@ PREDICT = [
     ("quantiles of nan", "H/model H/few.csv --quantiles nan", "--quantiles: nan is not between"),
     ("an interval of 1", "H/model H/few.csv --interval 1", "--interval is 1"),
     ("quantiles of categories", "H/levels H/few.csv --quantiles 0.5", "--quantiles is of numeric targets"),
-    ("levels of numbers", "H/model H/few.csv --proba", "--proba is of categorical targets"),
+    ("levels of numbers", "H/model H/few.csv --proba", "--proba is of targets with levels"),
     ("support of a plain VAE", "H/plain --support", "--support is about conditions"),
     ("wrong kind", "H/levels H/kind.csv", "column 'bill_length_mm' was numeric"),
     ("two outputs", "H/model H/few.csv --json --out -", "--out - and --json"),

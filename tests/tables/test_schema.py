@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from condvae.tables import Column, Schema, TableError
+from condvae.tables import Column, Likelihood, Schema, TableError
 
 MAKERS = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
 DATA = {
@@ -155,6 +155,27 @@ def test_unknown_gives_the_categorical_conditions_a_level_more(make):
     assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
     names = {"given": ["same"], "target": ["sex"]}
     assert not Schema.infer(make(DATA), **names, unknown="other").target[0].other
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "ends", "points"),
+    [
+        (None, (-np.inf, np.inf), ()),
+        (Likelihood("student_t"), (-np.inf, np.inf), ()),
+        (Likelihood("rounded_student_t", step=0.5), (-np.inf, np.inf), ()),
+        (Likelihood("negative_binomial", step=1.0), (0, np.inf), ()),
+        (Likelihood("gamma"), (0, np.inf), ()),
+        (Likelihood("hurdle_log_normal"), (0, np.inf), ()),
+        (Likelihood("censored_gaussian", low=-2.0), (-2, np.inf), ()),
+        (Likelihood("censored_gaussian", high=50.0), (-np.inf, 50), ()),
+        (Likelihood("beta", low=0.0, high=1.0), (0, 1), ()),
+        (Likelihood("bernoulli", step=1.0, low=0.0, high=1.0), (0, 1), (0, 1)),
+        (Likelihood("ordinal", step=1.0, low=-1.0, high=2.0), (-1, 2), (-1, 0, 1, 2)),
+    ],
+)
+def test_what_a_number_can_be(likelihood, ends, points):
+    column = Column("a", "target", "numeric", "double", likelihood=likelihood)
+    assert (column.ends, column.points, column.outcomes) == (ends, points, points)
 
 
 def test_json_is_exact(make):

@@ -41,7 +41,7 @@ def predict(
         ),
     ] = None,
     proba: Annotated[
-        bool, typer.Option("--proba", help="The probability of each level of the categorical targets.")
+        bool, typer.Option("--proba", help="The probability of each level of the targets that have levels.")
     ] = False,
     support: Annotated[
         bool, typer.Option("--support", help="How far each row lies outside of what was trained on.")
@@ -52,8 +52,8 @@ def predict(
     """Predict the targets of each row of DATA.
 
     Beside the conditions: NAME_mean of a numeric target, NAME_mode (the most probable level) of a
-    categorical one; NAME_q0.05, ...; NAME_low and NAME_high; NAME=LEVEL; support_outside, support_columns
-    and support_percentile.
+    categorical one; NAME_q0.05, ...; NAME_low and NAME_high; NAME=LEVEL, of categories, 0 and 1, or the
+    levels of a scale; support_outside, support_columns and support_percentile.
     """
     from condvae.tables import TableError
 
@@ -63,14 +63,14 @@ def predict(
     inputs.require_outputs(out, as_json)
     estimator = inputs.load(model, quiet)
     schema = estimator.schema_
-    kinds = {column.kind for column in schema.target}
-    for option, wanted, kind in (
-        ("--quantiles", bool(levels), "numeric"),
-        ("--interval", interval is not None, "numeric"),
-        ("--proba", proba, "categorical"),
+    numeric = any(column.kind == "numeric" for column in schema.target)
+    for option, wanted, has, kind in (
+        ("--quantiles", bool(levels), numeric, "numeric targets"),
+        ("--interval", interval is not None, numeric, "numeric targets"),
+        ("--proba", proba, any(column.outcomes for column in schema.target), "targets with levels"),
     ):
-        if wanted and kind not in kinds:
-            raise TableError(f"{option} is of {kind} targets, and the model has none; leave it out")
+        if wanted and not has:
+            raise TableError(f"{option} is of {kind}, and the model has none; leave it out")
     names = ", ".join(str(column.name) for column in schema.given)
     if schema.given and data is None:
         raise TableError(f"the model needs conditions ({names}); name a file of them after the model")
@@ -113,15 +113,17 @@ def _levels(text: str) -> list[float]:
 
 def _added(schema: Any, levels: list[float], interval: bool, proba: bool, support: bool) -> list[str]:
     """The names of the columns that are made, in their order."""
+    from condvae.tables import level_name
+
     names = []
     for column in schema.target:
         if column.kind == "categorical":
             names.append(f"{column.name}_mode")
-            names += [f"{column.name}={level}" for level in column.levels] if proba else []
         else:
             names.append(f"{column.name}_mean")
             names += [f"{column.name}_q{level:g}" for level in levels]
             names += [f"{column.name}_low", f"{column.name}_high"] if interval else []
+        names += [level_name(column.name, level) for level in column.outcomes] if proba else []
     return names + (["support_outside", "support_columns", "support_percentile"] if support else [])
 
 
@@ -129,11 +131,12 @@ def _tables(
     estimator: Any, rows: Any, levels: list[float], interval: float | None, proba: bool, support: bool
 ) -> dict[str, Any]:
     """The columns that are made, by name."""
+    from condvae.tables import level_name
+
     schema = estimator.schema_
     names = _added(schema, levels, interval is not None, proba, support)
     centre = estimator.predict(rows)
     found: dict[str, Any] = {}
-    categorical = [column for column in schema.target if column.kind == "categorical"]
     for column in schema.target:
         ending = "mode" if column.kind == "categorical" else "mean"
         found[f"{column.name}_{ending}"] = centre[str(column.name)]
@@ -145,7 +148,7 @@ def _tables(
         found |= {name: ends[name] for name in ends.column_names}
     if proba:
         shares = estimator.predict_proba(rows)
-        pairs = [f"{column.name}={level}" for column in categorical for level in column.levels]
+        pairs = [level_name(column.name, level) for column in schema.target for level in column.outcomes]
         found |= dict(zip(pairs, shares.columns, strict=True))
     if support:
         measured = estimator.support(rows)

@@ -314,6 +314,26 @@ class TableModel:
         )
         return np.where(missing, np.nan, found.astype(np.float64))
 
+    def probabilities(self, c: Any, num_samples: int, key: PRNGKeyArray) -> list[np.ndarray]:
+        """The probability of each outcome, [n, outcomes], of each target that has a few, in their order."""
+        found: dict[Any, np.ndarray] = {}
+        if self.categorical:
+            shares = self.centre(c, num_samples, key)[1]
+            assert shares is not None
+            found |= {own.name: shares[:, k, : len(own.levels)] for k, own in enumerate(self.categorical)}
+        few = [(j, column) for j, column in enumerate(self.numeric) if column.points]
+        if few:
+            n = 1 if c is None else num_rows(c=c)
+            values = np.full((n, max(len(column.points) for _, column in few), len(self.numeric)), np.nan)
+            for j, column in few:  # up to between a point and the next
+                between = np.array(column.points[1:]) - 0.5 * np.diff(column.points)
+                values[:, : len(between), j] = between
+            below = self.cdf(c, values, num_samples, key)
+            for j, column in few:
+                inner = below[:, : len(column.points) - 1, j]
+                found[column.name] = np.diff(inner, axis=1, prepend=0.0, append=1.0)
+        return [found[column.name] for column in self.schema.target if column.outcomes]
+
     def latents(self, x: Any, c: Any) -> np.ndarray:
         """The mean of the best member's latent: its posterior's, or without x its prior's."""
         member = self.mixture.member(self.best)

@@ -20,8 +20,8 @@ from condvae.rows import num_rows
 from condvae.scoring import LogProb
 
 
-def _has_categories(queries: Any) -> bool:
-    return any(column.kind == "categorical" for column in queries.schema_.target)
+def _has_outcomes(queries: Any) -> bool:
+    return any(column.outcomes for column in queries.schema_.target)
 
 
 class Queries(Edge, TransformerMixin):
@@ -335,26 +335,28 @@ class Queries(Edge, TransformerMixin):
         frame = nw.from_native(below, eager_only=True)
         return frame.select((1 - nw.col(name)).alias(name) for name in frame.columns).to_native()
 
-    @available_if(_has_categories)
+    @available_if(_has_outcomes)
     def predict_proba(self, X: Any = None, *, num_samples: int = 1000) -> Any:
-        """The probability of each level of each categorical target, given each row of X.
+        """The probability of each level of each target that has levels, given each row of X.
+
+        These are categories, and numbers of which there are a few: 0 and 1, or the levels of a scale.
 
         Returns:
-            Columns named by the levels, or `name=level` where there are several such targets; for arrays
-            shape (n, levels), or a list of them.
+            Columns named by the levels, or `name=level` where there are several such targets
+            (`"name"=level` of a name with an equals sign); for arrays shape (n, levels), or a list of them.
         """
         model, c = self._given(X)
-        _, probability = model.centre(c, num_samples, self._key(None, 4))
-        assert probability is not None
-        parts = [probability[:, k, : len(column.levels)] for k, column in enumerate(model.categorical)]
+        found = model.probabilities(c, num_samples, self._key(None, 4))
         if self._kind_of(X) == "numpy":
-            return parts[0] if len(parts) == 1 else parts
-        columns = {
-            (str(level) if len(parts) == 1 else f"{column.name}={level}"): part[:, i]
-            for column, part in zip(model.categorical, parts, strict=True)
-            for i, level in enumerate(column.levels)
+            return found if len(found) > 1 else found[0]
+        columns = [column for column in self.schema_.target if column.outcomes]
+        name = tables.level_name if len(columns) > 1 else lambda _, level: tables.level_text(level)
+        named = {
+            name(column.name, level): part[:, i]
+            for column, part in zip(columns, found, strict=True)
+            for i, level in enumerate(column.outcomes)
         }
-        return self._frame(columns, X)
+        return self._frame(named, X)
 
     # scikit-learn wraps `transform` where it is defined, for `set_output`, and wants X by name or place.
     def transform(self, X: Any, y: Any = None) -> Any:

@@ -135,6 +135,11 @@ class Column:
         return tuple(low + step * i for i in range(steps + 1)) if steps < MANY_LEVELS else ()
 
     @property
+    def outcomes(self) -> tuple[Any, ...]:
+        """All that a cell can be, where that is a few things: levels, or the `points` of a number."""
+        return self.levels if self.kind == "categorical" else self.points
+
+    @property
     def atoms(self) -> tuple[float, ...]:
         """Single values that have a probability, in a column that is continuous otherwise."""
         return () if self.likelihood is None else self.likelihood.atoms
