@@ -43,7 +43,7 @@ def scored(monkeypatch):
 
         return record
 
-    monkeypatch.setattr(fitting, "_calibrate", spy("calibration", {}))
+    monkeypatch.setattr(fitting, "calibrate", spy("calibration", {}))
     monkeypatch.setattr(fitting, "_measure_test", spy("test", None))
     return seen
 
@@ -259,7 +259,7 @@ def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offs
 
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        pits = fitting._calibrate(model, rows(rng, 31), jax.random.key(seed))
+        pits = fitting.calibrate(model, rows(rng, 31))
         monkeypatch.setattr(model, "calibration", pits)
         x, c = rows(rng, 128)
         frame = pd.DataFrame({"u": c["numeric"].value[:, 0] * u.sd + u.mean})
@@ -296,7 +296,7 @@ def hidden(rows_each=1.0):
 
 
 @pytest.mark.parametrize(
-    "rows_each, shares", [(1.0, [HIDDEN, 1 / 4, 10 / 11]), (9.0, [HIDDEN, 10 / 280, 10 / 19])]
+    "rows_each, shares", [(1.0, [HIDDEN, 1 / 10, 100 / 101]), (9.0, [HIDDEN, HIDDEN, 100 / 181])]
 )
 def test_the_rarer_a_level_the_more_often_it_is_hidden(rows_each, shares):
     value, mask, (codes, seen) = hidden(rows_each)
@@ -317,7 +317,7 @@ def test_levels_for_others_are_trained_where_there_are_any(untrained, unknown):
     if unknown == "error":
         assert transform is None
     else:  # of a boolean both levels are known
-        assert_allclose(transform.shares, [[10 / (N // 2 + 10)] * 2 + [0], [0] * 3])
+        assert_allclose(transform.shares, [[1 / (1 + (N / 20) ** 2)] * 2 + [0], [0] * 3])
         assert_array_equal(transform.others, [2, 2])
 
 

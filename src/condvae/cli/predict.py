@@ -35,8 +35,9 @@ def predict(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="A central interval of the numeric targets with this probability, such as 0.9; adjusted, "
-            "where the model was fitted with --calibration-fraction.",
+            help="A central interval of the numeric targets with this probability, such as 0.9, and the "
+            "smallest set of levels of the categorical ones; adjusted, where the model was fitted with "
+            "--calibration-fraction.",
             show_default=False,
         ),
     ] = None,
@@ -52,8 +53,9 @@ def predict(
     """Predict the targets of each row of DATA.
 
     Beside the conditions: NAME_mean of a numeric target, NAME_mode (the most probable level) of a
-    categorical one; NAME_q0.05, ...; NAME_low and NAME_high; NAME=LEVEL, of categories, 0 and 1, or the
-    levels of a scale; support_outside, support_columns and support_percentile.
+    categorical one; NAME_q0.05, ...; NAME_low and NAME_high, or NAME_set, levels separated by commas, the
+    most probable first; NAME=LEVEL, of categories, 0 and 1, or the levels of a scale; support_outside,
+    support_columns and support_percentile.
     """
     from condvae.tables import TableError
 
@@ -66,7 +68,6 @@ def predict(
     numeric = any(column.kind == "numeric" for column in schema.target)
     for option, wanted, has, kind in (
         ("--quantiles", bool(levels), numeric, "numeric targets"),
-        ("--interval", interval is not None, numeric, "numeric targets"),
         ("--proba", proba, any(column.outcomes for column in schema.target), "targets with levels"),
     ):
         if wanted and not has:
@@ -118,7 +119,7 @@ def _added(schema: Any, levels: list[float], interval: bool, proba: bool, suppor
     names = []
     for column in schema.target:
         if column.kind == "categorical":
-            names.append(f"{column.name}_mode")
+            names += [f"{column.name}_mode"] + [f"{column.name}_set"] * interval
         else:
             names.append(f"{column.name}_mean")
             names += [f"{column.name}_q{level:g}" for level in levels]
@@ -131,7 +132,7 @@ def _tables(
     estimator: Any, rows: Any, levels: list[float], interval: float | None, proba: bool, support: bool
 ) -> dict[str, Any]:
     """The columns that are made, by name."""
-    from condvae.tables import level_name
+    from condvae.tables import join_names, level_name
 
     schema = estimator.schema_
     names = _added(schema, levels, interval is not None, proba, support)
@@ -143,9 +144,13 @@ def _tables(
     if levels:
         quantiles = estimator.quantile(rows, levels)
         found |= {name: quantiles[name] for name in quantiles.column_names}
-    if interval is not None:
+    kinds = {column.kind for column in schema.target}
+    if interval is not None and "numeric" in kinds:
         ends = estimator.interval(rows, interval)
         found |= {name: ends[name] for name in ends.column_names}
+    if interval is not None and "categorical" in kinds:
+        sets = estimator.level_set(rows, interval)
+        found |= {name: [join_names(own) for own in sets[name].to_pylist()] for name in sets.column_names}
     if proba:
         shares = estimator.predict_proba(rows)
         pairs = [level_name(column.name, level) for column in schema.target for level in column.outcomes]

@@ -49,7 +49,9 @@ class TableModel:
         marginal: the targets' distribution without conditions.
         training_rows: a hash of each training row, sorted; of very many, the million smallest; None of a
             table that was streamed.
-        calibration: P(x_j ≤ observed | c) of the calibration rows, by numeric target: shape (m,) each.
+        calibration: of the calibration rows, by target, shape (m, 2): P(x_j < observed | c) and
+            P(x_j ≤ observed | c) of a numeric one ((m,), the second, in models of before); shape (m,): of a
+            categorical one the probability of all levels that are more probable than the one observed.
         neighbours: the targets' density by the nearest training rows; None where there are no conditions.
         progress: whether to show progress bars.
     """
@@ -244,18 +246,21 @@ class TableModel:
             single = column.step is not None or bool(column.atoms)
             result[:, j] = _quantile(ordered[:, :, j], q[j], single=single)
             for i in np.flatnonzero(np.minimum(q[j], 1 - q[j]) < 0.5 / draws.shape[1]):
-                ends = ordered[:, 0, j], ordered[:, -1, j]
-                tail = self._tail(c, j, q[j, i], *ends, key)
-                result[:, j, i] = tables.recorded(column, tail)
+                if 0 < q[j, i] < 1:
+                    ends = ordered[:, 0, j], ordered[:, -1, j]
+                    tail = tables.recorded(column, self._tail(c, j, q[j, i], *ends, key))
+                    result[:, j, i] = np.clip(tail, *column.ends)
+                else:
+                    result[:, j, i] = column.ends[int(q[j, i])]
         return result
 
     def _tail(
         self, c: Any, j: int, q: float, low: np.ndarray, high: np.ndarray, key: PRNGKeyArray
     ) -> np.ndarray:
-        """Where P(x_j ≤ value | c) is q, beyond the draws, by bisection; infinite at 0 and 1."""
+        """Where P(x_j ≤ value | c) is q, beyond the draws, by bisection."""
         sign = -1.0 if q < 0.5 else 1.0
-        if q <= 0 or q >= 1 or not len(low):
-            return np.full(len(low), sign * np.inf)
+        if not len(low):
+            return low
 
         def beyond(value: np.ndarray) -> np.ndarray:
             values = np.full((len(low), len(self.numeric)), np.nan)

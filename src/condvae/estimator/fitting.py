@@ -17,6 +17,7 @@ from condvae.architectures import ease_scales, mlp_cvae
 from condvae.baselines import Baseline, fit_baseline, fit_neighbours
 from condvae.calibration import mean_stderr, paired_difference
 from condvae.devices import Devices
+from condvae.estimator.adjusting import calibrate
 from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.prepare import TrainingTable
@@ -66,10 +67,9 @@ class SometimesOther(eqx.Module):
     """A batch in which some levels of the conditions are replaced by the level "other".
 
     That trains what stands for levels never seen. A level of n training rows is replaced with probability
-    r / (n + r), r = `RARE`: of the rows that stand for "other" in a pass over the table each level has at
-    most r, however frequent it is. So they are a sample of the levels, of which one never seen is another,
-    and most of them are rare ones, which it is most like; and what a few rows tell of their level counts
-    the less. No level is replaced less often than `HIDDEN`, so that "other" is learned of long tables too.
+    1 / (1 + (n / r)²), r = `RARE`: a level never seen is most like the rare ones, and what a few rows tell
+    of their own level counts the less. No level is replaced less often than `HIDDEN`, so that "other" is
+    learned where every level is frequent too.
 
     Arrays are arguments of the compiled round: other rows of the same columns compile nothing.
 
@@ -96,7 +96,7 @@ class SometimesOther(eqx.Module):
             if column.other:
                 counts = np.bincount(value[mask[:, k], k], minlength=len(column.levels))
                 rows = np.maximum(counts[: len(column.levels)], 1) * rows_each
-                shares[k, : len(rows)] = np.maximum(HIDDEN, RARE / (rows + RARE))
+                shares[k, : len(rows)] = np.maximum(HIDDEN, 1 / (1 + (rows / RARE) ** 2))
         others = np.array([len(column.levels) for column in columns], np.int32)
         return cls(jnp.asarray(shares), jnp.asarray(others))
 
@@ -221,8 +221,8 @@ def fit_table(
         model.support = Support.fit(model.features(c_rest))
         kept = _take(x_rest, reference_rows(len(rest)))
         model.neighbours = fit_neighbours(model.support, kept, x_levels=x_levels)
-    if len(calibration) and model.numeric:
-        model.calibration = _calibrate(model, _take((x, c), calibration), score_key)
+    if len(calibration):
+        model.calibration = calibrate(model, _take((x, c), calibration))
         if len(calibration) < FEW_CALIBRATED:
             history.notes.append(
                 f"{len(calibration)} rows are few to adjust intervals by: how many rows those of 90% cover "
@@ -335,15 +335,6 @@ def _transform(schema: tables.Schema, c: Any, rows_each: float, mesh: Mesh | Non
     if not any(column.other for column in columns):
         return None
     return Devices(mesh).whole(SometimesOther.of(columns, c["categorical"], rows_each))
-
-
-def _calibrate(model: TableModel, rows: PyTree, key: PRNGKeyArray) -> dict[str, np.ndarray]:
-    """P(x_j ≤ observed | c) of rows that no member was trained on."""
-    x, c = rows
-    value, mask = x["numeric"]
-    columns = model.numeric
-    pit = model.cdf(c, model.to_units(np.where(mask, value, np.nan)), 1000, key)
-    return {str(column.name): pit[mask[:, j], j] for j, column in enumerate(columns)}
 
 
 def _measure_test(model: TableModel, rows: PyTree, learned: PyTree, key: PRNGKeyArray) -> dict[str, Any]:
