@@ -212,7 +212,7 @@ def _nearest(tree: KDTree, features: np.ndarray, transform: np.ndarray) -> np.nd
     found = np.empty(len(features))
     for part in _chunks(features):
         rows = _apply(features[part], transform)
-        near = np.asarray(tree.query(rows, k)[0]).reshape(len(rows), k)
+        near = np.asarray(tree.query(rows, k, workers=-1)[0]).reshape(len(rows), k)
         # Copies of a row, multiplied in another order, differ in the last bits: their distance is 0.
         size = 1 + np.linalg.norm(rows, axis=1, keepdims=True)
         found[part] = np.where(near < 1e-10 * size, 0.0, near).mean(axis=1)

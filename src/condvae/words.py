@@ -8,6 +8,9 @@ from typing import Any
 MAX_NAMES = 12
 """Names listed at most."""
 
+MAX_SHOWN = 80
+"""Characters of a cell that are shown at most."""
+
 
 def count(number: int, noun: str) -> str:
     """So many of something.
@@ -41,6 +44,17 @@ def quoted(names: Iterable[Any], most: int = MAX_NAMES) -> str:
     names = list(names)
     text = ", ".join(map(repr, names[:most]))
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
+
+
+def shown(value: Any, most: int = MAX_SHOWN) -> str:
+    """A value as it is written in Python, cut where it is long.
+
+    Example:
+        >>> shown("Astoria"), len(shown("x" * 200))
+        ("'Astoria'", 80)
+    """
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 4]}...{text[-1]}"
 
 
 def as_call(text: str) -> tuple[str, dict[str, float]] | None:

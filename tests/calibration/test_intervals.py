@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, binom
 
-from condvae.calibration import central_interval, conformal_level, coverage, covers, mean_stderr, pit
+from condvae.calibration import (
+    central_interval,
+    conformal_level,
+    conformal_score,
+    coverage,
+    covers,
+    mean_stderr,
+    pit,
+)
 
 
 def test_the_central_interval_holds_an_exchangeable_value_as_often_as_its_ranks_say():
@@ -56,6 +64,53 @@ def test_a_conformal_interval_covers_although_the_predictive_distribution_is_wro
     assert abs(mean - beta(k, m + 1 - k).mean()) < 4 * stderr
     unadjusted, stderr = mean_stderr(np.array(held))
     assert abs(unadjusted - nominal) > 10 * stderr
+
+
+def counts(rng, n):
+    """Poisson counts, and the distribution function at 0, 1, ... of what they are said to be: too few."""
+    rate = np.exp(rng.normal(size=n)).clip(max=15)
+    return rng.poisson(1.3 * rate), binom(40, (rate / 40).clip(max=1)[:, None]).cdf(np.arange(60))
+
+
+def zero_or_one(rng, n):
+    p = rng.beta(1, 1, n)
+    return (rng.random(n) < p).astype(int), np.stack([1 - p**2, np.ones(n)], axis=1)
+
+
+def one_scale(rng, n):
+    """All rows alike: scores tie, and an interval covers more than asked, but no less."""
+    return rng.choice(4, n, p=[0.1, 0.2, 0.3, 0.4]), np.tile([0.2, 0.4, 0.7, 1.0], (n, 1))
+
+
+@pytest.mark.parametrize("nominal", [0.5, 0.9])
+@pytest.mark.parametrize(("make", "most"), [(counts, 0.01), (zero_or_one, 0.01), (one_scale, 0.5)])
+def test_a_conformal_interval_of_a_discrete_quantity_covers_and_is_of_its_values(make, most, nominal):
+    shares, narrowest, m = [], [], 99
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        y, cdf = make(rng, m + 300)
+        below = np.hstack([np.zeros((m + 300, 1)), cdf[:, :-1]])
+        own = np.arange(m + 300), y
+        h = conformal_level(np.stack([below[own], cdf[own]], axis=1)[:m], nominal)
+        inside = conformal_score(below, cdf)[m:] <= h
+        assert inside.any(axis=1).all()  # the median is always one of its values
+        assert (np.diff(inside.astype(int), axis=1) != 0).sum(axis=1).max() <= 2  # without a gap
+        low, high = inside.argmax(axis=1), inside.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
+        # From the least y with F(y) >= 1/2 - h to the greatest with F(y-) <= 1/2 + h.
+        np.testing.assert_array_equal(low, (cdf[m:] >= 0.5 - h).argmax(axis=1))
+        np.testing.assert_array_equal(high, (below[m:] <= 0.5 + h).sum(axis=1) - 1)
+        shares.append(covers(low, high, y[m:]).mean())
+        narrowest.append(covers(*2 * [(cdf < 0.5).sum(axis=1)], y).mean())  # the median alone
+    mean, stderr = mean_stderr(np.array(shares))
+    assert nominal - 4 * stderr < mean
+    assert mean < max(nominal + 1 / (m + 1), np.mean(narrowest)) + most + 4 * stderr
+    assert h < 0.5
+
+
+def test_the_score_of_a_continuous_quantity_is_its_distance_from_the_middle():
+    u = np.random.default_rng(0).random(99)
+    np.testing.assert_array_equal(conformal_score(u, u), np.abs(u - 0.5))
+    assert conformal_level(u, 0.9) == conformal_level(np.stack([u, u], axis=1), 0.9)
 
 
 def test_a_conformal_level_needs_rows_enough():

@@ -69,7 +69,10 @@ def make_home(home):
         condvae.ConditionalVAE(**both | {"num_members": 2}).fit(penguins.select(GIVEN), numeric).save(
             home / "model"
         )
-        condvae.ConditionalVAE(**both, unknown="other", calibration_fraction=0.2).fit(
+        condvae.ConditionalVAE(**both, unknown="error").fit(penguins.select(GIVEN), numeric).save(
+            home / "strict"
+        )
+        condvae.ConditionalVAE(**both, calibration_fraction=0.2).fit(
             penguins.select(["island", "body_mass_g"]), penguins.select(["species", "bill_length_mm"])
         ).save(home / "mixed")
         condvae.ConditionalVAE(**both).fit(None, numeric).save(home / "plain")

@@ -12,14 +12,19 @@ from condvae.tables import Scan, TableError
 def test_rows_outside_are_counted_by_column(home, capfd):
     estimator = inputs.load(home / "mixed")
     rows = inputs.read_for(estimator, str(home / "outside.csv"))
-    assert inputs.warn_outside(estimator, rows) >= 2
+    with inputs.outside_counted() as counted:
+        estimator.predict(rows)
+        estimator.interval(rows)  # the same rows count once
+    assert counted.rows >= 2
     said = capfd.readouterr().err
     assert said.startswith("condvae: warning: ")
+    assert said.count("\n") == 1
     assert "of 3 rows lie outside" in said
-    assert "in 'island': 1; in 'body_mass_g': 1" in said
-    inside = pa.table({"island": ["Biscoe"], "body_mass_g": [4500]})
-    assert inputs.warn_outside(estimator, inside) == 0
-    assert inputs.warn_outside(inputs.load(home / "plain"), None) == 0
+    assert "in 'island': 1, levels never seen: 'Mars' in 1 row; in 'body_mass_g': 1" in said
+    with inputs.outside_counted() as counted:
+        estimator.predict(pa.table({"island": ["Biscoe"], "body_mass_g": [4500]}))
+        inputs.load(home / "plain").predict()
+    assert counted.rows == 0
     assert capfd.readouterr().err == ""
 
 

@@ -1,7 +1,13 @@
 """`condvae predict`."""
 
+import csv
+import io
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+import pytest
 
 from cli.saying import GIVEN, TARGETS, assert_readable, assert_refused, untrained
 from condvae import ConditionalVAE
@@ -45,6 +51,40 @@ def test_levels_and_others(home, condvae_says):
     assert cells[2] == f'"{("Adelie", "Chinstrap", "Gentoo")[shares.argmax()]}"'
     assert "1 of 2 rows lies outside" in err
     assert "in 'island': 1" in err
+
+
+def test_levels_of_numbers_and_names_with_an_equals_sign(condvae_says, monkeypatch, tmp_path):
+    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    table = pa.table({"a": ["b=c", "d"] * 15, "a=b": ["c", "d"] * 15, "sick": [0, 1, 1] * 10})
+    ConditionalVAE(num_members=1).fit(None, table).save(tmp_path / "m")
+    status, _, _ = condvae_says("predict", tmp_path / "m", "--proba", "--out", tmp_path / "p.parquet")
+    assert status == 0
+    found = pq.read_table(tmp_path / "p.parquet")
+    levels = ["a=b=c", "a=d", '"a=b"=c', '"a=b"=d', "sick=0", "sick=1"]
+    assert found.column_names == ["a_mode", *levels[:2], "a=b_mode", *levels[2:4], "sick_mean", *levels[4:]]
+    assert sum(found[name][0].as_py() for name in levels) == pytest.approx(3, rel=1e-5)
+
+
+def test_sets_of_levels_are_one_text(condvae_says, monkeypatch, tmp_path):
+    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    table = pa.table({"a": ["dark, blue", "red", "green"] * 20, "x": [float(i % 7) for i in range(60)]})
+    model = ConditionalVAE(num_members=1, calibration_fraction=0.5).fit(
+        table.select(["x"]), table.select(["a"])
+    )
+    model.save(tmp_path / "m")
+    (tmp_path / "rows.csv").write_text("x\n1\n2\n")
+    status, out, _ = condvae_says(
+        "predict", tmp_path / "m", tmp_path / "rows.csv", "--interval", 0.9, "--out", "-"
+    )
+    assert status == 0
+    found = pcsv.read_csv(io.BytesIO(out.encode()))
+    assert found.column_names == ["x", "a_mode", "a_set"]
+    sets = model.level_set(table.slice(1, 2).select(["x"]))["a_set"].to_pylist()
+    for text, mode, levels in zip(
+        found["a_set"].to_pylist(), found["a_mode"].to_pylist(), sets, strict=True
+    ):
+        assert next(csv.reader([text])) == levels
+        assert levels[0] == mode
 
 
 def test_a_plain_vae_has_one_prediction(home, condvae_says):

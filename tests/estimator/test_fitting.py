@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,8 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from condvae import ConditionalVAE, Observed, scoring
 from condvae.baselines import fit_baseline
-from condvae.estimator.fitting import OTHER_SHARE, SometimesOther, fit_table
+from condvae.estimator.fitting import HIDDEN, SometimesOther, fit_table
 from condvae.rows import content_hashes
+from condvae.tables import Column
 from condvae.training import TrainingError
 from condvae.training.history import Entry
 from estimator.mixed import BARE
@@ -43,7 +43,7 @@ def scored(monkeypatch):
 
         return record
 
-    monkeypatch.setattr(fitting, "_calibrate", spy("calibration", {}))
+    monkeypatch.setattr(fitting, "calibrate", spy("calibration", {}))
     monkeypatch.setattr(fitting, "_measure_test", spy("test", None))
     return seen
 
@@ -168,7 +168,7 @@ def test_nothing_is_measured_where_nothing_is_held_out(untrained):
 
 def test_notes_say_what_an_analyst_should_know(untrained):
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({"x": rng.normal(size=30), "same": 1.0})
+    table = pd.DataFrame({"x": rng.normal(size=30), "same": 1.0, "always": True})
     table.loc[[10, 11], "x"] = np.nan
     y = pd.DataFrame({"count": pd.array(rng.poisson(3, 30), dtype="Int64")})
     y.loc[:2, "count"] = pd.NA
@@ -176,6 +176,7 @@ def test_notes_say_what_an_analyst_should_know(untrained):
     assert model.notes_ == [
         "3 of 30 rows have no observed target and were left out",
         "condition 'same' is constant and tells the model nothing",
+        "condition 'always' is constant and tells the model nothing",
         "2 of 30 rows have missing conditions, which are values of their own",
         "whole numbers in target 'count': modelled as continuous, draws are rounded",
         "27 rows are few: expect a rough model",
@@ -258,7 +259,7 @@ def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offs
 
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        pits = fitting._calibrate(model, rows(rng, 31), jax.random.key(seed))
+        pits = fitting.calibrate(model, rows(rng, 31))
         monkeypatch.setattr(model, "calibration", pits)
         x, c = rows(rng, 128)
         frame = pd.DataFrame({"u": c["numeric"].value[:, 0] * u.sd + u.mean})
@@ -275,30 +276,49 @@ def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offs
 # --- the level for others
 
 
-def test_categories_are_sometimes_others():
-    n = 20_000
-    value = jnp.ones((n, 2), jnp.int32)
-    mask = jnp.ones((n, 2), bool).at[: n // 2, 0].set(False)
-    c = {
-        "categorical": Observed(value, mask),
-        "numeric": Observed(jnp.zeros((n, 1)), jnp.ones((n, 1), bool)),
-    }
-    x, found = SometimesOther((5, -1))(jax.random.key(0), ("x", c))
-    codes = np.asarray(found["categorical"].value)
+def hidden(rows_each=1.0):
+    """Levels of 2,000, 30 and 1 rows, beside a column without a level for others; and rows."""
+    levels = {"levels": ("a", "b", "c")}
+    columns = [
+        Column("rare", "given", "categorical", "string", other=True, **levels),
+        Column("none", "given", "categorical", "string", **levels),
+    ]
+    trained = np.repeat([0, 1, 2], [2000, 30, 1])[:, None].repeat(2, axis=1)
+    transform = SometimesOther.of(columns, Observed(trained, np.ones_like(trained, bool)), rows_each)
+    n = 30_000
+    value = np.tile([0, 1, 2], n // 3)[:, None].repeat(2, axis=1)
+    mask = np.ones((n, 2), bool)
+    mask[: n // 2, 0] = False
+    c = {"categorical": Observed(value, mask), "numeric": Observed(np.zeros((n, 1)), np.ones((n, 1), bool))}
+    x, found = transform(jax.random.key(0), ("x", c))
     assert x == "x"
-    assert (codes[: n // 2, 0] == 1).all()  # a missing cell stays one
-    share = (codes[n // 2 :, 0] == 5).mean()
-    assert abs(share - OTHER_SHARE) < 4 * np.sqrt(OTHER_SHARE * (1 - OTHER_SHARE) / (n // 2))
-    assert (codes[:, 1] == 1).all()  # a column without such a level
-    assert_array_equal(found["categorical"].mask, mask)
+    return value, mask, found["categorical"]
 
 
-@pytest.mark.parametrize("unknown, column, swaps", [("other", "site", True), ("error", "site", False)])
-def test_levels_for_others_are_trained_where_there_are_any(untrained, unknown, column, swaps):
-    given = pd.DataFrame({column: ["a", "b"] * (N // 2)})
+@pytest.mark.parametrize(
+    "rows_each, shares", [(1.0, [HIDDEN, 1 / 10, 100 / 101]), (9.0, [HIDDEN, HIDDEN, 100 / 181])]
+)
+def test_the_rarer_a_level_the_more_often_it_is_hidden(rows_each, shares):
+    value, mask, (codes, seen) = hidden(rows_each)
+    assert_array_equal(codes[~mask[:, 0], 0], value[~mask[:, 0], 0])  # a missing cell stays one
+    assert_array_equal(codes[:, 1], value[:, 1])  # a column without such a level
+    assert_array_equal(seen, mask)
+    for level, share in enumerate(shares):
+        own = np.asarray(codes)[mask[:, 0] & (value[:, 0] == level), 0]
+        assert set(np.unique(own)) == {level, 3}
+        assert abs((own == 3).mean() - share) < 4 * np.sqrt(share * (1 - share) / len(own))
+
+
+@pytest.mark.parametrize("unknown", ["other", "error"])
+def test_levels_for_others_are_trained_where_there_are_any(untrained, unknown):
+    given = pd.DataFrame({"site": ["a", "b"] * (N // 2), "tame": [True, False] * (N // 2)})
     ConditionalVAE(**BARE, unknown=unknown).fit(given, Y)
     transform = untrained.calls[-1]["batch_transform"]
-    assert transform == (SometimesOther((2,)) if swaps else None)
+    if unknown == "error":
+        assert transform is None
+    else:  # of a boolean both levels are known
+        assert_allclose(transform.shares, [[1 / (1 + (N / 20) ** 2)] * 2 + [0], [0] * 3])
+        assert_array_equal(transform.others, [2, 2])
 
 
 def test_it_is_a_function_of_its_key(untrained):

@@ -106,12 +106,3 @@ def test_names_of_conditions_are_remembered_only_of_frames(known, known_arrays, 
     assert list(known.estimator.feature_names_in_) == ["u"]
     assert (known.estimator.n_features_in_, known_plain.estimator.n_features_in_) == (1, 0)
     assert not hasattr(known_arrays.estimator, "feature_names_in_")
-
-
-def test_support_without_conditions(known_plain):
-    found = prepare.support(known_plain.estimator.table_, None, None)
-    assert (found["outside"].tolist(), found["columns"].tolist(), found["percentile"].tolist()) == (
-        [False],
-        [""],
-        [0],
-    )

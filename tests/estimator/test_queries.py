@@ -321,9 +321,40 @@ def test_the_error_is_of_the_size_that_it_says(known):
     )  # a standard deviation of 40 runs is known to 11%, and of eight rows the median
 
 
-def test_predict_proba_is_there_only_with_categories(known_arrays, known):
+def test_predict_proba_is_there_only_with_levels(known_arrays, known):
     assert not hasattr(known_arrays.estimator, "predict_proba")
     assert hasattr(known.estimator, "predict_proba")
+
+
+def test_numbers_of_which_there_are_a_few_have_probabilities(untrained):
+    X = pd.DataFrame({"dose": np.linspace(0, 1, 60)})
+    y = pd.DataFrame(
+        {
+            "sick": [0, 1, 1] * 20,
+            "grade": [1.0, 2.0, 3.0, None] * 15,
+            "sign": [-1, 1] * 30,
+            "size": np.linspace(0, 1, 60) ** 2,
+        }
+    )
+    m = ConditionalVAE(**BARE, likelihoods={"grade": "ordinal", "sign": "ordinal"}).fit(X, y)
+    found = m.predict_proba(X.head(3), num_samples=500)
+    names = ["sick=0", "sick=1", "grade=1", "grade=2", "grade=3", "sign=-1", "sign=0", "sign=1"]
+    assert found.columns.tolist() == names
+    assert (found >= 0).to_numpy().all()
+    below = m.cdf(X.head(3), {"grade": 2}, num_samples=500)["grade"]
+    assert_allclose(below, found["grade=1"] + found["grade=2"], atol=0.05)
+    for target in ("sick", "grade", "sign"):
+        assert_allclose(found.filter(like=target).sum(axis=1), 1)
+    alone = ConditionalVAE(**BARE).fit(X, y["sick"])
+    assert alone.predict_proba(X.head(3)).columns.tolist() == ["0", "1"]
+    assert ConditionalVAE(**BARE).fit(X.to_numpy(), y["sick"]).predict_proba(X.to_numpy()).shape == (60, 2)
+
+
+def test_names_of_levels_do_not_clash(untrained):
+    y = pd.DataFrame({"a": ["b=c", "d"] * 30, "a=b": ["c", "d"] * 30})
+    found = ConditionalVAE(**BARE).fit(None, y).predict_proba(num_samples=20)
+    assert found.columns.tolist() == ["a=b=c", "a=d", '"a=b"=c', '"a=b"=d']
+    assert_allclose(found.sum(axis=1), 2, rtol=1e-5)
 
 
 # --- refused, in one sentence
@@ -380,8 +411,8 @@ def test_intervals_that_cannot_be_adjusted(known, known_arrays):
 
 def test_an_unseen_category_without_a_level_for_it(untrained):
     X = pd.DataFrame({"site": ["north", "south"] * 30})
-    m = ConditionalVAE(**BARE).fit(X, np.arange(60.0))
-    with pytest.raises(TableError, match=r"column 'site', row 1: the category 'east' was not there"):
+    m = ConditionalVAE(**BARE, unknown="error").fit(X, np.arange(60.0))
+    with pytest.raises(TableError, match=r"column 'site', row 1: the level 'east' was not there"):
         m.predict(X.head(2).assign(site="east"))
     assert m.support(X.head(2).assign(site="east"))["outside"].all()  # which is what it is for
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from condvae.tables import TableError, match_names
+from condvae.tables import TableError, join_names, level_name, match_names
 
 COLUMNS = ["species", "bill_length", "bill_depth", "mass, g", "Bill", " year ", "x[1]", "x1"]
 
@@ -62,3 +62,18 @@ def test_one_sentence_each(asked, sentence):
         match_names(asked, COLUMNS, "--target")
     assert str(error.value).startswith(sentence)
     assert "\n" not in str(error.value)
+
+
+def test_no_two_levels_are_named_alike():
+    names, levels = (
+        ["a", "a=b", '"a', '"a"', '"a=b"', "=", ""],
+        ["b=c", "c", "=c", "", '"', "b", "=", True, 1.0],
+    )
+    found = [level_name(name, level) for name in names for level in levels]
+    assert len(set(found)) == len(found)
+    assert found[:2] == ["a=b=c", "a=c"]  # as they are, where nothing is to be told apart
+
+
+def test_joined_names_are_read_again():
+    names = ["species", "mass, g", 'the "x"', "x1"]
+    assert match_names(join_names(names), [*names, "other"]) == names

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from condvae.tables import Schema, TableError, outside
+from condvae.tables import Schema, TableError, outside, unseen
 
 DAYS = [datetime.datetime(2024, 1, day) for day in (3, 1, 5, 4)]
 DATA = {
@@ -72,6 +72,33 @@ def test_a_constant_and_a_column_without_cells():
     np.testing.assert_array_equal(outside([column], pa.table({"c": pa.nulls(2)}))["c"], [True, True])
     assert outside([column], pa.table({"c": pa.nulls(0)}))["c"].shape == (0,)
     assert outside([], table) == {}
+
+
+def test_levels_never_seen_are_named_with_their_rows(make):
+    assert unseen(columns(), make(DATA)) == {}
+    rows = make(
+        {
+            "height": [9.0, None, 1.0],
+            "legs": [1, 2, 3],
+            "sex": ["y", None, "x"],
+            "site": ["c", "a", "c"],
+            "tame": [True, False, None],
+            "day": DAYS[:3],
+        }
+    )
+    found = unseen(columns(unknown="other"), rows)
+    assert {name: {level: rows.tolist() for level, rows in own.items()} for name, own in found.items()} == {
+        "sex": {"y": [0], "x": [2]},
+        "site": {"c": [0, 2]},
+    }
+
+
+def test_a_boolean_that_never_varied_has_a_level_never_seen():
+    table = pa.table({"a": [True, True, None], "y": [1.0, 2.0, 3.0]})
+    (column,) = Schema.infer(table, given=["a"], target=["y"]).given
+    rows = pa.table({"a": [True, False, None]})
+    np.testing.assert_array_equal(outside([column], rows)["a"], [False, True, False])
+    assert unseen([column], rows)["a"][False].tolist() == [1]
 
 
 def test_dates_of_another_zone_are_compared_as_instants():

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from condvae.tables import Column, Schema, TableError
+from condvae.tables import Column, Likelihood, Schema, TableError
 
 MAKERS = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
 DATA = {
@@ -36,7 +36,9 @@ def test_columns_are_described(make):
     assert height.mean == pytest.approx(1.8, rel=1e-15)
     assert height.sd == pytest.approx(np.std([1.5, 1.7, 2.2]), rel=1e-15)
     assert (height.missing, height.minimum, height.maximum, height.dtype) == (1, 1.5, 2.2, "double")
-    assert tame == Column("tame", "target", "categorical", "bool", levels=(False, True))
+    assert tame == Column(
+        "tame", "target", "categorical", "bool", levels=(False, True), minimum=0.0, maximum=1.0
+    )
     same, sex = schema.given
     assert (same.mean, same.sd) == (3.0, 1.0)  # a constant condition is allowed
     assert sex == Column("sex", "given", "categorical", "string", missing=1, levels=("f", "m"))
@@ -149,10 +151,31 @@ def test_unknown_gives_the_categorical_conditions_a_level_more(make):
     names = {"given": ["sex", "same", "tame"], "target": ["legs"]}
     assert not any(column.other for column in Schema.infer(make(DATA), **names).given)
     schema = Schema.infer(make(DATA), **names, unknown="other")
-    assert [column.other for column in schema.given] == [True, False, True]
+    assert [column.other for column in schema.given] == [True, False, False]  # a boolean has no others
     assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
     names = {"given": ["same"], "target": ["sex"]}
     assert not Schema.infer(make(DATA), **names, unknown="other").target[0].other
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "ends", "points"),
+    [
+        (None, (-np.inf, np.inf), ()),
+        (Likelihood("student_t"), (-np.inf, np.inf), ()),
+        (Likelihood("rounded_student_t", step=0.5), (-np.inf, np.inf), ()),
+        (Likelihood("negative_binomial", step=1.0), (0, np.inf), ()),
+        (Likelihood("gamma"), (0, np.inf), ()),
+        (Likelihood("hurdle_log_normal"), (0, np.inf), ()),
+        (Likelihood("censored_gaussian", low=-2.0), (-2, np.inf), ()),
+        (Likelihood("censored_gaussian", high=50.0), (-np.inf, 50), ()),
+        (Likelihood("beta", low=0.0, high=1.0), (0, 1), ()),
+        (Likelihood("bernoulli", step=1.0, low=0.0, high=1.0), (0, 1), (0, 1)),
+        (Likelihood("ordinal", step=1.0, low=-1.0, high=2.0), (-1, 2), (-1, 0, 1, 2)),
+    ],
+)
+def test_what_a_number_can_be(likelihood, ends, points):
+    column = Column("a", "target", "numeric", "double", likelihood=likelihood)
+    assert (column.ends, column.points, column.outcomes) == (ends, points, points)
 
 
 def test_json_is_exact(make):

@@ -5,7 +5,14 @@ vector of them. An observed value of NaN is a missing one: its score is NaN, and
 """
 
 from condvae.calibration.copies import Copies, copies
-from condvae.calibration.intervals import central_interval, conformal_level, coverage, covers
+from condvae.calibration.intervals import (
+    central_interval,
+    conformal_level,
+    conformal_score,
+    coverage,
+    covers,
+)
+from condvae.calibration.levels import level_set, mass_above
 from condvae.calibration.ranks import Uniformity, class_pit, pit, uniformity
 from condvae.calibration.reliability import Reliability, reliability
 from condvae.calibration.scores import crps, energy_score, mean_stderr, paired_difference, variogram_score
@@ -19,11 +26,14 @@ __all__ = [
     "central_interval",
     "class_pit",
     "conformal_level",
+    "conformal_score",
     "copies",
     "coverage",
     "covers",
     "crps",
     "energy_score",
+    "level_set",
+    "mass_above",
     "mean_stderr",
     "paired_difference",
     "pit",

@@ -87,20 +87,39 @@ def coverage(low: np.ndarray, high: np.ndarray, observed: np.ndarray) -> tuple[f
     return hits / seen, float(np.sqrt(p * (1 - p) / (seen + 4)))
 
 
+def conformal_score(below: np.ndarray, up_to: np.ndarray) -> np.ndarray:
+    """How far from the middle of its predictive distribution an observed value y lies, 0 to 1/2.
+
+    max(F(y-) - 1/2, 1/2 - F(y), 0), from F(y-) = P(x < y) and F(y) = P(x <= y). It is at most h exactly
+    for the values from the least y with F(y) >= 1/2 - h to the greatest with F(y-) <= 1/2 + h: an interval
+    of values that there can be, of which the median is always one. Of a continuous distribution it is
+    |F(y) - 1/2|.
+
+    Example:
+        >>> import numpy as np
+        >>> from condvae.calibration import conformal_score
+        >>> conformal_score(np.array([0.0, 0.75]), np.array([0.75, 1.0])).tolist()  # of 0 and 1
+        [0.0, 0.25]
+    """
+    return np.maximum(np.maximum(np.asarray(below) - 0.5, 0.5 - np.asarray(up_to)), 0.0)
+
+
 def conformal_level(calibration_pit: np.ndarray, coverage: float) -> float:
-    """The half-width h of the PIT interval [1/2 - h, 1/2 + h] that holds new rows as often as is asked.
+    """The h for which values with `conformal_score` at most h hold new rows as often as is asked.
 
-    h is the ceil((m + 1) coverage)-th smallest of |u_i - 1/2|, over m rows that had no part in training.
-    For a new row, exchangeable with them, P(|u - 1/2| <= h) >= coverage whatever is wrong with the
-    predictive distributions: on average over rows, not for each condition. In the units of the quantity
-    the interval is `central_interval(samples, 2 * h)`.
+    h is the ceil((m + 1) coverage)-th smallest score of m rows that had no part in training. For a new
+    row, exchangeable with them, P(score <= h) >= coverage whatever is wrong with the predictive
+    distributions: on average over rows, not for each condition. It is above coverage + 1 / (m + 1) only
+    where scores are equal: where the median alone holds more rows than asked for (then h is 0), or where
+    rows share one discrete distribution. Of a continuous quantity the interval is
+    `central_interval(samples, 2 * h)`.
 
-    Two limits. Where m < coverage / (1 - coverage) no h will do, and 1/2 is returned: the whole range of
-    the draws. And that range is also the widest interval that draws can give: what lies beyond all of S
-    draws is not covered, though it counts in h; draw more where h > 1/2 - 1 / (S + 1).
+    Two limits. Where m < coverage / (1 - coverage) no h will do, and 1/2 is returned: all values that
+    there can be. And the range of S draws is the widest interval that draws can give: what lies beyond all
+    of them is not covered, though it counts in h; draw more where h > 1/2 - 1 / (S + 1).
 
     Args:
-        calibration_pit: [m], from `pit`.
+        calibration_pit: [m], F(y), from `pit`, of a continuous quantity; [m, 2], F(y-) and F(y), of any.
         coverage: in (0, 1).
 
     Returns:
@@ -121,12 +140,29 @@ def conformal_level(calibration_pit: np.ndarray, coverage: float) -> float:
     """
     _check_coverage(coverage, np.finfo(float).tiny, np.nextafter(1, 0))
     u = np.asarray(calibration_pit, np.float64)
-    if u.ndim != 1 or not ((u >= 0) & (u <= 1)).all():
-        raise ValueError("calibration_pit must be numbers between 0 and 1, one a row; mask missing values")
-    rank = int(np.ceil((len(u) + 1) * coverage - 1e-9))
-    if rank > len(u):
-        return 0.5
-    return float(np.partition(np.abs(u - 0.5), rank - 1)[rank - 1])
+    u = np.stack([u, u], axis=1) if u.ndim == 1 else u
+    if u.ndim != 2 or u.shape[1] != 2 or not ((u >= 0) & (u <= 1)).all():
+        raise ValueError(
+            "calibration_pit must be numbers between 0 and 1, one a row or two; mask missing values"
+        )
+    return min(0.5, conformal_rank(conformal_score(u[:, 0], u[:, 1]), coverage))
+
+
+def conformal_rank(scores: np.ndarray, coverage: float) -> float:
+    """The ceil((m + 1) coverage)-th smallest of m scores; infinite where there are fewer.
+
+    A new score, exchangeable with them, is at most that with a probability of at least `coverage`.
+
+    Example:
+        >>> import numpy as np
+        >>> from condvae.calibration.intervals import conformal_rank
+        >>> conformal_rank(np.arange(9.0), 0.9), conformal_rank(np.arange(8.0), 0.9)
+        (8.0, inf)
+    """
+    rank = int(np.ceil((len(scores) + 1) * coverage - 1e-9))
+    if rank > len(scores):
+        return np.inf
+    return float(np.partition(scores, rank - 1)[rank - 1])
 
 
 def _check_coverage(coverage: float, low: float, high: float = 1.0) -> None:

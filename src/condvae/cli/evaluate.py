@@ -62,8 +62,8 @@ def evaluate(
         options |= more
     elif more:
         raise TableError("--train and --deep are for the diagnosis: leave out --no-diagnosis")
-    found = measure(estimator, rows, table, diagnosis=diagnosis, **options)
-    inputs.warn_outside(estimator, rows)
+    with inputs.outside_counted():
+        found = measure(estimator, rows, table, diagnosis=diagnosis, **options)
     warn_untrusted(found)
     warn_of_training_rows(found, quiet)
     if as_json:

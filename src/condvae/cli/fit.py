@@ -15,7 +15,7 @@ from condvae.words import count, listed
 EXAMPLES = (
     "condvae fit penguins.csv --given species,island,sex --drop year --out model",
     "condvae fit trial.parquet --given 'dose,base_*' --target 'week_*' --group-column site --out model",
-    "cat sales.csv | condvae fit - --given day,shop --time-column day --unknown other --out model",
+    "cat sales.csv | condvae fit - --given day,shop --time-column day --unknown error --out model",
     "condvae fit policies.csv --given 'age,region' --likelihood claims=poisson --out model",
     "condvae fit penguins.csv --given species --objective iwae --num-samples 16 --out model",
     "condvae fit big.parquet --given 'c_*' --checkpoint run --resume --out model",
@@ -31,10 +31,10 @@ FEW_TESTED = 30
 
 
 class Unknown(StrEnum):
-    """What a category not seen at fitting is, in a condition."""
+    """What a level not seen at fitting is, in a condition."""
 
-    error = "error"
     other = "other"
+    error = "error"
 
 
 def fit(
@@ -72,10 +72,11 @@ def fit(
     unknown: Annotated[
         Unknown,
         typer.Option(
-            help="A category of a condition that DATA lacks: refuse it later, or learn an 'other'.",
+            help="What a level of a condition that DATA lacks will be: 'other', learned from rare levels, "
+            "or an error.",
             rich_help_panel=COLUMNS,
         ),
-    ] = Unknown.error,
+    ] = Unknown.other,
     likelihood: Annotated[
         list[str] | None,
         typer.Option(

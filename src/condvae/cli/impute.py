@@ -57,23 +57,21 @@ def impute(
     if n is not None:
         inputs.require_apart(table.column_names, ("row", "draw"))
     targets = [str(column.name) for column in estimator.schema_.target]
-    outside = inputs.Outside(estimator)
     seen, counts = preview.Seen(), Counter(rows=0, rows_filled=0, cells_filled=0)
 
     def filled(number: int, first: int, part: Any) -> Any:
         rows = inputs.conditions(estimator, part)
         drawn = estimator.impute(rows, part, n, random_state=seed, part=number)
-        outside.look(rows)
         found, holes = _completed(part, drawn, targets, n, first), _holes(part, targets)
         cells = sum(part[name].null_count for name in targets)
         counts.update(rows=len(part), rows_filled=int(holes.sum()), cells_filled=cells)
         seen.look(found.filter(holes.repeat(n or 1)))
         return found
 
-    tables.write_parts(inputs.by_part(estimator, table, filled), out)
-    guesses = outside.warn()
+    with inputs.outside_counted() as outside:
+        tables.write_parts(inputs.by_part(estimator, table, filled), out)
     if as_json:
-        say_json({**counts, "copies": n or 1, "outside": guesses, "out": out})
+        say_json({**counts, "copies": n or 1, "outside": outside.rows, "out": out})
     elif not quiet and out != "-":
         if seen.rows:
             seen.show("filled row")

@@ -1,15 +1,15 @@
 """Models and tables as the commands need them, and the checks that come before any work."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from condvae.cli.words import warn
-from condvae.words import count
 
 if TYPE_CHECKING:
     from condvae.estimator import ConditionalVAE
+    from condvae.estimator.outside import Outside
 
 
 def load(path: Path, quiet: bool = True) -> "ConditionalVAE":
@@ -145,46 +145,12 @@ def to_judge(
     return estimator, conditions(estimator, table), table, more
 
 
-class Outside:
-    """How many rows' conditions lie outside of what was trained on, and in which columns."""
+@contextmanager
+def outside_counted() -> Iterator["Outside"]:
+    """Within, rows outside of what the model was trained on are counted; at the end they are said."""
+    from condvae.estimator.outside import gathered
 
-    def __init__(self, estimator: "ConditionalVAE"):
-        self.estimator, self.rows, self.seen, self.alone = estimator, 0, 0, 0
-        self.cells: Counter[str] = Counter()
-
-    def look(self, rows: Any) -> None:
-        """Count those of some more rows."""
-        import numpy as np
-
-        from condvae import tables
-
-        given = self.estimator.schema_.given
-        if not given or rows is None:
-            return
-        outside = np.asarray(self.estimator.support(rows)["outside"])
-        cells = tables.outside(given, rows)
-        self.seen += len(outside)
-        self.rows += int(outside.sum())
-        self.cells.update({str(name): int(found.sum()) for name, found in cells.items()})
-        self.alone += int((outside & ~np.any(list(cells.values()), axis=0)).sum())
-
-    def warn(self) -> int:
-        """Say what was found."""
-        if not self.rows:
-            return 0
-        where = [f"in {name!r}: {number:,}" for name, number in self.cells.items() if number]
-        if self.alone:
-            where.append(f"by an unusual combination of columns: {self.alone:,}")
-        verb = "lies" if self.rows == 1 else "lie"
-        warn(
-            f"{self.rows:,} of {count(self.seen, 'row')} {verb} outside of what the model was trained on "
-            f"({'; '.join(where)}); what it says there is a guess"
-        )
-        return self.rows
-
-
-def warn_outside(estimator: "ConditionalVAE", rows: Any) -> int:
-    """Say how many rows lie outside of what was trained on."""
-    outside = Outside(estimator)
-    outside.look(rows)
-    return outside.warn()
+    with gathered() as total:
+        yield total
+    if total:
+        warn(total.words())

@@ -35,13 +35,14 @@ def predict(
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="A central interval of the numeric targets with this probability, such as 0.9; adjusted, "
-            "where the model was fitted with --calibration-fraction.",
+            help="A central interval of the numeric targets with this probability, such as 0.9, and the "
+            "smallest set of levels of the categorical ones; adjusted, where the model was fitted with "
+            "--calibration-fraction.",
             show_default=False,
         ),
     ] = None,
     proba: Annotated[
-        bool, typer.Option("--proba", help="The probability of each level of the categorical targets.")
+        bool, typer.Option("--proba", help="The probability of each level of the targets that have levels.")
     ] = False,
     support: Annotated[
         bool, typer.Option("--support", help="How far each row lies outside of what was trained on.")
@@ -52,8 +53,9 @@ def predict(
     """Predict the targets of each row of DATA.
 
     Beside the conditions: NAME_mean of a numeric target, NAME_mode (the most probable level) of a
-    categorical one; NAME_q0.05, ...; NAME_low and NAME_high; NAME=LEVEL; support_outside, support_columns
-    and support_percentile.
+    categorical one; NAME_q0.05, ...; NAME_low and NAME_high, or NAME_set, levels separated by commas, the
+    most probable first; NAME=LEVEL, of categories, 0 and 1, or the levels of a scale; support_outside,
+    support_columns and support_percentile.
     """
     from condvae.tables import TableError
 
@@ -63,14 +65,13 @@ def predict(
     inputs.require_outputs(out, as_json)
     estimator = inputs.load(model, quiet)
     schema = estimator.schema_
-    kinds = {column.kind for column in schema.target}
-    for option, wanted, kind in (
-        ("--quantiles", bool(levels), "numeric"),
-        ("--interval", interval is not None, "numeric"),
-        ("--proba", proba, "categorical"),
+    numeric = any(column.kind == "numeric" for column in schema.target)
+    for option, wanted, has, kind in (
+        ("--quantiles", bool(levels), numeric, "numeric targets"),
+        ("--proba", proba, any(column.outcomes for column in schema.target), "targets with levels"),
     ):
-        if wanted and kind not in kinds:
-            raise TableError(f"{option} is of {kind} targets, and the model has none; leave it out")
+        if wanted and not has:
+            raise TableError(f"{option} is of {kind}, and the model has none; leave it out")
     names = ", ".join(str(column.name) for column in schema.given)
     if schema.given and data is None:
         raise TableError(f"the model needs conditions ({names}); name a file of them after the model")
@@ -83,15 +84,15 @@ def predict(
         _added(schema, levels, interval is not None, proba, support),
     )
     rows = None if data is None else inputs.read_whole(estimator, data)
-    # The plain means first: they check every cell before anything is sampled.
-    made = _tables(estimator, rows, levels, interval, proba, support)
-    outside = inputs.warn_outside(estimator, rows)
+    with inputs.outside_counted() as outside:
+        # The plain means first: they check every cell before anything is sampled.
+        made = _tables(estimator, rows, levels, interval, proba, support)
     table = _beside(rows, [str(column.name) for column in schema.given], made)
     from condvae.tables import write_table
 
     write_table(table, out)
     if as_json:
-        say_json({"out": out, "rows": len(table), "outside": outside, "columns": table.column_names})
+        say_json({"out": out, "rows": len(table), "outside": outside.rows, "columns": table.column_names})
     elif not quiet and out != "-":
         preview.show(table, "row")
         say(f"the predictions of {count(len(table), 'row')} written to {out}")
@@ -113,15 +114,17 @@ def _levels(text: str) -> list[float]:
 
 def _added(schema: Any, levels: list[float], interval: bool, proba: bool, support: bool) -> list[str]:
     """The names of the columns that are made, in their order."""
+    from condvae.tables import level_name
+
     names = []
     for column in schema.target:
         if column.kind == "categorical":
-            names.append(f"{column.name}_mode")
-            names += [f"{column.name}={level}" for level in column.levels] if proba else []
+            names += [f"{column.name}_mode"] + [f"{column.name}_set"] * interval
         else:
             names.append(f"{column.name}_mean")
             names += [f"{column.name}_q{level:g}" for level in levels]
             names += [f"{column.name}_low", f"{column.name}_high"] if interval else []
+        names += [level_name(column.name, level) for level in column.outcomes] if proba else []
     return names + (["support_outside", "support_columns", "support_percentile"] if support else [])
 
 
@@ -129,23 +132,28 @@ def _tables(
     estimator: Any, rows: Any, levels: list[float], interval: float | None, proba: bool, support: bool
 ) -> dict[str, Any]:
     """The columns that are made, by name."""
+    from condvae.tables import join_names, level_name
+
     schema = estimator.schema_
     names = _added(schema, levels, interval is not None, proba, support)
     centre = estimator.predict(rows)
     found: dict[str, Any] = {}
-    categorical = [column for column in schema.target if column.kind == "categorical"]
     for column in schema.target:
         ending = "mode" if column.kind == "categorical" else "mean"
         found[f"{column.name}_{ending}"] = centre[str(column.name)]
     if levels:
         quantiles = estimator.quantile(rows, levels)
         found |= {name: quantiles[name] for name in quantiles.column_names}
-    if interval is not None:
+    kinds = {column.kind for column in schema.target}
+    if interval is not None and "numeric" in kinds:
         ends = estimator.interval(rows, interval)
         found |= {name: ends[name] for name in ends.column_names}
+    if interval is not None and "categorical" in kinds:
+        sets = estimator.level_set(rows, interval)
+        found |= {name: [join_names(own) for own in sets[name].to_pylist()] for name in sets.column_names}
     if proba:
         shares = estimator.predict_proba(rows)
-        pairs = [f"{column.name}={level}" for column in categorical for level in column.levels]
+        pairs = [level_name(column.name, level) for column in schema.target for level in column.outcomes]
         found |= dict(zip(pairs, shares.columns, strict=True))
     if support:
         measured = estimator.support(rows)

@@ -55,9 +55,9 @@ def report(
     require_file(out, ".html")
     options: dict[str, Any] = {"method": method, "num_samples": num_samples, "budget": budget}
     estimator, rows, table, more = inputs.to_judge(model, data, train, deep, quiet, options)
-    found = pages.write(estimator, rows, table, out, title=title, name=str(model), **more, **options)
+    with inputs.outside_counted():
+        found = pages.write(estimator, rows, table, out, title=title, name=str(model), **more, **options)
     told = found.to_json()
-    inputs.warn_outside(estimator, rows)
     warn_untrusted(told)
     warn_of_training_rows(told, quiet)
     if as_json:

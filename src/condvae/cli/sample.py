@@ -60,14 +60,12 @@ def sample(
     targets = [str(column.name) for column in schema.target]
     inputs.require_apart([*conditions, *targets], ("row", "draw"))
     real = None if given is None else inputs.read_for(estimator, given)
-    outside = inputs.Outside(estimator)
     seen = preview.Seen()
     axes = None
 
     def drawn(number: int, first: int, part: Any) -> Any:
         nonlocal axes
         samples = estimator.sample(part, n, random_state=seed, part=number)
-        outside.look(part)
         found = _with_conditions(samples, part, n, conditions, targets, first)
         seen.look(found)
         if plot is not None and number == 0:  # of a long table, its first part
@@ -75,15 +73,15 @@ def sample(
         return found
 
     rows = inputs.conditions(estimator, real)
-    tables.write_parts(inputs.by_part(estimator, rows, drawn), out)
+    with inputs.outside_counted() as outside:
+        tables.write_parts(inputs.by_part(estimator, rows, drawn), out)
     if plot is not None:
         from condvae.plots import save_figure
 
         save_figure(axes, plot)  # pyright: ignore[reportArgumentType]
-    guesses = outside.warn()
     if as_json:
         found = {"out": out, "plot": None if plot is None else str(plot), "draws": seen.rows}
-        say_json(found | {"outside": guesses, "columns": ["row", "draw", *conditions, *targets]})
+        say_json(found | {"outside": outside.rows, "columns": ["row", "draw", *conditions, *targets]})
     elif not quiet and out != "-":
         seen.show("draw")
         picture = "" if plot is None else f", a picture to {plot}"

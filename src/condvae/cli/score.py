@@ -51,7 +51,6 @@ def score(
     inputs.require_budget(method, num_samples, budget)
     estimator = inputs.load(model, quiet)
     table = inputs.read_for(estimator, data)
-    outside = inputs.Outside(estimator)
     options: dict[str, Any] = {"method": method, "num_samples": num_samples, "budget": budget}
     options["random_state"] = seed
     totals = scoring.Totals()
@@ -59,24 +58,23 @@ def score(
     def scored(_: int, __: int, part: Any) -> Any:
         rows = inputs.conditions(estimator, part)
         found = estimator.log_prob(rows, part, **options)
-        outside.look(rows)
         totals.add(found, estimator.observed_rows(part))
         columns = {"log_prob": found.value, "log_prob_stderr": found.stderr, "ess": found.ess}
         more = {"pareto_k": found.pareto_k, "draws": found.num_samples, "trusted": found.trusted}
         return pa.table(columns | more)
 
     parts = inputs.by_part(estimator, table, scored)
-    if out is not None:
-        tables.write_parts(parts, out)
-    else:
-        for _ in parts:
-            pass
-    guesses = outside.warn()
+    with inputs.outside_counted() as outside:
+        if out is not None:
+            tables.write_parts(parts, out)
+        else:
+            for _ in parts:
+                pass
     summary = totals.summary()
     measure = tables.measure(estimator.schema_.target)
     warn_untrusted(summary)
     if as_json:
-        say_json(summary | {"outside": guesses, "out": out, "log_prob_is": measure})
+        say_json(summary | {"outside": outside.rows, "out": out, "log_prob_is": measure})
     elif not quiet and out != "-":
         _show(summary, measure)
         if out is not None:

@@ -25,8 +25,8 @@ def in_options(sentence: str) -> str:
     """A sentence of the library in which arguments are called what they are called here.
 
     Example:
-        >>> in_options('(fitting with unknown="other" accepts such categories)')
-        '(fitting with --unknown other accepts such categories)'
+        >>> in_options('(fitting with unknown="other" accepts such levels)')
+        '(fitting with --unknown other accepts such levels)'
     """
     for argument, option in OPTIONS.items():
         sentence = sentence.replace(argument, option)

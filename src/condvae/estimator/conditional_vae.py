@@ -66,8 +66,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         test_fraction: of the rows, kept from all members, to measure the fitted model on.
         calibration_fraction: of the rows, kept from all members, to adjust intervals by.
         patience: stop a member after so many steps without a better value on its held-out rows.
-        unknown: what a category not seen at fitting means in a condition: "error", or "other", a level of
-            its own, which stands in for a category at random in training.
+        unknown: what a level of a condition that was not there at fitting is: "other", a level of its own,
+            learned from the rare levels, and a warning; or "error".
         random_state: the seed; the same seed gives the same model on the same machine, in whatever order
             the rows are.
         progress: whether to show progress bars.
@@ -120,7 +120,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         test_fraction: float = 0.0,
         calibration_fraction: float = 0.0,
         patience: int | None = None,
-        unknown: str = "error",
+        unknown: str = "other",
         random_state: Any = 0,
         progress: bool = False,
     ):

@@ -8,10 +8,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from condvae import tables
-from condvae.estimator import prepare
+from condvae.estimator import outside, prepare
 from condvae.estimator.fitted import TableModel
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
 from condvae.estimator.streaming import in_memory
+from condvae.rows import num_rows
 
 
 class Edge:
@@ -25,8 +26,8 @@ class Edge:
     n_features_in_: int
     progress: bool
 
-    def _given(self, X: Any, unseen: Any = "error") -> tuple[TableModel, Any]:
-        """The model, and the conditions as blocks."""
+    def _given(self, X: Any, unseen: Any = "error", told: bool = False) -> tuple[TableModel, Any]:
+        """The model, and the conditions as blocks; warns of rows outside, unless that was `told`."""
         check_is_fitted(self, "table_")
         self.table_.progress = self.progress
         given = as_frame(in_memory(X), "c")
@@ -41,13 +42,35 @@ class Edge:
         if given is None:
             return self.table_, None
         prepare.require_features(self, X, given)
-        return self.table_, tables.encode(self.schema_.given, given, unseen=unseen)
+        c = tables.encode(self.schema_.given, given, unseen=unseen)
+        if not told:
+            outside.tell(self.table_, c, given)
+        return self.table_, c
 
-    def _pair(self, X: Any, y: Any) -> tuple[TableModel, Any, Any]:
-        model, c = self._given(X)
+    def _pair(self, X: Any, y: Any, told: bool = False) -> tuple[TableModel, Any, Any]:
+        """The model, conditions and targets as blocks; refuses a level of a target that was never seen."""
+        model, c = self._given(X, told=told)
         x = tables.encode(self.schema_.target, prepare.target_frame(y))
         prepare.require_rows(c, x)
         return model, c, x
+
+    def _scored(self, X: Any, y: Any, told: bool = False) -> tuple[TableModel, Any, Any, np.ndarray]:
+        """Likewise, for scoring; and the rows, bool [n], that have a target of a level never seen.
+
+        Such a level has no probability: log p of the row is −inf, and one such cell does not keep the other
+        rows from being scored. In x it is missing.
+        """
+        with outside.told_once():
+            model, c = self._given(X, told=told)
+            frame = prepare.target_frame(y)
+            x = tables.encode(self.schema_.target, frame, unseen="missing")
+            prepare.require_rows(c, x)
+            never = tables.unseen(self.schema_.target, frame)
+            outside.tell(model, None, None, never)
+        impossible = np.zeros(num_rows(x=x), bool)
+        for levels in never.values():
+            impossible[np.concatenate(list(levels.values()))] = True
+        return model, c, x, impossible
 
     def _key(self, random_state: int | None, purpose: int, part: int = 0) -> jax.Array:
         seed = self.seed_ if random_state is None else random_state
@@ -67,8 +90,8 @@ class Edge:
         if with_support:
             if of == "numpy":
                 raise ValueError("with_support adds columns to a frame: pass X as one, or call support(X)")
-            model, c = self._given(X)
-            found = prepare.support(model, c, as_frame(X, "c"))
+            model, c = self._given(X, told=True)
+            found = outside.support(model, c, as_frame(X, "c"))
             columns = columns | {f"support_{name}": values for name, values in found.items()}
             names = list(columns)
         if of != "numpy":

@@ -49,7 +49,9 @@ class TableModel:
         marginal: the targets' distribution without conditions.
         training_rows: a hash of each training row, sorted; of very many, the million smallest; None of a
             table that was streamed.
-        calibration: P(x_j ≤ observed | c) of the calibration rows, by numeric target: shape (m,) each.
+        calibration: of the calibration rows, by target, shape (m, 2): P(x_j < observed | c) and
+            P(x_j ≤ observed | c) of a numeric one ((m,), the second, in models of before); shape (m,): of a
+            categorical one the probability of all levels that are more probable than the one observed.
         neighbours: the targets' density by the nearest training rows; None where there are no conditions.
         progress: whether to show progress bars.
     """
@@ -239,18 +241,21 @@ class TableModel:
         for j, column in enumerate(self.numeric):
             result[:, j] = _quantile(ordered[:, :, j], q[j], single=column.discrete)
             for i in np.flatnonzero(np.minimum(q[j], 1 - q[j]) < 0.5 / draws.shape[1]):
-                ends = ordered[:, 0, j], ordered[:, -1, j]
-                tail = self._tail(c, j, q[j, i], *ends, key)
-                result[:, j, i] = tables.recorded(column, tail)
+                if 0 < q[j, i] < 1:
+                    ends = ordered[:, 0, j], ordered[:, -1, j]
+                    tail = tables.recorded(column, self._tail(c, j, q[j, i], *ends, key))
+                    result[:, j, i] = np.clip(tail, *column.ends)
+                else:
+                    result[:, j, i] = column.ends[int(q[j, i])]
         return result
 
     def _tail(
         self, c: Any, j: int, q: float, low: np.ndarray, high: np.ndarray, key: PRNGKeyArray
     ) -> np.ndarray:
-        """Where P(x_j ≤ value | c) is q, beyond the draws, by bisection; infinite at 0 and 1."""
+        """Where P(x_j ≤ value | c) is q, beyond the draws, by bisection."""
         sign = -1.0 if q < 0.5 else 1.0
-        if q <= 0 or q >= 1 or not len(low):
-            return np.full(len(low), sign * np.inf)
+        if not len(low):
+            return low
 
         def beyond(value: np.ndarray) -> np.ndarray:
             values = np.full((len(low), len(self.numeric)), np.nan)
@@ -308,6 +313,26 @@ class TableModel:
             progress=self.progress,
         )
         return np.where(missing, np.nan, found.astype(np.float64))
+
+    def probabilities(self, c: Any, num_samples: int, key: PRNGKeyArray) -> list[np.ndarray]:
+        """The probability of each outcome, [n, outcomes], of each target that has a few, in their order."""
+        found: dict[Any, np.ndarray] = {}
+        if self.categorical:
+            shares = self.centre(c, num_samples, key)[1]
+            assert shares is not None
+            found |= {own.name: shares[:, k, : len(own.levels)] for k, own in enumerate(self.categorical)}
+        few = [(j, column) for j, column in enumerate(self.numeric) if column.points]
+        if few:
+            n = 1 if c is None else num_rows(c=c)
+            values = np.full((n, max(len(column.points) for _, column in few), len(self.numeric)), np.nan)
+            for j, column in few:  # up to between a point and the next
+                between = np.array(column.points[1:]) - 0.5 * np.diff(column.points)
+                values[:, : len(between), j] = between
+            below = self.cdf(c, values, num_samples, key)
+            for j, column in few:
+                inner = below[:, : len(column.points) - 1, j]
+                found[column.name] = np.diff(inner, axis=1, prepend=0.0, append=1.0)
+        return [found[column.name] for column in self.schema.target if column.outcomes]
 
     def latents(self, x: Any, c: Any) -> np.ndarray:
         """The mean of the best member's latent: its posterior's, or without x its prior's."""

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +16,8 @@ from condvae import scoring, tables
 from condvae.architectures import ease_scales, mlp_cvae
 from condvae.baselines import Baseline, fit_baseline, fit_neighbours
 from condvae.calibration import mean_stderr, paired_difference
+from condvae.devices import Devices
+from condvae.estimator.adjusting import calibrate
 from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows, scored
 from condvae.estimator.prepare import TrainingTable
@@ -28,8 +31,11 @@ from condvae.rows import content_hashes, num_rows
 from condvae.support import Support, reference_rows
 from condvae.training import Checkpoints, History, TrainingError, fit
 
-OTHER_SHARE = 0.05
-"""How often, in training, a category is taken for one that was never seen."""
+RARE = 10
+"""Training rows of a level at which it is hidden behind "other" every other time."""
+
+HIDDEN = 0.01
+"""How often any level is, at least."""
 
 SCORED_ROWS = 2000
 """Held-out rows of a member that are scored at the end of fitting, at most."""
@@ -57,24 +63,49 @@ class Options(NamedTuple):
     progress: bool
 
 
-@dataclass(frozen=True)
-class SometimesOther:
-    """A batch of which some categories of the conditions are replaced by the level "other".
+class SometimesOther(eqx.Module):
+    """A batch in which some levels of the conditions are replaced by the level "other".
 
-    So what stands for categories never seen is trained: as what c tells without that column.
+    That trains what stands for levels never seen. A level of n training rows is replaced with probability
+    1 / (1 + (n / r)²), r = `RARE`: a level never seen is most like the rare ones, and what a few rows tell
+    of their own level counts the less. No level is replaced less often than `HIDDEN`, so that "other" is
+    learned where every level is frequent too.
+
+    Arrays are arguments of the compiled round: other rows of the same columns compile nothing.
 
     Args:
-        others: for each categorical condition the code of "other", or −1 where it has none.
+        shares: how often each level is replaced, [columns, most levels]; 0 for a column without "other".
+        others: the code of "other" of each column.
     """
 
-    others: tuple[int, ...]
+    shares: jax.Array
+    others: jax.Array
+
+    @classmethod
+    def of(cls, columns: list[tables.Column], codes: Observed, rows_each: float = 1.0) -> Self:
+        """What is replaced of categorical conditions.
+
+        Args:
+            columns: the categorical conditions.
+            codes: their block, of training rows.
+            rows_each: how many rows of the table each row of the block stands for.
+        """
+        value, mask = codes
+        shares = np.zeros((len(columns), max(len(column.levels) for column in columns) + 1), np.float32)
+        for k, column in enumerate(columns):
+            if column.other:
+                counts = np.bincount(value[mask[:, k], k], minlength=len(column.levels))
+                rows = np.maximum(counts[: len(column.levels)], 1) * rows_each
+                shares[k, : len(rows)] = np.maximum(HIDDEN, 1 / (1 + (rows / RARE) ** 2))
+        others = np.array([len(column.levels) for column in columns], np.int32)
+        return cls(jnp.asarray(shares), jnp.asarray(others))
 
     def __call__(self, key: PRNGKeyArray, batch: PyTree) -> PyTree:
         x, c = batch
         value, mask = c["categorical"]
-        others = jnp.asarray(self.others, value.dtype)
-        swap = jax.random.bernoulli(key, OTHER_SHARE, value.shape) & (others >= 0) & mask
-        return x, {**c, "categorical": Observed(jnp.where(swap, others, value), mask)}
+        share = self.shares[jnp.arange(len(self.others)), value]
+        swap = (jax.random.uniform(key, value.shape) < share) & mask
+        return x, {**c, "categorical": Observed(jnp.where(swap, self.others, value), mask)}
 
 
 @dataclass
@@ -163,7 +194,7 @@ def fit_table(
             patience=settings.patience,
             averaging=AVERAGING,
             anneal=ease_scales if start is None else None,
-            batch_transform=_transform(schema),
+            batch_transform=_transform(schema, c_rest, 1.0 if stream is None else table.rows / n, mesh),
             checkpoint=checkpoint,
             resume=resume,
             mesh=mesh,
@@ -192,8 +223,8 @@ def fit_table(
         model.support = Support.fit(model.features(c_rest))
         kept = scored(schema, _take(x_rest, reference_rows(len(rest))))[0]
         model.neighbours = fit_neighbours(model.support, kept, x_levels=x_levels)
-    if len(calibration) and model.numeric:
-        model.calibration = _calibrate(model, _take((x, c), calibration), score_key)
+    if len(calibration):
+        model.calibration = calibrate(model, _take((x, c), calibration))
         if len(calibration) < FEW_CALIBRATED:
             history.notes.append(
                 f"{len(calibration)} rows are few to adjust intervals by: how many rows those of 90% cover "
@@ -327,19 +358,11 @@ def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyAr
         raise ValueError(f"{name}={fraction:g}: {error}") from error
 
 
-def _transform(schema: tables.Schema) -> SometimesOther | None:
+def _transform(schema: tables.Schema, c: Any, rows_each: float, mesh: Mesh | None) -> SometimesOther | None:
     columns = [column for column in schema.given if column.kind == "categorical"]
-    others = tuple(len(column.levels) if column.other else -1 for column in columns)
-    return SometimesOther(others) if max(others, default=-1) >= 0 else None
-
-
-def _calibrate(model: TableModel, rows: PyTree, key: PRNGKeyArray) -> dict[str, np.ndarray]:
-    """P(x_j ≤ observed | c) of rows that no member was trained on."""
-    x, c = rows
-    value, mask = x["numeric"]
-    columns = model.numeric
-    pit = model.cdf(c, model.to_units(np.where(mask, value, np.nan)), 1000, key)
-    return {str(column.name): pit[mask[:, j], j] for j, column in enumerate(columns)}
+    if not any(column.other for column in columns):
+        return None
+    return Devices(mesh).whole(SometimesOther.of(columns, c["categorical"], rows_each))
 
 
 def _measure_test(model: TableModel, rows: PyTree, learned: PyTree, key: PRNGKeyArray) -> dict[str, Any]:

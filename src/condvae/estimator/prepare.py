@@ -433,24 +433,6 @@ def native_columns(columns: list[tables.Column], blocks: dict[str, np.ndarray], 
     return found
 
 
-def support(model: TableModel, c: Any, given: Any) -> dict[str, np.ndarray]:
-    """`outside`, `columns` and `percentile` of each row."""
-    if c is None or model.support is None:
-        one = np.zeros(1)
-        return {"outside": one.astype(bool), "columns": np.array([""], object), "percentile": one}
-    by_column = tables.outside(model.schema.given, given)
-    features = model.features(c)
-    jointly = model.support.outside(features)
-    named = np.stack(list(by_column.values()), axis=1)
-    names = [str(name) for name in by_column]
-    text = [", ".join(name for name, out in zip(names, row, strict=True) if out) for row in named]
-    return {
-        "outside": named.any(axis=1) | jointly,
-        "columns": np.array(text, dtype=object),
-        "percentile": model.support.percentile(features),
-    }
-
-
 def _take(tree: Any, index: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
@@ -466,8 +448,8 @@ def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> li
     if kept < rows:
         notes.append(f"{rows - kept} of {rows} rows have no observed target and were left out")
     for column in schema.given:
-        one_number = column.kind != "categorical" and column.minimum == column.maximum
-        if one_number or (column.kind == "categorical" and len(column.levels) == 1):
+        one_value = column.minimum is not None and column.minimum == column.maximum
+        if one_value or len(column.levels) == 1:
             notes.append(f"condition {column.name!r} is constant and tells the model nothing")
     if holes:
         notes.append(f"{holes} of {rows} rows have missing conditions, which are values of their own")

@@ -1,30 +1,23 @@
-"""What a fitted table answers: draws, densities, means, quantiles, latents, and how far to trust them."""
+"""What a fitted table answers: draws, densities, latents, what people ask, and how far to trust it."""
 
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 from sklearn.base import TransformerMixin
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from condvae import sampling, scoring, tables
-from condvae.calibration import conformal_level
-from condvae.estimator import prepare
-from condvae.estimator.edge import Edge
+from condvae.estimator import outside, prepare
 from condvae.estimator.fitted import Method, observed_rows
-from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
+from condvae.estimator.frames import as_frame, build, rows_of
 from condvae.estimator.judging import Diagnosis, diagnose
+from condvae.estimator.predicting import Predictions, require_draws
 from condvae.estimator.streaming import by_part, in_memory, one_scan
 from condvae.rows import num_rows
 from condvae.scoring import LogProb
 
 
-def _has_categories(queries: Any) -> bool:
-    return any(column.kind == "categorical" for column in queries.schema_.target)
-
-
-class Queries(Edge, TransformerMixin):
+class Queries(Predictions, TransformerMixin):
     """The questions; `ConditionalVAE` is what fits, and is asked."""
 
     # --- whether it is right
@@ -110,7 +103,7 @@ class Queries(Edge, TransformerMixin):
                 X, X, X, lambda i, own, _: self.sample(own, n, random_state=random_state, part=i)
             )
         model, c = self._given(X)
-        _require_draws(n)
+        require_draws(n)
         key = self._key(random_state, 1, part)
         blocks = sampling.sample(model.mixture, c, key=key, num_samples=n, progress=self.progress)
         return self._drawn(blocks, X, 1 if c is None else num_rows(c=c), n)
@@ -129,7 +122,9 @@ class Queries(Edge, TransformerMixin):
 
         By importance sampling with a defensive proposal, or by annealing, which is slower and sees more
         of a posterior that q is far from. Missing targets are summed out: a row's
-        log-density is that of the cells it has (0 where it has none).
+        log-density is that of the cells it has (0 where it has none). A level of a target that was never
+        seen has no probability: log p of its row is −inf, with a warning that names it, and the other rows
+        are scored.
 
         Args:
             X: conditions, or None where the model was fitted without.
@@ -148,14 +143,16 @@ class Queries(Edge, TransformerMixin):
             options["random_state"] = random_state
             found = by_part(both, X, y, lambda _, own, target: self.log_prob(own, target, **options))
             return LogProb.joined(list(found))
-        model, c, x = self._pair(X, y)
+        model, c, x, never = self._scored(X, y)
         key = self._key(random_state, 2)
-        return model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
+        found = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
+        return found.without_density(never)
 
     def elbo(self, X: Any, y: Any, *, num_samples: int = 100) -> np.ndarray:
         """The ELBO of each row, a lower bound of its log p, shape (n,): log-mean-exp of the members'."""
-        model, c, x = self._pair(X, y)
-        return model.elbo(x, c, key=self._key(None, 3), num_samples=num_samples)
+        model, c, x, never = self._scored(X, y)
+        value = model.elbo(x, c, key=self._key(None, 3), num_samples=num_samples)
+        return np.where(never, -np.inf, value)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean of log p(y | X) over the rows that have an observed target: higher is better.
@@ -177,7 +174,7 @@ class Queries(Edge, TransformerMixin):
         """
         if y is not None:
             return self.log_prob(X, y).value
-        model, c = self._given(X, unseen="missing")
+        model, c = self._given(X, unseen="missing", told=True)
         if model.support is None:
             return np.zeros(1)
         return 0.0 - model.support.distance(model.features(c))
@@ -187,166 +184,11 @@ class Queries(Edge, TransformerMixin):
         check_is_fitted(self, "table_")
         if isinstance(y, tables.Scan):
             return np.concatenate([self.observed_rows(own) for own in y.parts()])
-        return observed_rows(tables.encode(self.schema_.target, prepare.target_frame(y)) or {})
-
-    # --- what people ask of it
-
-    def predict(self, X: Any = None, *, num_samples: int = 1000, with_support: bool = False) -> Any:
-        """The mean of each numeric target given each row of X, the most probable level of each other.
-
-        Args:
-            X: conditions.
-            num_samples: draws of z for each row; the mean given z is exact.
-            with_support: add the columns of `support` (frames only).
-
-        Returns:
-            The targets' columns; for arrays shape (n,) of one target, (n, targets) of several.
-        """
-        model, c = self._given(X)
-        mean, probability = model.centre(c, num_samples, self._key(None, 4))
-        columns: dict[Any, Any] = {}
-        for j, column in enumerate(model.numeric):
-            assert mean is not None
-            columns[column.name] = mean[:, j]
-        if probability is not None:
-            modes = {"categorical": np.argmax(probability, axis=-1)}
-            columns |= prepare.native_columns(model.categorical, modes, self._kind_of(X))
-        return self._frame({c.name: columns[c.name] for c in self.schema_.target}, X, with_support)
-
-    def quantile(self, X: Any = None, q: Any = 0.5, *, num_samples: int = 2000) -> Any:
-        """Quantiles of each numeric target given each row of X.
-
-        Args:
-            X: conditions.
-            q: a number in [0, 1], or several.
-            num_samples: draws for each row, of which these are the quantiles.
-
-        Returns:
-            For one q the numeric targets' columns, for several `name_q0.05`, ...; for arrays shape
-            (n, targets) or (n, targets, len(q)), without the axis of targets where there is one.
-        """
-        model, c = self._given(X)
-        levels = np.atleast_1d(np.asarray(q, float))
-        if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
-            raise ValueError(f"q is {q}, expected numbers between 0 and 1")
-        if len(np.unique(levels)) < len(levels):
-            raise ValueError(f"q is {q}, in which a number comes twice: give each once")
-        self._require_numeric(model, "quantile")
-        _require_draws(num_samples, "num_samples")
-        found = model.quantiles(c, levels, num_samples, self._key(None, 5))
-        if self._kind_of(X) == "numpy":
-            found = found[:, 0] if found.shape[1] == 1 else found
-            return found[..., 0] if np.ndim(q) == 0 else found
-        names = [""] if np.ndim(q) == 0 else [f"_q{level:g}" for level in levels]
-        columns = {
-            (column.name if not name else f"{column.name}{name}"): found[:, j, i]
-            for j, column in enumerate(model.numeric)
-            for i, name in enumerate(names)
-        }
-        return self._frame(columns, X)
-
-    def interval(
-        self,
-        X: Any = None,
-        coverage: float = 0.9,
-        *,
-        conformal: bool | None = None,
-        num_samples: int = 2000,
-        with_support: bool = False,
-    ) -> Any:
-        """A central interval of each numeric target: `coverage` of the probability lies in it.
-
-        With calibration rows (`calibration_fraction` at fitting, trained on by no member) the interval is
-        widened or narrowed so that it covers at least `coverage` of new rows like those, on average,
-        whether or not the model is right (split-conformal, on the scale of the distribution function).
-        With too few calibration rows for that (9 for 0.9, 19 for 0.95) it is infinite.
-
-        Args:
-            X: conditions.
-            coverage: between 0 and 1.
-            conformal: whether to adjust it; None does so where there are calibration rows.
-            num_samples: draws for each row.
-            with_support: add the columns of `support` (frames only).
-
-        Returns:
-            Columns `name_low` and `name_high`; for arrays shape (n, 2) of one target, (n, targets, 2).
-
-        Source:
-            Chernozhukov, Wüthrich and Zhu 2021.
-        """
-        model, c = self._given(X)
-        self._require_numeric(model, "interval")
-        _require_draws(num_samples, "num_samples")
-        if not 0 < coverage < 1:
-            raise ValueError(f"coverage is {coverage}, expected a number between 0 and 1, such as 0.9")
-        conformal = bool(model.calibration) if conformal is None else conformal
-        if conformal and not model.calibration:
-            raise ValueError("there are no calibration rows: fit with calibration_fraction=0.1, or so")
-        half = [coverage / 2] * len(model.numeric)
-        if conformal:
-            pits = [model.calibration[str(column.name)] for column in model.numeric]
-            half = [conformal_level(pit, coverage) for pit in pits]
-        q = np.array([[0.5 - h, 0.5 + h] for h in half])
-        found = model.quantiles(c, q, num_samples, self._key(None, 5))
-        if self._kind_of(X) == "numpy":
-            return found[:, 0] if found.shape[1] == 1 else found
-        columns = {
-            f"{column.name}_{side}": found[:, j, i]
-            for j, column in enumerate(model.numeric)
-            for i, side in enumerate(("low", "high"))
-        }
-        return self._frame(columns, X, with_support)
-
-    def cdf(self, X: Any, y: Any, *, num_samples: int = 1000) -> Any:
-        """P(target ≤ y | X) of each numeric target and row.
-
-        Args:
-            X: conditions.
-            y: one number for all; a dictionary of target names and numbers, for those targets alone; or
-                targets, a row for each of X (without conditions, as many rows as there are).
-            num_samples: draws of z for each row; given z it is exact.
-
-        Returns:
-            The numeric targets' columns (NaN where y is missing); for arrays shape (n,) or (n, targets).
-        """
-        model, c = self._given(X)
-        self._require_numeric(model, "cdf")
-        columns, values = prepare.thresholds(model, y, None if c is None else num_rows(c=c))
-        found = model.cdf(c, values, num_samples, self._key(None, 6))
-        names = [column.name for column in model.numeric]
-        chosen = {column.name: found[:, names.index(column.name)] for column in columns}
-        return self._frame(chosen, y if X is None and kind(y) in FRAMES else X)
-
-    def exceedance(self, X: Any, y: Any, *, num_samples: int = 1000) -> Any:
-        """P(target > y | X) of each numeric target and row; arguments and result as those of `cdf`."""
-        below = self.cdf(X, y, num_samples=num_samples)
-        if isinstance(below, np.ndarray):
-            return 1 - below
-        if kind(below) == "pandas":
-            return 1 - below
-        frame = nw.from_native(below, eager_only=True)
-        return frame.select((1 - nw.col(name)).alias(name) for name in frame.columns).to_native()
-
-    @available_if(_has_categories)
-    def predict_proba(self, X: Any = None, *, num_samples: int = 1000) -> Any:
-        """The probability of each level of each categorical target, given each row of X.
-
-        Returns:
-            Columns named by the levels, or `name=level` where there are several such targets; for arrays
-            shape (n, levels), or a list of them.
-        """
-        model, c = self._given(X)
-        _, probability = model.centre(c, num_samples, self._key(None, 4))
-        assert probability is not None
-        parts = [probability[:, k, : len(column.levels)] for k, column in enumerate(model.categorical)]
-        if self._kind_of(X) == "numpy":
-            return parts[0] if len(parts) == 1 else parts
-        columns = {
-            (str(level) if len(parts) == 1 else f"{column.name}={level}"): part[:, i]
-            for column, part in zip(model.categorical, parts, strict=True)
-            for i, level in enumerate(column.levels)
-        }
-        return self._frame(columns, X)
+        frame = prepare.target_frame(y)
+        seen = observed_rows(tables.encode(self.schema_.target, frame, unseen="missing") or {})
+        for levels in tables.unseen(self.schema_.target, frame).values():
+            seen[np.concatenate(list(levels.values()))] = True
+        return seen
 
     # scikit-learn wraps `transform` where it is defined, for `set_output`, and wants X by name or place.
     def transform(self, X: Any, y: Any = None) -> Any:
@@ -355,8 +197,7 @@ class Queries(Edge, TransformerMixin):
         They are those of one member, the best on its held-out rows: latents of different members do not
         compare.
         """
-        model, c = self._given(X)
-        x = None if y is None else self._pair(X, y)[2]
+        model, c, x = (*self._given(X), None) if y is None else self._pair(X, y)
         latents = model.latents(x, c).astype(np.float64)
         source = X if X is not None else y
         of = self._kind_of(source)
@@ -392,13 +233,15 @@ class Queries(Edge, TransformerMixin):
         Returns:
             Draws, as `sample` gives them.
         """
-        model, c, x = self._pair(X, y)
-        if c is None:
-            raise tables.TableError(
-                "the model was fitted without conditions, so there are none to change: use sample or impute"
-            )
-        c_new = self._given(X_new)[1]
-        _require_draws(n)
+        with outside.told_once():
+            model, c, x = self._pair(X, y)
+            if c is None:
+                raise tables.TableError(
+                    "the model was fitted without conditions, so there are none to change: use sample or "
+                    "impute"
+                )
+            c_new = self._given(X_new)[1]
+        require_draws(n)
         prepare.require_rows(c, c_new)
         blocks = sampling.reconstruct(
             model.mixture, x, c, key=self._key(random_state, 7), num_samples=n, new_c=c_new
@@ -433,7 +276,7 @@ class Queries(Edge, TransformerMixin):
                 lambda i, own, target: self.impute(own, target, n, random_state=random_state, part=i),
             )
         model, c, x = self._pair(X, y)
-        _require_draws(1 if n is None else n)
+        require_draws(1 if n is None else n)
         blocks = scoring.impute(
             model.mixture,
             x,
@@ -463,11 +306,6 @@ class Queries(Edge, TransformerMixin):
             training rows that lie closer to others than this row does. A frame of X's kind; for arrays a
             dictionary of arrays.
         """
-        model, c = self._given(X, unseen="missing")
-        found = prepare.support(model, c, as_frame(X, "c"))
+        model, c = self._given(X, unseen="missing", told=True)
+        found = outside.support(model, c, as_frame(X, "c"))
         return found if self._kind_of(X) == "numpy" else self._frame(found, X)
-
-
-def _require_draws(n: int, name: str = "n") -> None:
-    if int(n) != n or n < 1:
-        raise ValueError(f"{name} is {n}, expected at least 1 draw, and a whole number of them")

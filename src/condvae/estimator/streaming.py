@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 
 from condvae import tables
 from condvae.estimator.fitted import observed_rows
+from condvae.estimator.outside import Outside, gathered, warn
 from condvae.streams import Stream
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.scans import Scan, Survey, located, sampled, survey
@@ -105,11 +106,13 @@ def one_scan(X: Any, y: Any) -> Scan | None:
 
 def by_part(both: Scan, X: Scan | None, y: Scan, ask: Callable[[int, Any, Any], Any]) -> Iterator[Any]:
     """What a question gives of one group of rows after the other: of its number, conditions and targets."""
+    total = Outside()
     for number, rows in enumerate(both.parts()):
         given = None if X is None else rows.select(X.column_names)
-        with located(both, number):
+        with located(both, number), gathered(total):
             answer = ask(number, given, rows.select(y.column_names))
         yield answer
+    warn(total)
 
 
 def in_memory(table: Any) -> Any:

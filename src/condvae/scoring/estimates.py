@@ -47,6 +47,14 @@ class LogProb(NamedTuple):
         reach = NormalDist().inv_cdf(0.5 + level / 2) * self.stderr
         return self.value - reach, self.value + reach
 
+    def without_density(self, rows: np.ndarray) -> "LogProb":
+        """The same but for `rows`, bool (n,), which cannot be: log p is −inf, as where no draw has any."""
+        return self._replace(
+            value=np.where(rows, -np.inf, self.value),
+            stderr=np.where(rows, np.inf, self.stderr),
+            ess=np.where(rows, 0.0, self.ess),
+        )
+
     @classmethod
     def joined(cls, parts: Sequence["LogProb"]) -> "LogProb":
         """The scores of parts of a table, end to end."""

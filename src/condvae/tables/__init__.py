@@ -5,8 +5,8 @@ from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, 
 from condvae.tables.errors import TableError
 from condvae.tables.frames import read_table, require_writable, write_parts, write_table
 from condvae.tables.likelihoods import COUNTS, NUMERIC, OWN_UNITS, Likelihood
-from condvae.tables.names import match_names
-from condvae.tables.ranges import outside
+from condvae.tables.names import join_names, level_name, level_text, match_names
+from condvae.tables.ranges import outside, unseen
 from condvae.tables.recording import intervals, log_scale, measure, reach, recorded, scored
 from condvae.tables.scans import ENDINGS as PARQUET
 from condvae.tables.scans import Scan, scan
@@ -31,6 +31,9 @@ __all__ = [
     "decode",
     "encode",
     "intervals",
+    "join_names",
+    "level_name",
+    "level_text",
     "levels",
     "log_scale",
     "match_names",
@@ -43,6 +46,7 @@ __all__ = [
     "scan",
     "scored",
     "take",
+    "unseen",
     "write_parts",
     "write_table",
 ]

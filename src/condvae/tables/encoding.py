@@ -22,6 +22,7 @@ from condvae.tables.recording import recorded
 from condvae.tables.schema import Column
 from condvae.tables.supports import described
 from condvae.tables.times import calendar
+from condvae.words import shown
 
 Backend = Literal["pandas", "polars", "pyarrow"]
 Unseen = Literal["error", "missing"]
@@ -194,11 +195,11 @@ def _codes(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarray, np
 
 
 def _unseen(column: Column, value: Any, row: int) -> str:
-    shown = ", ".join(map(repr, column.levels[:8])) + (", ..." if len(column.levels) > 8 else "")
-    fit = ' (fitting with unknown="other" accepts such categories)' if column.role == "given" else ""
+    levels = ", ".join(map(shown, column.levels[:8])) + (", ..." if len(column.levels) > 8 else "")
+    fit = ' (fitting with unknown="other" accepts such levels)' if column.role == "given" else ""
     return (
-        f"column {column.name!r}, row {row + 1}: the category {value!r} was not there when the "
-        f"model was fitted; use one of {shown}, or leave the cell empty{fit}"
+        f"column {column.name!r}, row {row + 1}: the level {shown(value)} was not there when the "
+        f"model was fitted; use one of {levels}, or leave the cell empty{fit}"
     )
 
 

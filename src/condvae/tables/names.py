@@ -1,6 +1,7 @@
 """Columns by name or by pattern, as people write them."""
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -38,6 +39,44 @@ def match_names(
     wanted = _pieces(text_or_list, what) if isinstance(text_or_list, str) else list(text_or_list)
     found = [name for piece in wanted for name in _match(piece, columns, what)]
     return list(dict.fromkeys(found))
+
+
+def level_name(column: Any, level: Any) -> str:
+    """What a column about one level of a column is called: `column=level`.
+
+    The column's name is in double quotes where it has an equals sign, or starts with such a quote: no two
+    levels of any columns are called alike.
+
+    Example:
+        >>> level_name("a", "b=c"), level_name("a=b", "c"), level_name("dose", 1.0)
+        ('a=b=c', '"a=b"=c', 'dose=1')
+    """
+    name = str(column)
+    if "=" in name or name.startswith('"'):
+        name = '"' + name.replace('"', '""') + '"'
+    return f"{name}={level_text(level)}"
+
+
+def level_text(level: Any) -> str:
+    """A level in words: whole numbers without a point.
+
+    Example:
+        >>> level_text(1.0), level_text(0.1), level_text("red"), level_text(True)
+        ('1', '0.1', 'red', 'True')
+    """
+    return str(int(level)) if isinstance(level, float) and level.is_integer() else str(level)
+
+
+def join_names(names: Iterable[Any]) -> str:
+    """Names in one text, as `match_names` reads them: in double quotes where a name has a comma.
+
+    Example:
+        >>> join_names(["red", "dark, blue"])
+        'red,"dark, blue"'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow([level_text(name) for name in names])
+    return text.getvalue()
 
 
 def _pieces(text: str, what: str) -> list[str]:

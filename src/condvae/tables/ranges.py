@@ -1,6 +1,7 @@
 """Which cells of a table lie outside of what a model was trained on."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from narwhals.typing import IntoDataFrame
@@ -13,9 +14,9 @@ from condvae.tables.schema import Column
 def outside(columns: Sequence[Column], frame: IntoDataFrame) -> dict[str, np.ndarray]:
     """Which cells lie outside of what the columns held at fitting.
 
-    Outside is a number or a date below the smallest or above the largest of training, a category that
-    was not there (whether or not `unknown="other"` accepts it), and a missing cell in a column that had
-    none. Each column is judged by itself: a row of familiar cells may still be an unfamiliar row.
+    Outside is a number or a date below the smallest or above the largest of training, a level that was not
+    there (whether or not there is one for others), and a missing cell in a column that had none. Each
+    column is judged by itself: a row of familiar cells may still be an unfamiliar row.
 
     Args:
         columns: the columns to look at, as a schema holds them; those of the conditions, as a rule.
@@ -38,11 +39,55 @@ def outside(columns: Sequence[Column], frame: IntoDataFrame) -> dict[str, np.nda
     return {column.name: _outside(column, cells(table, column.name)) for column in columns}
 
 
+def unseen(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dict[Any, np.ndarray]]:
+    """The levels that categorical columns lacked at fitting, and the rows that have them.
+
+    Args:
+        columns: the columns to look at; those that are not categorical have no levels.
+        frame: a table of n rows with at least these columns, in any order.
+
+    Returns:
+        For the name of each column that has some, the rows of each such level, from 0.
+
+    Raises:
+        TableError: for a missing column or a cell of the wrong kind.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> columns = [Column("a", "given", "categorical", "string", levels=("f", "m"))]
+        >>> unseen(columns, pa.table({"a": ["x", "m", None, "x"]}))
+        {'a': {'x': array([0, 3])}}
+    """
+    table = open_frame(frame)
+    found = {}
+    for column in columns:
+        if column.kind != "categorical":
+            continue
+        own = checked(column, cells(table, column.name))
+        strange, _ = _strange_levels(column, own)
+        if strange.any():
+            rows = np.flatnonzero(strange)
+            names = own.array.take(rows).dictionary_encode()
+            codes = np.asarray(names.indices)
+            found[column.name] = {
+                level: rows[codes == code] for code, level in enumerate(names.dictionary.to_pylist())
+            }
+    return found
+
+
+def _strange_levels(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """Which cells are of a level that was not there, and which are observed."""
+    codes, mask = coded(column, found)
+    strange = codes == UNSEEN
+    if column.boolean and column.minimum is not None and column.minimum == column.maximum:
+        strange |= codes != int(column.minimum)
+    return strange & mask, mask
+
+
 def _outside(column: Column, found: Cells) -> np.ndarray:
     found = checked(column, found)
     if column.kind == "categorical":
-        codes, mask = coded(column, found)
-        strange = codes == UNSEEN
+        strange, mask = _strange_levels(column, found)
     else:
         values, mask = measured(column, found)
         low = -np.inf if column.minimum is None else column.minimum

@@ -5,6 +5,7 @@ A `Schema` is inferred once, from the rows that a model is fitted to, and travel
 is plain data, and all of it goes into JSON and back without loss.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -44,8 +45,8 @@ class Column:
         missing: how many cells were missing at fitting.
         mean: mean of the observed cells (numeric; datetime, in seconds since 1970).
         sd: their standard deviation (numeric, datetime); 1 for a constant condition.
-        minimum: the smallest observed cell (numeric, datetime), else None.
-        maximum: the largest observed cell (numeric, datetime), else None.
+        minimum: the smallest observed cell (numeric, datetime; of booleans 0 or 1), else None.
+        maximum: the largest observed cell, likewise.
         levels: the observed levels (categorical), in their declared order or sorted; `(False, True)` for
             booleans.
         declared: all categories in their order, for a column that declares an order; else ().
@@ -105,6 +106,49 @@ class Column:
         if self.likelihood is not None and self.likelihood.step is not None:
             return self.likelihood.step
         return 1.0 if self.integer else None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the greatest value that a number can have; infinite where there is no end.
+
+        Example:
+            >>> Column("n", "target", "numeric", "int64", likelihood=Likelihood("poisson", step=1.0)).ends
+            (0.0, inf)
+        """
+        if (support := self.universal) is not None:
+            free = -math.inf if support.closed else math.inf  # of values that are no points
+            low = -free if support.low is None else support.low
+            high = free if support.high is None else support.high
+            return min((low, *support.points)), max((high, *support.points))
+        found = self.likelihood
+        if found is None:
+            return -math.inf, math.inf
+        low, high = found.low, found.high
+        if low is None:  # numbers above 0 are known by there being none below it
+            low = -math.inf if found.possible(np.array([-1.0, -1e9])).any() else 0.0
+        return low, math.inf if high is None else high
+
+    @property
+    def points(self) -> tuple[float, ...]:
+        """All values that a number can have, in order, where they are at most `MANY_LEVELS`; else ().
+
+        Example:
+            >>> scale = Likelihood("ordinal", step=1.0, low=-1.0, high=1.0)
+            >>> Column("n", "target", "numeric", "int64", likelihood=scale).points
+            (-1.0, 0.0, 1.0)
+        """
+        if self.universal is not None and (self.universal.closed or len(self.universal.steps) != 1):
+            return self.universal.points if self.universal.closed else ()
+        (low, high), step = self.ends, self.step
+        if self.kind != "numeric" or step is None or not math.isfinite(high - low):
+            return ()
+        steps = round((high - low) / step)
+        return tuple(low + step * i for i in range(steps + 1)) if steps < MANY_LEVELS else ()
+
+    @property
+    def outcomes(self) -> tuple[Any, ...]:
+        """All that a cell can be, where that is a few things: levels, or the `points` of a number."""
+        return self.levels if self.kind == "categorical" else self.points
 
     @property
     def atoms(self) -> tuple[float, ...]:
@@ -177,7 +221,7 @@ class Schema:
             given: the names of the conditions; none is the plain VAE.
             target: the names of the targets.
             unknown: what a category that these rows lack will be, in a condition: `"error"`, or
-                `"other"`, one level more in every categorical condition.
+                `"other"`, one level more in every categorical condition that is not boolean.
 
         Raises:
             TableError: when the names or the cells cannot serve (see the message).
@@ -237,7 +281,7 @@ class Schema:
         """
         conditions = [describe(found, "given") for found in given]
         if unknown == "other":
-            conditions = [replace(c, other=c.kind == "categorical") for c in conditions]
+            conditions = [replace(c, other=c.kind == "categorical" and not c.boolean) for c in conditions]
         return cls(tuple(conditions), tuple(describe(found, "target") for found in target))
 
     def with_likelihoods(
@@ -406,7 +450,11 @@ def describe(found: Summary, role: Role) -> Column:
     )
     if len(levels) > MANY_LEVELS and 2 * len(levels) > found.rows:
         raise TableError(_identifier(found, levels))
-    numbers = found.kind != "categorical"
+    minimum = maximum = None
+    if found.kind != "categorical":
+        minimum, maximum = found.minimum, found.maximum
+    elif found.dtype == "bool":
+        minimum, maximum = float(min(found.levels)), float(max(found.levels))
     return Column(
         found.name,
         role,
@@ -415,8 +463,8 @@ def describe(found: Summary, role: Role) -> Column:
         missing=found.missing,
         mean=found.mean,
         sd=found.sd or 1.0,  # of a constant
-        minimum=found.minimum if numbers else None,
-        maximum=found.maximum if numbers else None,
+        minimum=minimum,
+        maximum=maximum,
         levels=(False, True) if found.dtype == "bool" else levels,
         declared=found.declared,
         parts=found.parts,

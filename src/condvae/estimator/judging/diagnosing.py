@@ -161,7 +161,7 @@ def _has_real_numbers(rows: Rows) -> bool:
 
 
 def _training(estimator: Any, train: tuple[Any, Any]) -> Rows:
-    model, c, x = estimator._pair(*train)
+    model, c, x, _ = estimator._scored(*train, told=True)
     seen = observed_rows(x)
     return Rows(model, x, c, np.arange(len(seen))).take(np.flatnonzero(seen))
 

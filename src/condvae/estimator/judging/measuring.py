@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from condvae import tables
-from condvae.estimator import prepare
+from condvae.estimator import outside
 from condvae.estimator.fitted import Method, observed_rows
 from condvae.estimator.fitting import compare
 from condvae.estimator.frames import as_frame
@@ -56,12 +56,12 @@ def measure(
     interval_samples: int | None = None,
 ) -> Measured:
     """Score the rows of a table, and what is predicted of them; see `evaluate`."""
-    model, c, x = estimator._pair(X, y)
-    seen = np.flatnonzero(observed_rows(x))
+    model, c, x, never = estimator._scored(X, y)
+    seen = np.flatnonzero(observed_rows(x) | never)
     if not len(seen):
         raise tables.TableError("no row has an observed target, so there is nothing to evaluate")
-    support = prepare.support(model, c, as_frame(X, "c"))
-    outside = int(support["outside"].sum())
+    support = outside.support(model, c, as_frame(X, "c"))
+    strange = int(support["outside"].sum())
     if c is not None:
         support = {name: values[seen] for name, values in support.items()}
     everything = Rows(model, x, c, np.arange(len(observed_rows(x))))
@@ -69,6 +69,7 @@ def measure(
     looked_at = rows.evenly(MAX_ROWS)
     some = rows.take(looked_at)
     score, annealed = densities.log_prob(rows, estimator._key(None, 2), num_samples, budget, method)
+    score = score.without_density(never[seen])
     totals = Totals()
     totals.add(score, np.ones(len(rows), bool))
     found = totals.summary()
@@ -87,7 +88,7 @@ def measure(
         **found,
         **annealed,
         "rows": len(everything),
-        "outside": outside,
+        "outside": strange,
         "training_rows": None if again is None else int(again.sum()),
         "impossible": int(np.isneginf(score.value).sum()),
         "elbo": float(np.mean(elbo)),

@@ -8,7 +8,6 @@ import numpy as np
 from condvae import tables
 from condvae.calibration import (
     Reliability,
-    conformal_level,
     coverage,
     crps,
     energy_score,
@@ -16,6 +15,7 @@ from condvae.calibration import (
     reliability,
     variogram_score,
 )
+from condvae.estimator.adjusting import covering, half_widths
 from condvae.estimator.judging.rows import Rows
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -49,7 +49,7 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
     model, c = rows.model, rows.c
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
     names = [str(column.name) for column in model.numeric]
-    adjusted = bool(model.calibration)
+    adjusted = all(name in model.calibration for name in names)
     found: dict[str, Any] = {"crps": {}, "coverage": {}, "coverage_stderr": {}, "scores": {}}
     found |= {"conformal_coverage": {} if adjusted else None}
     if not names:
@@ -57,8 +57,7 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
     own = rows.numbers()
     halves = np.array([[level / 2 for level in LEVELS] for _ in names])
     if adjusted:
-        pits = [model.calibration[name] for name in names]
-        halves = np.hstack([halves, [[conformal_level(pit, level) for level in LEVELS] for pit in pits]])
+        halves = np.hstack([halves, half_widths(model, list(LEVELS))])
     n, d, k = len(own), len(names), halves.shape[1]
     sd = np.array([column.sd for column in model.numeric])
     some = np.unique(np.linspace(0, d - 1, min(d, MAX_TOGETHER)).astype(int))
@@ -69,7 +68,13 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
         given = None if c is None else jax.tree.map(lambda leaf, part=part: leaf[part], c)
         part = slice(0, n) if c is None else part
         found_ends = model.quantiles_of(draws, given, np.hstack([0.5 - halves, 0.5 + halves]), key)
-        ends[part, ..., 0], ends[part, ..., 1] = found_ends[..., :k], found_ends[..., k:]
+        found_ends = np.stack([found_ends[..., :k], found_ends[..., k:]], axis=-1)
+        if adjusted:
+            own_halves = halves[:, len(LEVELS) :]
+            found_ends[:, :, len(LEVELS) :] = covering(
+                model, given, found_ends[:, :, len(LEVELS) :], own_halves
+            )
+        ends[part] = found_ends
         for j in range(d):
             column = np.broadcast_to(draws[:, :, j], (part.stop - part.start, draws.shape[1]))
             scores[part, j] = crps(column, own[part, j])

@@ -107,7 +107,7 @@ def _again(
     again: Any = clone(estimator)
     again.set_params(**change, objective="elbo", progress=False, random_state=estimator.seed_)
     again.fit(*train)
-    found, c, x = again._pair(*table)
+    found, c, x, _ = again._scored(*table, told=True)
     return Rows(found, x, c, np.arange(num_rows(x=x))).take(rows.number)
 
 
