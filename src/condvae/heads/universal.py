@@ -1,5 +1,6 @@
 """A head for columns of any kind: see `condvae.distributions.universal`."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,8 +28,8 @@ MOST_STRETCH = 4.0
 SLOWER = 0.25
 """How fast width and weights follow the features, relative to the place: they overfit first."""
 
-SPREAD = 1.5
-"""How far apart the components begin."""
+SPREAD, START = 1.75, 0.7
+"""How far apart the components begin, and their scale: together within 0.02 nats of the column's shape."""
 
 
 class UniversalCell(NamedTuple):
@@ -93,7 +94,7 @@ class UniversalHead(eqx.Module):
         components = 0 if cells[0].kind == "points" else components
         # Logistics whose mixture is nearly the column's own, and stays so until the features tell more.
         self.places = jnp.tile(jnp.linspace(-SPREAD, SPREAD, components), (len(cells), 1))
-        self.scales = jnp.zeros((len(cells), components))
+        self.scales = jnp.full((len(cells), components), math.log(START / (1 - START)), float)
         num_points, num_others = self._classes
         width = num_points + num_others + (2 + components if components else 0)
         bias = np.zeros((len(cells), width))

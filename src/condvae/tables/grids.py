@@ -1,7 +1,7 @@
 """The grids that the cells of a column are on: recorded to a tenth, mostly to the thousand, or to nothing.
 
 A column is often a mixture: ages in years with a few halves, prices mostly round. Where the density is
-smooth, the likelihood of a grid of step g is proportional to g at the values that it holds, and 0 elsewhere.
+smooth, the likelihood of a grid of step g is proportional to g at its values, and 0 elsewhere.
 So the shares of the grids follow by maximum likelihood (EM), whatever the density.
 """
 

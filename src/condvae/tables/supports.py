@@ -244,7 +244,7 @@ def place(support: Support, scores: NormalScores, values: np.ndarray) -> Placed:
         return _between(before, share_at, 0.0, np.zeros(values.shape), np.zeros(values.shape), log_factor)
     u, log_slope = to_scores(scores, values)
     low, high = u, u
-    for step, share in reversed(list(zip(support.steps, support.step_shares, strict=True))):
+    for step, share in zip(support.steps[::-1], support.step_shares[::-1], strict=False):
         on = support.origin + np.rint((values - support.origin) / step) * step
         at = ~match & ((np.abs(values - on) <= 0.3 * support.steps[-1]) | (step == support.steps[-1]))
         low = np.where(at, to_scores(scores, values - 0.5 * step)[0], low)
