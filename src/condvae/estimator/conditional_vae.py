@@ -5,6 +5,7 @@ codes of categories, the core trains, samples and scores, and what comes back is
 in the user's units.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,6 +69,10 @@ class ConditionalVAE(Queries, BaseEstimator):
         patience: stop a member after so many steps without a better value on its held-out rows.
         unknown: what a category not seen at fitting means in a condition: "error", or "other", a level of
             its own, which stands in for a category at random in training.
+        read: by column, what it is read as, where its cells shall not tell: {"hp": "number", "zip": "text",
+            "day": "date(%d.%m.%Y)"}; also "number(decimal=comma)", "time" (of day) and "duration". Text that
+            holds numbers, dates or times is read as such by itself where it is clear, and said so in `notes_`.
+        missing: texts that stand for a missing cell, besides the usual ones: ("?", "-", "-999").
         random_state: the seed; the same seed gives the same model on the same machine, in whatever order
             the rows are.
         progress: whether to show progress bars.
@@ -121,6 +126,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         calibration_fraction: float = 0.0,
         patience: int | None = None,
         unknown: str = "error",
+        read: dict[Any, str] | None = None,
+        missing: Sequence[str] = (),
         random_state: Any = 0,
         progress: bool = False,
     ):
@@ -144,6 +151,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         self.calibration_fraction = calibration_fraction
         self.patience = patience
         self.unknown = unknown
+        self.read = read
+        self.missing = missing
         self.random_state = random_state
         self.progress = progress
 
@@ -205,6 +214,8 @@ class ConditionalVAE(Queries, BaseEstimator):
             groups,
             time,
             unknown=self.unknown,
+            read=self.read,
+            missing=tuple(self.missing),
             likelihood=self.likelihood,
             likelihoods=self.likelihoods,
             seed=self.seed_,

@@ -1,6 +1,7 @@
 """A fitted estimator to a folder and back."""
 
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from condvae import bundle, tables
 from condvae.estimator.defaults import Settings
 from condvae.estimator.fitted import TableModel
+from condvae.estimator.frames import settled
 from condvae.mixture import Mixture
 from condvae.training import History
 
@@ -79,6 +81,8 @@ def plain(value: Any) -> Any:
         return None
     if callable(value):  # a user's own objective
         return getattr(value, "__qualname__", type(value).__name__)
+    if isinstance(value, Mapping):
+        return {str(settled(name)): text for name, text in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 

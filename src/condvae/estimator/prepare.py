@@ -1,6 +1,6 @@
 """The edge of the estimator: from what users pass to blocks, and from results to what they expect."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, TypeGuard
@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from condvae import tables
 from condvae.estimator.defaults import Settings, defaults
 from condvae.estimator.fitted import TableModel, observed_rows
-from condvae.estimator.frames import FRAMES, as_frame, kind
+from condvae.estimator.frames import FRAMES, as_frame, kind, settled_keys
 from condvae.estimator.streaming import (
     TableStream,
     encoded,
@@ -27,6 +27,7 @@ from condvae.objectives import objective
 from condvae.rows import content_hashes, num_rows
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.readings import checked, measured
+from condvae.words import quote
 
 MAX_COPIES = 20
 """Whole-number weights are copies of rows up to so many times as many rows; else they weigh the loss."""
@@ -59,6 +60,8 @@ def training_table(
     time: Any,
     *,
     unknown: Any = "error",
+    read: Mapping[Any, str] | None = None,
+    missing: Sequence[str] = (),
     likelihood: str = "auto",
     likelihoods: dict[Any, str] | None = None,
     schema: tables.Schema | None = None,
@@ -70,11 +73,13 @@ def training_table(
     Raises:
         TableError: for what cannot be trained on, before any training.
     """
+    options: dict[str, Any] = {"unknown": unknown, "read": settled_keys(read), "missing": missing}
+    named = (likelihood, settled_keys(likelihoods))
     if (found := one_scan(X, y)) is not None:
         if is_long(found):
             along = {"sample_weight": sample_weight, "groups": groups, "time": time}
-            named = (likelihood, likelihoods)
-            return _streamed_table(found, X, y, along, unknown, named, schema, seed, progress)
+            options |= {"seed": seed, "progress": progress}
+            return _streamed_table(found, X, y, along, options, named, schema)
         X, y = None if X is None else X.read(), y.read()
     given, target = as_frame(X, "c"), target_frame(y)
     rows = len(nw.from_native(target, eager_only=True))
@@ -90,8 +95,8 @@ def training_table(
         target, source = tables.take(target, copies), copies
         along = {name: None if array is None else array[copies] for name, array in along.items()}
     if schema is None:
-        schema = tables.Schema.infer_pair(given, target, unknown=unknown)
-        schema = _with_likelihoods(schema, target, likelihood, likelihoods)
+        schema = tables.Schema.infer_pair(given, target, **options)
+        schema = _with_likelihoods(schema, target, *named)
     elif (given is None) != (not schema.given):
         raise tables.TableError("the model was fitted with other conditions: give the same columns again")
     c = None if given is None else tables.encode(schema.given, given)
@@ -115,7 +120,10 @@ def training_table(
         groups=None if (groups := along["groups"]) is None else groups[keep],
         time=None if (time := along["time"]) is None else time[keep],
         kind=kind(X if X is not None else y),
-        notes=_notes(schema, len(seen), len(keep), None if c is None else _holes(c)),
+        notes=[
+            *_reading_notes(schema, given, target),
+            *_notes(schema, len(seen), len(keep), None if c is None else _holes(c)),
+        ],
         source=source[keep],
         rows=len(keep),
     )
@@ -126,11 +134,9 @@ def _streamed_table(
     X: Any,
     y: tables.Scan,
     along: dict[str, Any],
-    unknown: Any,
+    options: dict[str, Any],
     named: tuple[str, dict[Any, str] | None],
     schema: tables.Schema | None,
-    seed: int,
-    progress: bool,
 ) -> TrainingTable:
     for name, value in along.items():
         if value is not None:
@@ -138,16 +144,17 @@ def _streamed_table(
                 f"{name} is for tables in memory, and this one has {len(found):,} rows: leave it out, or "
                 "give fewer rows"
             )
-    known = look_over(found, X, y, unknown=unknown, seed=seed, progress=progress)
+    known = look_over(found, X, y, **options)
     schema = _with_likelihoods(known.schema, known.sample, *named) if schema is None else schema
     if fits_memory(known.rows):  # most have nothing to learn from: the others go into memory
-        some, numbers = observed(found, y)
+        some, numbers = observed(schema, found)
         given = None if X is None else some.select(X.column_names)
         table = training_table(given, some.select(y.column_names), None, None, None, schema=schema)
         left_out = _notes(schema, len(found), known.rows, None)[:1]
         return replace(table, source=numbers[table.source], notes=[*left_out, *table.notes])
     c, x = encoded(schema, known.sample)
-    notes = _notes(schema, len(found), known.rows, known.holes if schema.given else None)
+    notes = _reading_notes(schema, known.sample, known.sample)
+    notes += _notes(schema, len(found), known.rows, known.holes if schema.given else None)
     notes.append(
         f"the table is read as it is needed; what is measured is measured on {num_rows(x=x):,} of its "
         "rows, drawn at random, that are not trained on"
@@ -163,7 +170,7 @@ def _streamed_table(
         notes=notes,
         source=known.sample_rows,
         rows=known.rows,
-        stream=TableStream(schema, found, known.sizes, seed),
+        stream=TableStream(schema, found, known.sizes, options["seed"]),
     )
 
 
@@ -274,6 +281,7 @@ def check_arguments(parameters: dict[str, Any]) -> None:
         if parameters[name] not in allowed:
             raise ValueError(f"{name} is {parameters[name]!r}, expected {' or '.join(map(repr, allowed))}")
     _check_likelihoods(parameters["likelihoods"])
+    _check_reading(parameters["read"], parameters["missing"])
 
 
 def _check_likelihoods(named: Any) -> None:
@@ -285,6 +293,15 @@ def _check_likelihoods(named: Any) -> None:
     for column, name in (named or {}).items():
         if not isinstance(name, str):
             raise ValueError(f"likelihoods[{column!r}] is {name!r}, expected a name, such as 'gamma'")
+
+
+def _check_reading(read: Any, missing: Any) -> None:
+    if read is not None and not isinstance(read, Mapping):
+        raise ValueError(f"read is {quote(read)}, expected a dictionary by column, such as {{'hp': 'number'}}")
+    for column, text in (read or {}).items():
+        tables.Reading.asked_for(text, column)
+    if isinstance(missing, str) or not all(isinstance(word, str) for word in missing):
+        raise ValueError(f"missing is {quote(missing)}, expected a sequence of texts, such as ('?', '-')")
 
 
 def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
@@ -454,6 +471,14 @@ def _holes(c: Any) -> int:
     """How many rows have a missing condition."""
     masks = np.concatenate([block.mask for block in c.values()], axis=1)
     return int((~masks).any(axis=1).sum())
+
+
+def _reading_notes(schema: tables.Schema, given: Any, target: Any) -> list[str]:
+    """What columns were read as, and which look as if they numbered or named the rows."""
+    found = tables.of_readings((*schema.given, *schema.target))
+    if given is not None:
+        found += tables.of_identifiers(schema.given, given)
+    return [note.words() for note in found + tables.of_identifiers(schema.target, target)]
 
 
 def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> list[str]:

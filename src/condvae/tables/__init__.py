@@ -3,14 +3,16 @@
 from condvae.tables.cells import take
 from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, levels
 from condvae.tables.errors import TableError
-from condvae.tables.frames import read_table, require_writable, write_parts, write_table
+from condvae.tables.files import File, read_as, read_file, read_table, require_writable, write_parts, write_table
 from condvae.tables.likelihoods import NUMERIC, OWN_UNITS, Likelihood
 from condvae.tables.names import match_names
+from condvae.tables.notes import Note, of_identifiers, of_readings
 from condvae.tables.ranges import outside
 from condvae.tables.recording import intervals, log_scale, measure, reach, recorded
 from condvae.tables.scans import ENDINGS as PARQUET
 from condvae.tables.scans import Scan, scan
 from condvae.tables.schema import Column, Kind, Role, Schema, Unknown
+from condvae.tables.text_cells import Reading
 
 __all__ = [
     "NUMERIC",
@@ -18,8 +20,11 @@ __all__ = [
     "PARQUET",
     "Backend",
     "Column",
+    "File",
     "Kind",
     "Likelihood",
+    "Note",
+    "Reading",
     "Role",
     "Scan",
     "Schema",
@@ -34,8 +39,12 @@ __all__ = [
     "log_scale",
     "match_names",
     "measure",
+    "of_identifiers",
+    "of_readings",
     "outside",
     "reach",
+    "read_as",
+    "read_file",
     "read_table",
     "recorded",
     "require_writable",

@@ -7,6 +7,7 @@ from typing import Any
 
 from condvae.tables.cells import suggestion
 from condvae.tables.errors import TableError
+from condvae.words import quote
 
 
 def match_names(
@@ -44,7 +45,7 @@ def _pieces(text: str, what: str) -> list[str]:
     try:
         row = next(csv.reader([text], skipinitialspace=True), [])
     except csv.Error as error:
-        raise TableError(f"{what}: {text!r} is no list of names ({error}); write name,name,...") from error
+        raise TableError(f"{what}: {quote(text)} is no list of names ({error}); write name,name,...") from error
     return [piece for piece in row if piece.strip()]
 
 
@@ -55,7 +56,7 @@ def _match(piece: Any, columns: Sequence[Any], what: str) -> list[Any]:
     if close := [name for name in columns if str(name).strip() == wanted]:
         return close[:1]
     if not any(sign in wanted for sign in "*?["):
-        raise TableError(f"{what}: the table has no column {wanted!r}; {suggestion(wanted, columns)}")
+        raise TableError(f"{what}: the table has no column {quote(wanted)}; {suggestion(wanted, columns)}")
     if not (matched := [name for name in columns if fnmatchcase(str(name).strip(), wanted)]):
-        raise TableError(f"{what}: no column matches {wanted!r}; {suggestion(wanted, columns)}")
+        raise TableError(f"{what}: no column matches {quote(wanted)}; {suggestion(wanted, columns)}")
     return matched

@@ -5,7 +5,6 @@ A `Schema` is inferred once, from the rows that a model is fitted to, and travel
 is plain data, and all of it goes into JSON and back without loss.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
@@ -13,18 +12,19 @@ from typing import Any, Literal, Self, get_args
 from narwhals.typing import IntoDataFrame
 
 from condvae.tables import overrides
-from condvae.tables.cells import cells, first_duplicate, numbers, open_frame
+from condvae.tables.cells import Cells, cells, first_duplicate, numbers, open_frame, suggestion
 from condvae.tables.choices import choose
 from condvae.tables.errors import TableError
 from condvae.tables.likelihoods import Likelihood
+from condvae.tables.recognition import reading_of
 from condvae.tables.summaries import Kind, Summary
+from condvae.tables.text_cells import Reading, read_cells
+from condvae.words import quote
 
 Role = Literal["given", "target"]
 Unknown = Literal["error", "other"]
 
 MANY_LEVELS = 50  # a category with more levels than this, most of them seen once, is an identifier
-_DATE = re.compile(r"\s*(\d{4}-\d\d?-\d\d?(?!\d).*|\d\d?([./])\d\d?\2\d{4}(\s.*)?)")
-_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Column:
         parts: the calendar parts that are encoded (datetime), of `"year"`, `"week"` and `"day"`.
         zone: the time zone by whose clock they are taken (datetime), None for times without one.
         likelihood: what a target is modelled by; None before it is chosen, and of conditions.
+        reading: how its cells are read, of another type than they have, or with missing ones of their own;
+            None where they are read as they are.
 
     Example:
         >>> Column("mass", "target", "numeric", "double", mean=4.2, sd=0.8).integer
@@ -71,6 +73,7 @@ class Column:
     parts: tuple[str, ...] = ()
     zone: str | None = None
     likelihood: Likelihood | None = None
+    reading: Reading | None = None
 
     @property
     def block(self) -> Literal["numeric", "categorical"]:
@@ -134,6 +137,8 @@ class Schema:
         given: Sequence[str] = (),
         target: Sequence[str],
         unknown: Unknown = "error",
+        read: Mapping[Any, str] | None = None,
+        missing: Sequence[str] = (),
     ) -> Self:
         """Learn a schema from the rows that a model will be fitted to.
 
@@ -143,11 +148,15 @@ class Schema:
             target: the names of the targets.
             unknown: what a category that these rows lack will be, in a condition: `"error"`, or
                 `"other"`, one level more in every categorical condition.
+            read: what columns are read as, where the cells shall not tell: `{"hp": "number"}`; see
+                `condvae.tables.text_cells.Reading.asked_for`.
+            missing: texts that stand for a missing cell, besides the usual ones.
 
         Raises:
             TableError: when the names or the cells cannot serve (see the message).
         """
-        return cls.infer_pair(frame, frame, given=given, target=target, unknown=unknown)
+        options: dict[str, Any] = {"unknown": unknown, "read": read, "missing": missing}
+        return cls.infer_pair(frame, frame, given=given, target=target, **options)
 
     @classmethod
     def infer_pair(
@@ -158,6 +167,8 @@ class Schema:
         given: Sequence[str] | None = None,
         target: Sequence[str] | None = None,
         unknown: Unknown = "error",
+        read: Mapping[Any, str] | None = None,
+        missing: Sequence[str] = (),
     ) -> Self:
         """Learn a schema from two tables of the same rows: the conditions, and the targets.
 
@@ -167,6 +178,8 @@ class Schema:
             given: the names of the conditions; None is every column.
             target: the names of the targets; None is every column.
             unknown: as for `infer`.
+            read: as for `infer`.
+            missing: as for `infer`.
 
         Raises:
             TableError: when the names or the cells cannot serve, or the numbers of rows differ.
@@ -190,12 +203,27 @@ class Schema:
                 f"the conditions have {len(conditions)} rows and the targets {len(targets)}; give one row "
                 "of each for every example"
             )
-        summaries = {role: [Summary.of(column) for column in columns] for role, columns in found.items()}
-        return cls.of(summaries["given"], summaries["target"], unknown)
+        asked = asked_readings(read, [*given, *target])
+        readings = {
+            column.name: reading_of(column, asked.get(column.name), missing)
+            for columns in found.values()
+            for column in columns
+        }
+        summaries = {
+            role: [Summary.of(as_read(column, readings[column.name])) for column in columns]
+            for role, columns in found.items()
+        }
+        return cls.of(summaries["given"], summaries["target"], unknown, readings)
 
     @classmethod
-    def of(cls, given: Sequence[Summary], target: Sequence[Summary], unknown: Unknown) -> Self:
-        """The schema of columns that have been summarised.
+    def of(
+        cls,
+        given: Sequence[Summary],
+        target: Sequence[Summary],
+        unknown: Unknown,
+        readings: Mapping[Any, Reading | None] | None = None,
+    ) -> Self:
+        """The schema of columns that have been summarised, each read as `readings` says.
 
         Raises:
             TableError: for cells that cannot be modelled.
@@ -203,7 +231,9 @@ class Schema:
         conditions = [describe(found, "given") for found in given]
         if unknown == "other":
             conditions = [replace(c, other=c.kind == "categorical") for c in conditions]
-        return cls(tuple(conditions), tuple(describe(found, "target") for found in target))
+        columns = (conditions, [describe(found, "target") for found in target])
+        read = readings or {}
+        return cls(*(tuple(replace(c, reading=read.get(c.name)) for c in side) for side in columns))
 
     def with_likelihoods(
         self, frame: IntoDataFrame, named: Mapping[Any, str] | None = None, default: str | None = None
@@ -229,7 +259,7 @@ class Schema:
         named = dict(named or {})
         if odd := [name for name in named if name not in [column.name for column in self.target]]:
             raise TableError(
-                f"a likelihood is named for {odd[0]!r}, which is no target; the targets are "
+                f"a likelihood is named for {quote(odd[0])}, which is no target; the targets are "
                 f"{', '.join(repr(column.name) for column in self.target)}"
             )
         table = open_frame(frame)
@@ -263,14 +293,43 @@ class Schema:
 def _column(fields: dict[str, Any]) -> Column:
     # Schemas of earlier versions lack what was added since, which has a default.
     tuples = {name: tuple(fields[name]) for name in ("levels", "declared", "parts") if name in fields}
-    likelihood = Likelihood.from_json(fields.get("likelihood"))
-    return Column(**{**fields, **tuples, "likelihood": likelihood})
+    more = {
+        "likelihood": Likelihood.from_json(fields.get("likelihood")),
+        "reading": Reading.from_json(fields.get("reading")),
+    }
+    return Column(**{**fields, **tuples, **more})
+
+
+def as_read(column: Cells, reading: Reading | None) -> Cells:
+    """The cells of a column, read as a reading says."""
+    if reading is None:
+        return column
+    array = read_cells(column.name, column.array, reading)
+    if array.type == column.array.type:
+        return replace(column, array=array)
+    return Cells(column.name, array)
+
+
+def asked_readings(read: Mapping[Any, str] | None, names: Sequence[Any]) -> dict[Any, Reading]:
+    """What users ask for, by column.
+
+    Raises:
+        TableError: for a column that there is not, or something that no column can be read as.
+
+    Example:
+        >>> asked_readings({"hp": "number"}, ["hp", "mpg"])["hp"].kind
+        'number'
+    """
+    for name in read or {}:
+        if name not in names:
+            raise TableError(f"read names {quote(name)}, which is no column; {suggestion(name, names)}")
+    return {name: Reading.asked_for(text, name) for name, text in (read or {}).items()}
 
 
 def _likelihood(column: Column, table: Any, name: str | None, default: str | None) -> Likelihood:
     if column.kind == "categorical":
         return overrides.of_levels(name, column.name, column.levels, bool(column.declared))
-    values, mask = numbers(cells(table, column.name))
+    values, mask = numbers(as_read(cells(table, column.name), column.reading))
     if not mask.any():  # of a part of a long table
         return Likelihood("student_t", "no cell was looked at")
     if name is None and default is not None:
@@ -296,9 +355,9 @@ def check_names(given: Sequence[str], target: Sequence[str]) -> None:
         if isinstance(names, str):
             raise TableError(f"{role}={names!r} is one name; pass a list, [{names!r}]")
         if (twice := first_duplicate(names)) is not None:
-            raise TableError(f"column {twice!r} is named twice in {role}; name it once")
+            raise TableError(f"column {quote(twice)} is named twice in {role}; name it once")
     if both := [name for name in target if name in given]:
-        raise TableError(f"column {both[0]!r} is both given and a target; leave it out of one")
+        raise TableError(f"column {quote(both[0])} is both given and a target; leave it out of one")
 
 
 def describe(found: Summary, role: Role) -> Column:
@@ -309,15 +368,15 @@ def describe(found: Summary, role: Role) -> Column:
     """
     if found.empty:
         where = "a target needs some observed cells; " if role == "target" else ""
-        raise TableError(f"column {found.name!r} has no observed cell; {where}drop the column")
+        raise TableError(f"column {quote(found.name)} has no observed cell; {where}drop the column")
     if found.kind == "datetime" and role == "target":
         raise TableError(
-            f"target column {found.name!r} holds dates or times, which can be conditions only; turn it "
-            "into a number, such as days since a start"
+            f"target column {quote(found.name)} holds dates or times, which can be conditions only; give it as "
+            "one, drop it, or turn it into a number, such as days since a start"
         )
     if role == "target" and found.constant is not None:
         raise TableError(
-            f"target column {found.name!r} is constant (always {found.constant}); drop it, there is "
+            f"target column {quote(found.name)} is constant (always {found.constant}); drop it, there is "
             "nothing to learn"
         )
     levels = tuple(level for level in found.declared if level in found.levels) or tuple(
@@ -344,24 +403,8 @@ def describe(found: Summary, role: Role) -> Column:
 
 
 def _identifier(found: Summary, levels: tuple[Any, ...]) -> str:
-    """The sentence for a column of nearly as many levels as rows: a name, or a spoilt number."""
-    stray = [level for level in levels if not _NUMBER.fullmatch(str(level))]
-    if 0 < 10 * len(stray) < len(levels):
-        where = repr(stray[0])
-        if found.cells is not None:
-            cells = found.cells.array
-            row = min(cells.index(level).as_py() for level in stray)
-            where = f"row {row + 1} ({cells[row].as_py()!r})"
-        return (
-            f"column {found.name!r} would be numeric but for {where}; make that cell a number or leave it "
-            "empty"
-        )
-    if not found.category and all(_DATE.fullmatch(str(level)) for level in levels):
-        return (
-            f"column {found.name!r} holds dates as text ({levels[0]!r}, ...); parse it into a column of "
-            "dates or timestamps (such as by pandas.to_datetime)"
-        )
+    """The sentence for a column of nearly as many levels as rows."""
     return (
-        f"column {found.name!r} looks like an identifier ({len(levels)} different values in {found.rows} "
+        f"column {quote(found.name)} looks like an identifier ({len(levels)} different values in {found.rows} "
         "rows); drop it, or group its values"
     )

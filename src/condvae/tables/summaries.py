@@ -13,6 +13,7 @@ import pyarrow as pa
 from condvae.tables.cells import Cells, numbers
 from condvae.tables.errors import TableError
 from condvae.tables.times import reach, seconds, varying_parts, zone
+from condvae.words import quote
 
 Kind = Literal["numeric", "categorical", "datetime"]
 
@@ -97,7 +98,7 @@ class Summary:
     def constant(self) -> str | None:
         """The one value that there is, as it is written; None where there are several."""
         if self.kind == "categorical":
-            return repr(next(iter(self.levels))) if len(self.levels) == 1 else None
+            return quote(next(iter(self.levels))) if len(self.levels) == 1 else None
         return f"{self.mean:g}" if self.minimum == self.maximum else None
 
     @property
@@ -127,7 +128,7 @@ class Summary:
         levels = self.levels | other.levels
         if len(levels) > MOST_LEVELS:
             raise TableError(
-                f"column {self.name!r} looks like an identifier (more than {MOST_LEVELS:,} different "
+                f"column {quote(self.name)} looks like an identifier (more than {MOST_LEVELS:,} different "
                 "values); drop it, or group its values"
             )
         own, others = self.rows - self.missing, other.rows - other.missing
