@@ -43,7 +43,10 @@ def sample(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Draw from p(target | given) for each row of a table: the rows' conditions beside the draws."""
+    """Draw from p(target | given) for each row of a table: the rows' conditions beside the draws.
+
+    Columns row and draw number them; where the table has a column of that name, they are row_ and draw_.
+    """
     from condvae import tables
 
     inputs.require_outputs(out, as_json)
@@ -58,7 +61,7 @@ def sample(
         pictures.require_picture(estimator, plot)
     conditions = [str(column.name) for column in schema.given]
     targets = [str(column.name) for column in schema.target]
-    inputs.require_apart([*conditions, *targets], ("row", "draw"))
+    numbers = tables.apart(("row", "draw"), [*conditions, *targets])
     real = None if given is None else inputs.read_for(estimator, given)
     outside = inputs.Outside(estimator)
     seen = preview.Seen()
@@ -68,7 +71,7 @@ def sample(
         nonlocal axes
         samples = estimator.sample(part, n, random_state=seed, part=number)
         outside.look(part)
-        found = _with_conditions(samples, part, n, conditions, targets, first)
+        found = _with_conditions(samples, part, n, conditions, targets, (numbers, first))
         seen.look(found)
         if plot is not None and number == 0:  # of a long table, its first part
             axes = pictures.draw(estimator, found, _first_part(real))
@@ -83,7 +86,7 @@ def sample(
     guesses = outside.warn()
     if as_json:
         found = {"out": out, "plot": None if plot is None else str(plot), "draws": seen.rows}
-        say_json(found | {"outside": guesses, "columns": ["row", "draw", *conditions, *targets]})
+        say_json(found | {"outside": guesses, "columns": [*numbers, *conditions, *targets]})
     elif not quiet and out != "-":
         seen.show("draw")
         picture = "" if plot is None else f", a picture to {plot}"
@@ -97,13 +100,19 @@ def _first_part(table: Any) -> Any:
 
 
 def _with_conditions(
-    samples: Any, rows: Any, n: int, conditions: list[str], targets: list[str], first: int
+    samples: Any,
+    rows: Any,
+    n: int,
+    conditions: list[str],
+    targets: list[str],
+    numbered: tuple[list[str], int],
 ) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    row = np.repeat(np.arange(len(samples) // n), n)
-    pieces: dict[str, Any] = {"row": row + first, "draw": np.tile(np.arange(n), len(samples) // n)}
+    row, (names, first) = np.repeat(np.arange(len(samples) // n), n), numbered
+    draw = np.tile(np.arange(n), len(samples) // n)
+    pieces: dict[str, Any] = dict(zip(names, (row + first, draw), strict=True))
     if rows is not None:
         taken = rows.select(conditions).take(row)
         pieces |= {name: taken[name] for name in conditions}

@@ -89,11 +89,8 @@ class Edge:
 
     def _drawn(self, blocks: Any, X: Any, rows: int, n: int, observed: Any = None) -> Any:
         of = self._kind_of(X)
-        taken = {"row", "draw"} & {column.name for column in self.schema_.target}
-        if taken and of in ("polars", "pyarrow"):
-            raise tables.TableError(
-                f"a target is named {taken.pop()!r}, which draws use themselves; rename it"
-            )
+        # Beside a target of that name, "row" is "row_": the table's names are its owner's.
+        numbers = tables.apart(("row", "draw"), [column.name for column in self.schema_.target])
         frame = self._decoded(blocks, rows * n, of, observed)
         row, draw = np.repeat(np.arange(rows), n), np.tile(np.arange(n), rows)
         if of == "numpy":
@@ -102,8 +99,8 @@ class Edge:
             import pandas as pd
 
             label = row if X is None else X.index[row]
-            frame.index = pd.MultiIndex.from_arrays([label, draw], names=["row", "draw"])
+            frame.index = pd.MultiIndex.from_arrays([label, draw], names=numbers)
             return frame
         backend: Any = of
-        index = nw.from_dict({"row": row, "draw": draw}, backend=backend)
+        index = nw.from_dict(dict(zip(numbers, (row, draw), strict=True)), backend=backend)
         return nw.concat([index, nw.from_native(frame, eager_only=True)], how="horizontal").to_native()

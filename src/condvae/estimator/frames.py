@@ -41,7 +41,9 @@ def as_frame(data: Any, prefix: str) -> Any:
     if _is_native(data):
         if _is_series(data):
             native = nw.from_native(data, series_only=True)
-            return native.alias(settled(native.name) if native.name else f"{prefix}0").to_frame().to_native()
+            return (
+                native.alias(settled(native.name) if native.name else f"{prefix}0").to_frame().to_native()
+            )
         data = _with_settled_names(data)
         open_frame(data)  # which refuses two columns of one name, and lazy frames
         return data

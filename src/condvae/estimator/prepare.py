@@ -297,7 +297,9 @@ def _check_likelihoods(named: Any) -> None:
 
 def _check_reading(read: Any, missing: Any) -> None:
     if read is not None and not isinstance(read, Mapping):
-        raise ValueError(f"read is {quote(read)}, expected a dictionary by column, such as {{'hp': 'number'}}")
+        raise ValueError(
+            f"read is {quote(read)}, expected a dictionary by column, such as {{'hp': 'number'}}"
+        )
     for column, text in (read or {}).items():
         tables.Reading.asked_for(text, column)
     if isinstance(missing, str) or not all(isinstance(word, str) for word in missing):

@@ -3,11 +3,20 @@
 from condvae.tables.cells import take
 from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, levels
 from condvae.tables.errors import TableError
-from condvae.tables.files import File, read_as, read_file, read_table, require_writable, write_parts, write_table
+from condvae.tables.files import (
+    File,
+    read_as,
+    read_file,
+    read_table,
+    require_writable,
+    write_parts,
+    write_table,
+)
 from condvae.tables.likelihoods import NUMERIC, OWN_UNITS, Likelihood
-from condvae.tables.names import match_names
+from condvae.tables.names import apart, match_names
 from condvae.tables.notes import Note, of_identifiers, of_readings
 from condvae.tables.ranges import outside
+from condvae.tables.recognition import reading_of
 from condvae.tables.recording import intervals, log_scale, measure, reach, recorded
 from condvae.tables.scans import ENDINGS as PARQUET
 from condvae.tables.scans import Scan, scan
@@ -31,6 +40,7 @@ __all__ = [
     "TableError",
     "Unknown",
     "Unseen",
+    "apart",
     "column_at",
     "decode",
     "encode",
@@ -46,6 +56,7 @@ __all__ = [
     "read_as",
     "read_file",
     "read_table",
+    "reading_of",
     "recorded",
     "require_writable",
     "scan",

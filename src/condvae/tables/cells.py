@@ -274,7 +274,9 @@ def _check_objects(series: nw.Series[Any]) -> None:
             "none"
         )
     if series.implementation.is_polars():  # which hands out the addresses of the objects as cells
-        raise TableError(f"column {quote(series.name)} has the type Object, which is not supported; {_REMEDY}")
+        raise TableError(
+            f"column {quote(series.name)} has the type Object, which is not supported; {_REMEDY}"
+        )
 
 
 def _plain(name: str, array: Any) -> pa.Array:

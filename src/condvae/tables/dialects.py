@@ -149,7 +149,9 @@ def _separated(text: str, usual: str | None, cut: bool) -> tuple[str, list[tuple
         below = widths[widths.index(width) :]
         share = lines / len(widths)
         # A separator that is not the usual one must make a table of all that follows its names.
-        if share > most and (candidate == usual or (lines > 1 and below.count(width) >= STEADY * len(below))):
+        if share > most and (
+            candidate == usual or (lines > 1 and below.count(width) >= STEADY * len(below))
+        ):
             best, most = candidate, share
     return best, found[best]
 

@@ -12,8 +12,9 @@ import os
 import sys
 import uuid
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
@@ -37,6 +38,9 @@ from condvae.words import quote
 _SEPARATORS: dict[str, str | None] = {".csv": ",", ".tsv": "\t", ".txt": None}
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
 _LARGEST_BLOCK = 2**31 - 1  # pyarrow's limit
+Kept = Callable[[str], bool]
+"""Whether a column's cells are left as they are written."""
+
 KINDS = ".csv, .csv.gz, .tsv or .parquet"
 
 
@@ -85,12 +89,16 @@ def read_file(path: str | Path, columns: Sequence[Column] = (), text: Iterable[s
     Args:
         path: as for `read_table`.
         columns: as for `read_table`.
-        text: columns whose cells are left as they are written.
+        text: names and patterns of columns whose cells are left as they are written.
 
     Raises:
         TableError: as for `read_table`.
     """
-    kept = {str(c.name) for c in columns if _stays_text(c)} | set(text)
+    known, patterns = {str(c.name) for c in columns if _stays_text(c)}, list(text)
+
+    def kept(name: str) -> bool:
+        return name in known or any(name == own or fnmatchcase(name, own) for own in patterns)
+
     if str(path) == "-":
         found = _parse_csv(sys.stdin.buffer.read(), "standard input", kept, ",")
         return _as_columns(found, columns)
@@ -144,7 +152,7 @@ def read_as(columns: Sequence[Column], table: pa.Table) -> pa.Table:
     return table
 
 
-def _parse(data: bytes, ending: str, source: str, kept: set[str]) -> File:
+def _parse(data: bytes, ending: str, source: str, kept: Kept) -> File:
     if ending in _SEPARATORS:
         return _parse_csv(data, source, kept, _SEPARATORS[ending])
     if ending == ".zip":
@@ -161,17 +169,23 @@ def _parse(data: bytes, ending: str, source: str, kept: set[str]) -> File:
     return _without_index(table, source, ())
 
 
-def _parse_zip(data: bytes, source: str, kept: set[str]) -> File:
+def _parse_zip(data: bytes, source: str, kept: Kept) -> File:
     """The one table of an archive."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             names = [name for name in archive.namelist() if _is_member(name)]
             if len(names) != 1:
-                what = "no file" if not names else f"{len(names)} files ({', '.join(map(quote, names[:3]))}, ...)"
+                what = (
+                    "no file"
+                    if not names
+                    else f"{len(names)} files ({', '.join(map(quote, names[:3]))}, ...)"
+                )
                 raise TableError(f"{source} holds {what}; give an archive of one table, or unpack it")
             inner = archive.read(names[0])
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
-        raise TableError(f"{source} cannot be unpacked ({_first_line(error)}); unpack it yourself") from error
+        raise TableError(
+            f"{source} cannot be unpacked ({_first_line(error)}); unpack it yourself"
+        ) from error
     ending, compression = _format(Path(names[0]), reading=True)
     if compression is not None or ending == ".zip":
         raise TableError(f"{source} holds {quote(names[0])}, which is packed once more; unpack it")
@@ -186,14 +200,14 @@ def _is_member(name: str) -> bool:
 def _finished(
     names: Sequence[str],
     columns: Sequence[pa.Array],
-    kept: set[str],
+    kept: Kept,
     source: str,
     notes: Sequence[str],
     decimal: str,
 ) -> File:
     """Columns of text as a table, with those typed that any program would type so."""
     typed = [
-        column.cast(pa.string()) if name in kept else plain(column)
+        column.cast(pa.string()) if kept(name) else plain(column)
         for name, column in zip(names, columns, strict=True)
     ]
     table = pa.Table.from_arrays(typed, list(names))
@@ -334,7 +348,7 @@ def _csv_bytes(table: pa.Table, separator: str, *, header: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _parse_csv(data: bytes, source: str, kept: set[str], usual: str | None) -> File:
+def _parse_csv(data: bytes, source: str, kept: Kept, usual: str | None) -> File:
     text, encoding = text_of(data, source)
     dialect = dialect_of(text, source, usual)
     names = list(dialect.names)
@@ -405,4 +419,3 @@ def _explain(error: Exception, source: str, parse: Any) -> NoReturn:
 
 def _first_line(error: Exception) -> str:
     return str(error).split("\n", 1)[0]
-

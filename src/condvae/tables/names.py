@@ -41,11 +41,31 @@ def match_names(
     return list(dict.fromkeys(found))
 
 
+def apart(wanted: Sequence[str], taken: Iterable[Any]) -> list[str]:
+    """Names for columns that are added to a table, with underscores behind those that the table has.
+
+    The table's names are its owner's: what is added gives way.
+
+    Example:
+        >>> apart(["row", "draw"], ["row", "row_", "x"])
+        ['row__', 'draw']
+    """
+    known, names = {str(name) for name in taken}, []
+    for name in wanted:
+        while name in known:
+            name += "_"
+        known.add(name)
+        names.append(name)
+    return names
+
+
 def _pieces(text: str, what: str) -> list[str]:
     try:
         row = next(csv.reader([text], skipinitialspace=True), [])
     except csv.Error as error:
-        raise TableError(f"{what}: {quote(text)} is no list of names ({error}); write name,name,...") from error
+        raise TableError(
+            f"{what}: {quote(text)} is no list of names ({error}); write name,name,..."
+        ) from error
     return [piece for piece in row if piece.strip()]
 
 

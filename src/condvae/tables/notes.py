@@ -1,5 +1,4 @@
-"""What a user should know of how the columns of a table were read, as data; and in sentences.
-"""
+"""What a user should know of how the columns of a table were read, as data; and in sentences."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

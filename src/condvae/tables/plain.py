@@ -6,9 +6,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 MISSING = (
-    ("", "NA", "N/A", "n/a", "n.a.", "N.A.", "#N/A", "#NA", "<NA>", "NaN", "nan", "-nan", "-NaN", "NaT")
-    + ("null", "NULL", "Null", "None")
-)
+    "",
+    "NA",
+    "N/A",
+    "n/a",
+    "n.a.",
+    "N.A.",
+    "#N/A",
+    "#NA",
+    "<NA>",
+    "NaN",
+    "nan",
+    "-nan",
+    "-NaN",
+    "NaT",
+) + ("null", "NULL", "Null", "None")
 """A missing cell in every column of a file; "none" and "na" may be words in a column of text."""
 
 INDEX_NAMES = ("", "Unnamed: 0", "Unnamed: 0.1", "...1", "__index_level_0__")

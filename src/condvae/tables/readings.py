@@ -32,7 +32,7 @@ def checked(column: Column, found: Cells) -> Cells:
         >>> checked(Column("a", "given", "numeric", "double"), text)
         Traceback (most recent call last):
         condvae.tables.errors.TableError: column 'a' was numeric when the model was fitted and is text here
-        (row 1: 'x'); correct the cell, or give the column the type it had
+        (row 1: 'x'); give it the type it had, or correct the cell
     """
     found = as_read(column, found)
     if found.empty:
@@ -159,5 +159,5 @@ def _wrong_kind(column: Column, found: Cells, row: int | None = None) -> str:
         was = "true or false" if column.boolean else "a category of numbers"
     return (
         f"column {quote(column.name)} was {was} when the model was fitted and is {found.type_name} "
-        f"here (row {row + 1}: {found.shown(row)}); correct the cell, or give the column the type it had"
+        f"here (row {row + 1}: {found.shown(row)}); give it the type it had, or correct the cell"
     )

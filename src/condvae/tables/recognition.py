@@ -141,7 +141,11 @@ def _told(column: Cells, texts: Texts) -> Reading | None:
     read |= {kind: list(values_of(texts, Reading(kind, unit="seconds"))) for kind in kinds}
     if numbers.codes and not (dates is not None and not dates.odd and are_days(texts.counts)):
         return _counted(Reading("text"), texts, [text for text in numbers.values if _is_code(text)])
-    if "date" in read and set(dates.values if dates else ()) == set(numbers.values) and not are_days(read["date"]):
+    if (
+        "date" in read
+        and set(dates.values if dates else ()) == set(numbers.values)
+        and not are_days(read["date"])
+    ):
         read["date"] = []  # whole numbers of eight digits that are no dates, or too few to tell
     kind: Any = max(read, key=lambda kind: sum(texts.counts[text] for text in read[kind]))
     odd = [text for text in texts.counts if text not in set(read[kind])]
@@ -182,14 +186,14 @@ def _mostly(
     cells = sum(texts.counts[text] for text in read)
     share = cells / texts.cells
     marks = all(text.lower() in MARKS for text in odd)
-    spoilt = 10 * len(odd) < len(texts.counts) or (
-        share >= MOSTLY and len(read) >= max(MANY, 2 * len(odd))
-    )
+    spoilt = 10 * len(odd) < len(texts.counts) or (share >= MOSTLY and len(read) >= max(MANY, 2 * len(odd)))
     mixed = kind == "number" and numbers.unit and bool(numbers_of({text: 1 for text in odd}).values)
     if read and (marks or spoilt or (mixed and share >= MOSTLY)):
         row, text = texts.first(odd)
         several = f" and {len(odd) - 1:,} more of other texts" if len(odd) > 1 else ""
-        what = {"number": "numeric", "date": "of dates", "time": "of times", "duration": "of durations"}[kind]
+        what = {"number": "numeric", "date": "of dates", "time": "of times", "duration": "of durations"}[
+            kind
+        ]
         what = f"of numbers with {quote(numbers.unit)}" if mixed else what
         raise TableError(
             f"column {quote(name)} would be {what} but for row {row + 1} ({quote(text)}){several}: {cells:,} of "

@@ -173,13 +173,17 @@ def _counts(inside: Path) -> bool:
 def _require_different(names: Sequence[str], file: Path) -> None:
     for i, name in enumerate(names):
         if name in names[:i]:
-            raise TableError(f"{str(file)!r} has more than one column named {quote(name)}; rename all but one")
+            raise TableError(
+                f"{str(file)!r} has more than one column named {quote(name)}; rename all but one"
+            )
 
 
 def _require_alike(types: pa.Schema, own: pa.Schema, first: Path, file: Path) -> None:
     for name in types.names:
         if name not in own.names:
-            raise TableError(f"{str(file)!r} has no column {quote(name)}, which {str(first)!r} has; give it one")
+            raise TableError(
+                f"{str(file)!r} has no column {quote(name)}, which {str(first)!r} has; give it one"
+            )
         if own.field(name).type != types.field(name).type:
             raise TableError(
                 f"column {quote(name)} is of type {own.field(name).type} in {str(file)!r} and of type "

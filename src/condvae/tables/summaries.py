@@ -138,8 +138,10 @@ class Summary:
         if self.reached is not None and other.reached is not None:
             both = np.stack([self.reached, other.reached])
             reached = np.stack([both[:, 0].min(axis=0), both[:, 1].max(axis=0)])
+        numbers = self.kind == other.kind == "numeric"
         return replace(
             counts,
+            dtype="double" if numbers and self.dtype != other.dtype else self.dtype,
             mean=share * self.mean + rest * other.mean,
             # By `hypot`, so that the squares of tiny deviations do not underflow.
             sd=float(np.hypot(np.hypot(share**0.5 * self.sd, rest**0.5 * other.sd), between)),

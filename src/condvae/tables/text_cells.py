@@ -156,6 +156,8 @@ class Texts:
     def filled(self, value: Callable[[str], Any], kind: pa.DataType | None = None) -> pa.Array:
         """The column with a value for each text; missing where the text stands for that."""
         of_text = [value(text) if text in self.counts else None for text in self.stripped]
+        if kind == pa.int64():
+            of_text = [None if number is None else int(number) for number in of_text]
         values = as_timestamps(of_text) if kind is None else pa.array(of_text, kind)
         return values.take(pa.array(self.codes, mask=self.codes < 0))
 
@@ -197,7 +199,17 @@ def read_cells(name: Any, array: pa.Array, reading: Reading) -> pa.Array:
     values = values_of(texts, reading)
     if odd := [text for text in texts.counts if text not in values]:
         raise TableError(_not_so(name, texts, odd, reading))
-    return texts.filled(values.__getitem__, None if reading.kind == "date" else pa.float64())
+    if reading.kind == "date":
+        return texts.filled(values.__getitem__)
+    whole = reading.kind == "number" and all(map(_is_whole, values, values.values()))
+    return texts.filled(values.__getitem__, pa.int64() if whole else pa.float64())
+
+
+def _is_whole(text: str, value: float) -> bool:
+    """Whether a number counts, by how it is written too."""
+    cell = written(text)
+    written_so = cell is not None and not cell.power and re.search(r"[.,]\d{1,2}$", cell.core) is None
+    return written_so and abs(value) < 2**53 and value == value // 1
 
 
 def _microseconds(array: pa.Array) -> pa.Array:
@@ -244,7 +256,9 @@ def _not_so(name: Any, texts: Texts, odd: Sequence[str], reading: Reading) -> st
 def remedies(name: Any, text: str) -> str:
     """What can be done about a cell that is not what the others are."""
     mend = "correct the cell" if text.strip().lower() not in MARKS else "empty the cell"
-    missing = "" if len(text) > 20 else f", say missing=({quote(text.strip())},) if it stands for a missing cell"
+    missing = (
+        "" if len(text) > 20 else f", say missing=({quote(text.strip())},) if it stands for a missing cell"
+    )
     return f"{mend}{missing}, or say read={{{quote(str(name))}: 'text'}} if the column is one of categories"
 
 

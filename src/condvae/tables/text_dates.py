@@ -99,8 +99,12 @@ def _shape(text: str) -> tuple | None:
     if (found := _DATES.fullmatch(text)) is None:
         return None
     first, second, third = found["first"], found["second_part"], found["third"]
-    parts = tuple(len(part) if part.isdigit() and len(part) > 2 else part.isdigit() for part in (first, third))
-    more = tuple(found[name] is not None for name in ("weekday", "time", "second", "fraction", "half", "zone"))
+    parts = tuple(
+        len(part) if part.isdigit() and len(part) > 2 else part.isdigit() for part in (first, third)
+    )
+    more = tuple(
+        found[name] is not None for name in ("weekday", "time", "second", "fraction", "half", "zone")
+    )
     months = tuple(len(part) > 3 for part in (first, second) if not part.isdigit())
     return parts, second.isdigit(), months, found["sep"], found["sep2"], found["gap"], more
 
@@ -119,7 +123,9 @@ def _formats(text: str) -> list[str]:
     year = "%Y" if len(third) == 4 else "%y"
     sep, sep2 = found["sep"], found["sep2"]
     sep = f"{sep} " if text[found.end("sep") : found.end("sep") + 1] == " " and sep != " " else sep
-    sep2 = f"{sep2} " if text[found.end("sep2") : found.end("sep2") + 1] == " " and sep2[-1] != " " else sep2
+    sep2 = (
+        f"{sep2} " if text[found.end("sep2") : found.end("sep2") + 1] == " " and sep2[-1] != " " else sep2
+    )
     if not first.isdigit():
         orders = [f"{_month(first)}{sep}%d{sep2}{year}"]
     elif not second.isdigit():
@@ -132,7 +138,9 @@ def _formats(text: str) -> list[str]:
         orders += [f"%y{sep}%m{sep2}%d"] if year == "%y" and len(first) == 2 else []
     else:
         return []
-    name = "" if (weekday := found["weekday"]) is None else ("%a" if len(weekday.strip(", ")) == 3 else "%A")
+    name = (
+        "" if (weekday := found["weekday"]) is None else ("%a" if len(weekday.strip(", ")) == 3 else "%A")
+    )
     name += weekday[len(weekday.rstrip(", ")) :] if weekday else ""
     clock = ""
     if found["time"] is not None:

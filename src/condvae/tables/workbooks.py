@@ -41,7 +41,9 @@ def rows_of(data: bytes, source: str) -> tuple[list[str], list[list[str | None]]
     notes = []
     if len(sheets) > 1:
         others = ", ".join(map(quote, list(sheets)[1:4])) + (", ..." if len(sheets) > 4 else "")
-        notes.append(f"{source}: sheet {quote(name)} was read, and not {others}; save another as CSV to use it")
+        notes.append(
+            f"{source}: sheet {quote(name)} was read, and not {others}; save another as CSV to use it"
+        )
     place = header_place([[cell or "" for cell in row] for row in rows])
     if said := [quote(" ".join(filter(None, row))) for row in rows[:place] if any(row)]:
         notes.append(f"{source}: left out what stands above the table ({said[0]})")
