@@ -107,7 +107,7 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
     separator, records = _separated(text[start : start + LOOKED_AT], usual, len(text) - start > LOOKED_AT)
     rows = [cells for cells, _ in records]
     place = header_place(rows)
-    names = [name.strip() for name in rows[place]]
+    names = list(rows[place])
     for _ in range(records[place][1]):
         start = text.find("\n", start) + 1 or len(text)
     notes = [*_above(source, rows[:place])]

@@ -206,10 +206,7 @@ def _finished(
     decimal: str,
 ) -> File:
     """Columns of text as a table, with those typed that any program would type so."""
-    typed = [
-        column.cast(pa.string()) if kept(name) else plain(column)
-        for name, column in zip(names, columns, strict=True)
-    ]
+    typed = [plain(column, typed=not kept(name)) for name, column in zip(names, columns, strict=True)]
     table = pa.Table.from_arrays(typed, list(names))
     if decimal == ",":
         table = table.replace_schema_metadata({DECIMAL: b","})

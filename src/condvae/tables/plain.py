@@ -5,22 +5,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MISSING = (
-    "",
-    "NA",
-    "N/A",
-    "n/a",
-    "n.a.",
-    "N.A.",
-    "#N/A",
-    "#NA",
-    "<NA>",
-    "NaN",
-    "nan",
-    "-nan",
-    "-NaN",
-    "NaT",
-) + ("null", "NULL", "Null", "None")
+_ABSENT = "NA N/A n/a n.a. N.A. #N/A #NA <NA> NaN nan -nan -NaN NaT null NULL Null None"
+MISSING = ("", *_ABSENT.split())
 """A missing cell in every column of a file; "none" and "na" may be words in a column of text."""
 
 INDEX_NAMES = ("", "Unnamed: 0", "Unnamed: 0.1", "...1", "__index_level_0__")
@@ -39,10 +25,15 @@ _ZONED = r"^\d{4}-\d\d-\d\d[ T]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\
 _DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
 
 
-def plain(array: pa.Array) -> pa.Array:
-    """A column of text, typed where all its cells are of one type, and words for a missing cell missing.
+def plain(array: pa.Array, *, typed: bool = True) -> pa.Array:
+    """A column of text, typed where all its cells are of one type; words for a missing cell are missing.
 
-    Numbers with leading zeros, and whole numbers of more digits than a float has, stay text: they are codes.
+    Numbers with leading zeros, and whole numbers of more digits than a float has, stay text: they are
+    codes.
+
+    Args:
+        array: large_string.
+        typed: whether it is typed at all.
 
     Example:
         >>> plain(pa.array(["1", " 2 ", "NA"], pa.large_string())).to_pylist()
@@ -55,7 +46,8 @@ def plain(array: pa.Array) -> pa.Array:
     texts = _call("utf8_trim_whitespace", raw)
     missing = pc.call_function("is_in", [texts], pc.SetLookupOptions(pa.array(MISSING, texts.type)))
     kept = pc.call_function("if_else", [missing, pa.scalar(None, texts.type), texts])
-    values = _typed(kept, pc.call_function("if_else", [missing, pa.scalar(None, raw.type), raw]))
+    raw = pc.call_function("if_else", [missing, pa.scalar(None, raw.type), raw])
+    values = _typed(kept, raw) if typed else raw.cast(pa.string())
     return values.take(encoded.indices)
 
 
