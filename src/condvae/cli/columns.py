@@ -40,8 +40,8 @@ def choose(
 ) -> Roles:
     """Sort columns by the options that name them.
 
-    What is dropped, and the columns of groups, of time and of row numbers (`index`), no pattern matches; the
-    latter can be named outright. Without --target it is all that is left.
+    What is dropped, and the columns of groups, time and row numbers (`index`), no pattern
+    matches; the latter can be named outright. Without --target it is all that is left.
 
     Raises:
         TableError: for names and patterns that fit nothing, and for a column that is to be two things.
@@ -158,7 +158,8 @@ def _complete(table: Any, name: str, what: str) -> list[Any]:
     for row, cell in enumerate(found):
         if cell is None or cell != cell:
             raise TableError(
-                f"{what}: column {quote(name)}, row {row + 1} is empty; give every row one, or leave the row out"
+                f"{what}: column {quote(name)}, row {row + 1} is empty; give every row one, or "
+                "leave the row out"
             )
     return found
 

@@ -79,8 +79,8 @@ def fit(
         str,
         typer.Option(
             metavar="COLUMN=KIND,...",
-            help="What columns are read as, where the cells shall not tell: number, number(decimal=comma), text, "
-            "'date(%d.%m.%Y)', time, duration.",
+            help="What columns are read as, where the cells shall not tell: number, number(decimal=comma), "
+            "text, 'date(%d.%m.%Y)', time, duration.",
             rich_help_panel=COLUMNS,
         ),
     ] = "",

@@ -69,9 +69,9 @@ class ConditionalVAE(Queries, BaseEstimator):
         patience: stop a member after so many steps without a better value on its held-out rows.
         unknown: what a category not seen at fitting means in a condition: "error", or "other", a level of
             its own, which stands in for a category at random in training.
-        read: by column, what it is read as, where its cells shall not tell: {"hp": "number", "zip": "text",
-            "day": "date(%d.%m.%Y)"}; also "number(decimal=comma)", "time" (of day) and "duration". Text that
-            holds numbers, dates or times is read as such by itself where it is clear, and said so in `notes_`.
+        read: by column, what it is read as, where its cells shall not tell: {"hp": "number", "zip":
+            "text", "day": "date(%d.%m.%Y)"}; also "number(decimal=comma)", "time" (of day), "duration".
+            Text that is clearly numbers, dates or times is read as such, and `notes_` say so.
         missing: texts that stand for a missing cell, besides the usual ones: ("?", "-", "-999").
         random_state: the seed; the same seed gives the same model on the same machine, in whatever order
             the rows are.

@@ -60,8 +60,8 @@ def as_frame(data: Any, prefix: str) -> Any:
 def settled(name: Any) -> Any:
     """A column's name as a model keeps it: whole numbers and texts as they are, all else as text.
 
-    What is kept must come back from JSON as it was. A tuple, the name of a column below others, is its parts
-    with underscores between them; a date its ISO form.
+    What is kept must come back from JSON as it was. A tuple, the name of a column below others, is its
+    parts with underscores between them; a date its ISO form.
 
     Example:
         >>> settled(("dose", "mg")), settled(None), settled(3), settled(2.5)
@@ -81,6 +81,10 @@ def settled_keys(named: Mapping[Any, Any] | None) -> dict[Any, Any] | None:
     return None if named is None else {settled(name): value for name, value in named.items()}
 
 
+def _shown(name: Any) -> str:
+    return quote(name) if isinstance(name, str) else str(name)
+
+
 def _with_settled_names(data: Any) -> Any:
     """The frame with settled names; the same frame where they are.
 
@@ -94,11 +98,11 @@ def _with_settled_names(data: Any) -> Any:
     for i, text in enumerate(texts):
         if (j := texts.index(text)) < i:
             first, second = data.columns[j], data.columns[i]
-            if first == second or first is second:
+            if first == second:
                 break  # which `open_frame` says
             raise tables.TableError(
-                f"columns {quote(first)} and {quote(second)} would both be named {quote(text)}; rename one of "
-                "them"
+                f"columns {_shown(first)} and {_shown(second)} would both be named {quote(text)}; rename "
+                "one of them"
             )
     if all(type(name) is type(old) and name == old for name, old in zip(names, data.columns, strict=True)):
         return data

@@ -117,7 +117,7 @@ def observed(schema: tables.Schema, table: Scan) -> tuple[Any, np.ndarray]:
     """The rows that have an observed target, in memory, and their numbers."""
     parts, numbers = [], []
     for group, rows in zip(table.groups, table.parts(), strict=True):
-        seen = np.flatnonzero(observed_rows(tables.encode(schema.target, rows)))
+        seen = np.flatnonzero(observed_rows(encoded(schema, rows)[1]))
         parts.append(rows.take(seen))
         numbers.append(seen + group.first)
     return pa.concat_tables(parts), np.concatenate(numbers)

@@ -259,8 +259,8 @@ def _check_objects(series: nw.Series[Any]) -> None:
     observed = series.drop_nulls().to_list()
     if any(isinstance(cell, complex | np.complexfloating) for cell in observed):
         raise TableError(
-            f"column {quote(series.name)} holds complex numbers (Complex data not supported); give their real "
-            "and imaginary parts as two columns"
+            f"column {quote(series.name)} holds complex numbers (Complex data not supported); give their "
+            "real and imaginary parts as two columns"
         )
     days = [cell for cell in observed if isinstance(cell, datetime.date)]
     times = [cell for cell in days if isinstance(cell, datetime.datetime)]
@@ -270,8 +270,8 @@ def _check_objects(series: nw.Series[Any]) -> None:
         )
     if len({cell.tzinfo is None for cell in times}) > 1:
         raise TableError(
-            f"column {quote(series.name)} mixes times with and without a time zone; give all of them a zone, or "
-            "none"
+            f"column {quote(series.name)} mixes times with and without a time zone; give all of them a "
+            "zone, or none"
         )
     if series.implementation.is_polars():  # which hands out the addresses of the objects as cells
         raise TableError(

@@ -1,4 +1,4 @@
-"""Text files as people have them: their encoding, what separates their cells, and where the table begins."""
+"""Text files as people have them: their encoding, what separates cells, and where the table begins."""
 
 import codecs
 import csv
@@ -19,7 +19,7 @@ RECORDS = 200
 """Lines likewise."""
 
 STEADY = 0.75
-"""The share of lines that must have one number of cells, for a separator that the file's name does not tell."""
+"""The share of lines that must have one number of cells, where the file's name tells another separator."""
 
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _BOMS = (
@@ -58,11 +58,9 @@ def text_of(data: bytes, source: str) -> tuple[str, str | None]:
         >>> text_of("größe".encode("utf-16"), "a.csv"), text_of("größe".encode("latin-1"), "a.csv")
         (('größe', 'UTF-16'), ('größe', 'Latin-1'))
     """
-    for mark, encoding in _BOMS:
-        if data.startswith(mark):
-            break
-    else:
-        mark, encoding = b"", "utf-8"
+    encoding = next((name for mark, name in _BOMS if data.startswith(mark)), "")
+    if not encoding:
+        encoding = "utf-8"
         if b"\0" in data[:LOOKED_AT]:
             even, odd = data[:1000:2].count(0), data[1:1000:2].count(0)
             encoding = "utf-16-le" if odd > 4 * even + 4 else "utf-16-be" if even > 4 * odd + 4 else "utf-8"
@@ -123,7 +121,7 @@ def _above(source: str, rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _unnamed(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The names, with "" for a column that numbers the rows, or is empty, where the rows have one cell more."""
+    """The names, with "" for a column that numbers the rows, or is empty, where rows have one cell more."""
     rows = [cells for cells in rows if any(cell.strip() for cell in cells)]
     if len(names) < 2 or not rows or any(len(cells) != len(names) + 1 for cells in rows):
         return names
@@ -136,8 +134,8 @@ def _unnamed(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _separated(text: str, usual: str | None, cut: bool) -> tuple[str, list[tuple[list[str], int]]]:
     """The separator that makes the most lines of one number of cells of a text, and those lines."""
-    candidates = list(dict.fromkeys([*([usual] if usual else []), *SEPARATORS]))
-    best = usual or ","
+    candidates: list[str] = list(dict.fromkeys(filter(None, (usual, *SEPARATORS))))
+    best: str = usual or ","
     found = {candidate: _records(text, candidate, cut) for candidate in candidates}
     most = 0.0
     for candidate, records in found.items():

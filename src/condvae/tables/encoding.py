@@ -173,9 +173,9 @@ def _require_possible(column: Column, values: np.ndarray, mask: np.ndarray) -> N
     if (wrong := mask & ~found.possible(values)).any():
         row = int(np.argmax(wrong))
         raise TableError(
-            f"column {quote(column.name)}, row {row + 1} ({values[row]:g}): its likelihood is {found.family}, "
-            f"of {found.range}; correct the cell or empty it, or fit with another likelihood for the "
-            "column, such as student_t"
+            f"column {quote(column.name)}, row {row + 1} ({values[row]:g}): its likelihood is "
+            f"{found.family}, of {found.range}; correct the cell or empty it, or fit with "
+            "another likelihood for the column, such as student_t"
         )
 
 

@@ -206,7 +206,11 @@ def _finished(
     decimal: str,
 ) -> File:
     """Columns of text as a table, with those typed that any program would type so."""
-    typed = [plain(column, typed=not kept(name)) for name, column in zip(names, columns, strict=True)]
+    points = decimal == "."
+    typed = [
+        plain(column, typed=not kept(name), points=points)
+        for name, column in zip(names, columns, strict=True)
+    ]
     table = pa.Table.from_arrays(typed, list(names))
     if decimal == ",":
         table = table.replace_schema_metadata({DECIMAL: b","})
@@ -388,9 +392,19 @@ def _parse_csv(data: bytes, source: str, kept: Kept, usual: str | None) -> File:
         table = parse(True, [])
     except pa.ArrowException as error:
         _explain(error, source, parse)
-    columns = [column.combine_chunks() for column in table.columns]
+    columns = [column.combine_chunks() for column in _without_empty_end(table).columns]
     decimal = "," if dialect.separator == ";" and _has_decimal_commas(columns) else "."
     return _finished(names, columns, kept, source, notes, decimal)
+
+
+def _without_empty_end(table: pa.Table) -> pa.Table:
+    """The rows up to the last that holds something, where there are several columns."""
+    rows = len(table)
+    while (
+        table.num_columns > 1 and rows and all(column[rows - 1].as_py() is None for column in table.columns)
+    ):
+        rows -= 1
+    return table.slice(0, rows)
 
 
 def _has_decimal_commas(columns: Sequence[pa.Array]) -> bool:

@@ -32,8 +32,8 @@ class Note:
         what: the kind in words, with its format or unit.
 
     Example:
-        >>> print(Note("price", "number", 2, "$1,702", "read={'price': 'text'} keeps text", "numbers ($)").words())
-        column 'price': 2 cells such as '$1,702' were read as numbers ($); read={'price': 'text'} keeps text
+        >>> print(Note("a", "number", 2, "$1,702", "read={'a': 'text'} keeps text", "numbers ($)").words())
+        column 'a': 2 cells such as '$1,702' were read as numbers ($); read={'a': 'text'} keeps text
     """
 
     column: Any
@@ -50,7 +50,7 @@ class Note:
             cells = f"1 cell, {quote(self.example)},"
         were, are = ("was", "is") if self.count == 1 else ("were", "are")
         if self.kind == "row number":
-            said = f"column {name} has a different whole number in each of {self.count:,} rows, as a row number has"
+            said = f"column {name} has a different whole number in each of {self.count:,} rows"
         elif self.kind == "identifier":
             said = f"column {name} {self.what}, as an identifier has"
         elif self.kind == "codes":
@@ -102,7 +102,8 @@ def of_identifiers(columns: tuple[Column, ...], frame: IntoDataFrame) -> list[No
 
     Example:
         >>> import pyarrow as pa
-        >>> of_identifiers((Column("id", "target", "numeric", "int64"),), pa.table({"id": range(60)}))[0].kind
+        >>> columns = (Column("id", "target", "numeric", "int64"),)
+        >>> of_identifiers(columns, pa.table({"id": range(60)}))[0].kind
         'row number'
     """
     table = open_frame(frame)
@@ -119,7 +120,8 @@ def _identifier(column: Column, table: Any) -> Note | None:
         what = f"has {levels:,} different values in {len(table):,} rows"
         remedy = "drop it if it is one, or group its values"
         return Note(column.name, "identifier", levels, str(column.levels[0]), remedy, what)
-    if column.minimum is not None and column.minimum != np.rint(column.minimum):
+    measured_in = column.reading is not None and column.reading.unit
+    if measured_in or (column.minimum is not None and column.minimum != np.rint(column.minimum)):
         return None
     values, mask = measured(column, checked(column, cells(table, column.name)))
     values = np.sort(values[mask])
@@ -128,4 +130,4 @@ def _identifier(column: Column, table: Any) -> Note | None:
     consecutive = bool((np.diff(values) == 1).all())
     if not consecutive and len(values) < SOME_ROWS:
         return None
-    return Note(column.name, "row number", len(values), f"{values[0]:g}", "drop it if it is one")
+    return Note(column.name, "row number", len(values), f"{values[0]:g}", "drop it if it numbers the rows")

@@ -25,7 +25,7 @@ _ZONED = r"^\d{4}-\d\d-\d\d[ T]\d\d(:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d(:?\d\
 _DECIMAL_COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?$"
 
 
-def plain(array: pa.Array, *, typed: bool = True) -> pa.Array:
+def plain(array: pa.Array, *, typed: bool = True, points: bool = True) -> pa.Array:
     """A column of text, typed where all its cells are of one type; words for a missing cell are missing.
 
     Numbers with leading zeros, and whole numbers of more digits than a float has, stay text: they are
@@ -34,6 +34,7 @@ def plain(array: pa.Array, *, typed: bool = True) -> pa.Array:
     Args:
         array: large_string.
         typed: whether it is typed at all.
+        points: whether a point is a decimal point; else numbers with points stay text.
 
     Example:
         >>> plain(pa.array(["1", " 2 ", "NA"], pa.large_string())).to_pylist()
@@ -47,6 +48,7 @@ def plain(array: pa.Array, *, typed: bool = True) -> pa.Array:
     missing = pc.call_function("is_in", [texts], pc.SetLookupOptions(pa.array(MISSING, texts.type)))
     kept = pc.call_function("if_else", [missing, pa.scalar(None, texts.type), texts])
     raw = pc.call_function("if_else", [missing, pa.scalar(None, raw.type), raw])
+    typed = typed and (points or not _any(kept, r"^[+-]?\d*\.\d*$"))
     values = _typed(kept, raw) if typed else raw.cast(pa.string())
     return values.take(encoded.indices)
 

@@ -51,7 +51,7 @@ def as_read(column: Column, found: Cells) -> Cells:
     Example:
         >>> column = Column("a", "given", "numeric", "double", reading=Reading("number", ".", "%"))
         >>> as_read(column, Cells("a", pa.array(["45%"], pa.large_string()))).array.to_pylist()
-        [45.0]
+        [45]
     """
     reading = column.reading
     text = pa.types.is_large_string(found.array.type)

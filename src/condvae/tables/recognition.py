@@ -1,5 +1,5 @@
-"""What the cells of a column are, told by the cells: text that holds numbers, dates, times or durations, and
-whole numbers that are dates.
+"""What the cells of a column are, told by the cells: text that holds numbers, dates, times or durations,
+and whole numbers that are dates.
 
 What is clear is read, and said; what may be one thing or another is asked about, in one sentence.
 """
@@ -17,7 +17,6 @@ from condvae.tables.text_cells import MARKS, Kind, Reading, Texts, as_text, read
 from condvae.tables.text_dates import Dates, are_days, dates_of, unit_of
 from condvae.tables.text_numbers import (
     FEW_WITH_UNIT,
-    LONGEST_NUMBER,
     Decimal,
     Numbers,
     is_currency,
@@ -29,7 +28,9 @@ MOSTLY = 0.5
 """The share of cells from which a column is mostly numbers."""
 
 MANY = 10
-"""Different numbers from which a column of mostly numbers is held to be of numbers, a few of them spoilt."""
+"""Different numbers from which a column of mostly numbers is held to be of numbers, some of them spoilt."""
+
+_WHAT = {"number": "numeric", "date": "of dates", "time": "of times", "duration": "of durations"}
 
 LOOKED_AT = 1000
 """Texts of which one must be a number or a date, for the others to be looked at."""
@@ -72,7 +73,7 @@ def reading_of(column: Cells, asked: Reading | None = None, missing: Sequence[st
         return Reading("number", decimal=".", missing=missing)
     if asked is not None:
         return _asked(column, asked, texts, missing)
-    found = None if texts.longest > LONGEST_NUMBER else _told(column, texts)
+    found = _told(column, texts)
     return as_is if found is None else replace(found, missing=missing)
 
 
@@ -117,8 +118,8 @@ def _asked(column: Cells, asked: Reading, texts: Texts, missing: tuple[str, ...]
         if dates is None:
             row, text = texts.first(list(texts.counts))
             raise TableError(
-                f"column {quote(column.name)}, row {row + 1} ({quote(text)}) is no date of a known format; say "
-                f"the format, as in read={{{quote(str(column.name))}: 'date(%d.%m.%Y)'}}"
+                f"column {quote(column.name)}, row {row + 1} ({quote(text)}) is no date of a known format; "
+                f"say the format, as in read={{{quote(str(column.name))}: 'date(%d.%m.%Y)'}}"
             )
         asked = replace(asked, format=_format(column.name, texts, dates))
     elif asked.kind == "duration":
@@ -148,7 +149,8 @@ def _told(column: Cells, texts: Texts) -> Reading | None:
     ):
         read["date"] = []  # whole numbers of eight digits that are no dates, or too few to tell
     kind: Any = max(read, key=lambda kind: sum(texts.counts[text] for text in read[kind]))
-    odd = [text for text in texts.counts if text not in set(read[kind])]
+    among = set(read[kind])
+    odd = [text for text in texts.counts if text not in among]
     if kind == "number" and _is_name(numbers):
         return None
     if odd:
@@ -174,7 +176,7 @@ def _is_code(text: str) -> bool:
 
 
 def _is_name(numbers: Numbers) -> bool:
-    """Whether numbers with letters beside them are rather names: few of them, or some without the letters."""
+    """Whether numbers with letters beside them are rather names: few of them, or some without letters."""
     letters = numbers.unit and numbers.unit != "%" and not is_currency(numbers.unit)
     return bool(letters) and (len(set(numbers.values.values())) <= FEW_WITH_UNIT or bool(numbers.odd))
 
@@ -191,13 +193,10 @@ def _mostly(
     if read and (marks or spoilt or (mixed and share >= MOSTLY)):
         row, text = texts.first(odd)
         several = f" and {len(odd) - 1:,} more of other texts" if len(odd) > 1 else ""
-        what = {"number": "numeric", "date": "of dates", "time": "of times", "duration": "of durations"}[
-            kind
-        ]
-        what = f"of numbers with {quote(numbers.unit)}" if mixed else what
+        what = f"of numbers with {quote(numbers.unit)}" if mixed else _WHAT[kind]
         raise TableError(
-            f"column {quote(name)} would be {what} but for row {row + 1} ({quote(text)}){several}: {cells:,} of "
-            f"{texts.cells:,} cells are; {remedies(name, text)}"
+            f"column {quote(name)} would be {what} but for row {row + 1} ({quote(text)}){several}: "
+            f"{cells:,} of {texts.cells:,} cells are; {remedies(name, text)}"
         )
     if read and share >= MOSTLY:
         return _counted(Reading("text"), texts, odd)
@@ -239,6 +238,6 @@ def _thousands(name: Any, texts: Texts, numbers: Numbers) -> str:
         f"read={{{quote(str(name))}: 'number(decimal={names[decimal]})'}}" for decimal in either
     )
     return (
-        f"column {quote(name)}, row {row + 1} ({quote(text)}): the comma may be a decimal comma or separate "
-        f"thousands; say {said}"
+        f"column {quote(name)}, row {row + 1} ({quote(text)}): the comma may be a decimal comma or "
+        f"separate thousands; say {said}"
     )

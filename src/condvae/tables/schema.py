@@ -356,7 +356,7 @@ def check_names(given: Sequence[str], target: Sequence[str]) -> None:
             raise TableError(f"{role}={names!r} is one name; pass a list, [{names!r}]")
         if (twice := first_duplicate(names)) is not None:
             raise TableError(f"column {quote(twice)} is named twice in {role}; name it once")
-    if both := [name for name in target if name in given]:
+    if both := [name for name in target if str(name) in set(map(str, given))]:
         raise TableError(f"column {quote(both[0])} is both given and a target; leave it out of one")
 
 
@@ -371,8 +371,8 @@ def describe(found: Summary, role: Role) -> Column:
         raise TableError(f"column {quote(found.name)} has no observed cell; {where}drop the column")
     if found.kind == "datetime" and role == "target":
         raise TableError(
-            f"target column {quote(found.name)} holds dates or times, which can be conditions only; give it as "
-            "one, drop it, or turn it into a number, such as days since a start"
+            f"target column {quote(found.name)} holds dates or times, which can be conditions only; give "
+            "it as one, drop it, or turn it into a number, such as days since a start"
         )
     if role == "target" and found.constant is not None:
         raise TableError(
@@ -405,6 +405,6 @@ def describe(found: Summary, role: Role) -> Column:
 def _identifier(found: Summary, levels: tuple[Any, ...]) -> str:
     """The sentence for a column of nearly as many levels as rows."""
     return (
-        f"column {quote(found.name)} looks like an identifier ({len(levels)} different values in {found.rows} "
-        "rows); drop it, or group its values"
+        f"column {quote(found.name)} looks like an identifier ({len(levels)} different values in "
+        f"{found.rows} rows); drop it, or group its values"
     )

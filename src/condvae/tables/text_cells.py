@@ -1,7 +1,7 @@
 """Cells of text that are something else: numbers, dates, times of day, durations.
 
-How the cells of a column are read is a `Reading`. It is told by the user or by the cells, once, from the rows
-that a model is fitted to; it is kept in the schema, and every later table is read by it.
+How the cells of a column are read is a `Reading`. It is told by the user or by the cells, once, from the
+rows that a model is fitted to; it is kept in the schema, and every later table is read by it.
 """
 
 import re
@@ -78,7 +78,8 @@ class Reading:
                 f"read: column {quote(column)} is to be read as {quote(text)}; expected one of "
                 f"{', '.join(kinds)}, such as number, number(decimal=comma) or date(%d.%m.%Y)"
             )
-        kind, rest = found["kind"], (found["rest"] or "").strip()
+        kind: Any = found["kind"]
+        rest = (found["rest"] or "").strip()
         if not rest:
             return cls(kind)
         point = _POINTS.get(rest.removeprefix("decimal=").strip())
@@ -132,11 +133,6 @@ class Texts:
                 self.counts[text] = self.counts.get(text, 0) + int(count)
 
     @property
-    def longest(self) -> int:
-        """Characters of the longest."""
-        return max(map(len, self.counts), default=0)
-
-    @property
     def cells(self) -> int:
         """How many cells are observed."""
         return sum(self.counts.values())
@@ -155,7 +151,7 @@ class Texts:
 
     def filled(self, value: Callable[[str], Any], kind: pa.DataType | None = None) -> pa.Array:
         """The column with a value for each text; missing where the text stands for that."""
-        of_text = [value(text) if text in self.counts else None for text in self.stripped]
+        of_text: list[Any] = [value(text) if text in self.counts else None for text in self.stripped]
         if kind == pa.int64():
             of_text = [None if number is None else int(number) for number in of_text]
         values = as_timestamps(of_text) if kind is None else pa.array(of_text, kind)
@@ -177,7 +173,7 @@ def read_cells(name: Any, array: pa.Array, reading: Reading) -> pa.Array:
     Example:
         >>> cells = pa.array(["$1,702", " ? ", None, "12"], pa.large_string())
         >>> read_cells("price", cells, Reading("number", unit="$", missing=("?",))).to_pylist()
-        [1702.0, None, None, 12.0]
+        [1702, None, None, 12]
     """
     types = pa.types
     if types.is_time(array.type):

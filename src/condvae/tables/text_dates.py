@@ -165,6 +165,8 @@ def parse(text: str, pattern: str) -> datetime | None:
         >>> parse("31/01/2012", "%d/%m/%Y")
         datetime.datetime(2012, 1, 31, 0, 0)
     """
+    if len(text) > LONGEST_DATE:
+        return None
     if pattern == QUARTER:
         found = _QUARTER.fullmatch(text)
         return None if found is None else datetime(int(found["year"]), 3 * int(found["quarter"]) - 2, 1)

@@ -17,7 +17,7 @@ LONGEST_NUMBER = 60
 """Characters of a cell that may be a number."""
 
 LONGEST_QUANTITY = 16
-"""Digits from which a whole number is a code, such as that of a card: float64 cannot tell it from the next."""
+"""Digits from which a whole number is a code, as of a card: float64 cannot tell it from the next."""
 
 _SIGNS = "$€£¥₹₽₩₺₫₪฿₴₦₱"
 _CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|SEK|NOK|DKK|PLN|CZK|HUF|CAD|AUD|NZD|BRL|MXN|ZAR|RUB|TRY|KRW|SGD|HKD"
@@ -145,8 +145,9 @@ def numbers_of(texts: Mapping[str, int], hint: Decimal = ".", decimal: Decimal |
         decimal: the decimal separator, where it is known.
 
     Example:
-        >>> numbers_of({"45%": 1, "7,5%": 1, "?": 3})
-        Numbers(values={'45%': 45.0, '7,5%': 7.5}, odd=('?',), decimal=',', unit='%', sure=True, codes=False)
+        >>> found = numbers_of({"45%": 1, "7,5%": 1, "?": 3})
+        >>> found.values, found.odd, found.decimal, found.unit
+        ({'45%': 45.0, '7,5%': 7.5}, ('?',), ',', '%')
     """
     cells = {text: found for text in texts if (found := written(text)) is not None}
     units = Counter[str]()

@@ -123,8 +123,8 @@ def in_zone(column: Cells, fitted: str | None) -> Cells:
     here = zone(column)
     if here is None and fitted is not None:
         raise TableError(
-            f"column {quote(column.name)} has no time zone here and had {fitted} when the model was fitted; "
-            "give its times their zone"
+            f"column {quote(column.name)} has no time zone here and had {fitted} when the model was "
+            "fitted; give its times their zone"
         )
     if here is not None and fitted is None:
         raise TableError(

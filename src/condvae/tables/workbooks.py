@@ -26,8 +26,8 @@ def rows_of(data: bytes, source: str) -> tuple[list[str], list[list[str | None]]
         from python_calamine import CalamineError, CalamineWorkbook
     except ImportError as error:
         raise TableError(
-            f"{source} is a workbook, which takes the extra 'excel' to read: pip install 'condvae[excel]', or "
-            "save it as CSV"
+            f"{source} is a workbook, which takes the extra 'excel' to read: pip install 'condvae[excel]', "
+            "or save it as CSV"
         ) from error
     try:
         with CalamineWorkbook.from_filelike(io.BytesIO(data)) as book:

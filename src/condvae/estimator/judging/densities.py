@@ -174,8 +174,8 @@ def _rows_that_do_not_belong(found: dict[str, Any]) -> list[Finding]:
         said.append(Finding("impossible", "problem", what, advice=advice))
     if found["training_rows"] and not trained_on(found):
         what = (
-            f"{found['training_rows']:,} of {scored:,} rows are equal to rows trained on, no more than these "
-            "are to each other"
+            f"{found['training_rows']:,} of {scored:,} rows are equal to rows trained on, no more than "
+            "these are to each other"
         )
         said.append(Finding("rows-repeat", "note", what))
     elif found["training_rows"]:
