@@ -2,7 +2,7 @@
 
 import pytest
 
-from condvae.tables import TableError, match_names
+from condvae.tables import TableError, apart, match_names
 
 COLUMNS = ["species", "bill_length", "bill_depth", "mass, g", "Bill", " year ", "x[1]", "x1"]
 
@@ -62,3 +62,9 @@ def test_one_sentence_each(asked, sentence):
         match_names(asked, COLUMNS, "--target")
     assert str(error.value).startswith(sentence)
     assert "\n" not in str(error.value)
+
+
+def test_what_is_added_gives_way():
+    assert apart(["row", "draw"], ["x"]) == ["row", "draw"]
+    assert apart(["row", "draw"], ["draw", "draw_", 3]) == ["row", "draw__"]
+    assert apart(["3", "3"], [3]) == ["3_", "3__"]

@@ -1,7 +1,7 @@
 """What a schema learns from a table, and the sentences for tables that cannot serve."""
 
 import json
-from datetime import date, datetime, time
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
@@ -171,7 +171,7 @@ def test_json_of_earlier_versions_is_read(make):
     schema = Schema.infer(make(DATA), given=["sex"], target=["legs"])
     data = schema.to_json()
     for column in data["given"] + data["target"]:
-        for name in ("other", "parts", "zone"):
+        for name in ("other", "parts", "zone", "reading"):
             del column[name]
     assert Schema.from_json(json.loads(json.dumps(data))) == schema
 
@@ -196,6 +196,11 @@ TYPO = [*map(str, range(59)), "abc"]
         ({}, {"target": ["hieght"]}, "no column 'hieght'; did you mean 'height'?"),
         ({}, {"target": ["zzz"]}, "no column 'zzz'; its columns are 'height', 'legs', "),
         ({}, {"given": ["sex"], "target": ["legs", "sex"]}, "'sex' is both given and a target"),
+        (
+            {"a": ["$5", "$6", "7%", "8"]},
+            {"target": ["a"]},
+            r"'a' would be of numbers with '\$' but for row 3",
+        ),
         ({}, {"given": ["sex", "sex"], "target": ["legs"]}, "'sex' is named twice in given"),
         ({}, {"target": ["legs", "legs"]}, "'legs' is named twice in target"),
         ({}, {"target": ["same"]}, r"target column 'same' is constant \(always 3\); drop it"),
@@ -230,10 +235,8 @@ def test_one_sentence_each(make, data, names, sentence):
     ("cells", "sentence"),
     [
         (MANY, r"'a' looks like an identifier \(60 different values in 60 rows\); drop it"),
-        (TYPO, r"'a' would be numeric but for row 60 \('abc'\); make that cell a number"),
-        ([*map(str, range(60))], "'a' looks like an identifier"),
-        ([f"2024-01-01T{i:02d}:00" for i in range(60)], r"'a' holds dates as text \('2024-01-01T00:00'"),
-        ([f"1/2/{2000 + i}" for i in range(60)], "'a' holds dates as text.*parse it"),
+        (TYPO, r"'a' would be numeric but for row 60 \('abc'\): 59 of 60 cells are; correct the cell"),
+        ([f"1/2/{2000 + i}" for i in range(60)], "'a' holds dates whose day and month no cell tells apart"),
         ([f"10.0.0.{i}" for i in range(60)], "'a' looks like an identifier"),
     ],
 )
@@ -275,9 +278,6 @@ def test_what_is_no_table(frame):
     [
         (pd.Series(["x", 1, 2.5], dtype=object), r"mixes cells of several types \(float, int, str\)"),
         (pd.Series([1j, 2j, 3j]), "Complex data not supported"),
-        (pd.Series(pd.to_timedelta([1, 2, 3], unit="s")), "has the type duration.*turn it into a number"),
-        (pd.Series([time(1), time(2), time(3)]), "has the type time64.*turn it into a number"),
-        (pd.Series(pd.period_range("2020", periods=3)), "period.*not supported; turn it into"),
         (pd.Series(pd.arrays.SparseArray([0, 0, 1])), "has the type Sparse.*not supported; turn it into"),
         (
             pd.Series([1, "x", 2], dtype=object).astype("category"),
@@ -285,7 +285,6 @@ def test_what_is_no_table(frame):
         ),
         (pd.cut(pd.Series([1.0, 2.0, 3.0]), 2), "not supported"),
         (pl.Series([1, 2, 3], dtype=pl.Int128), "has the type Int128, which is not supported"),
-        (pl.Series([1, 2, 3], dtype=pl.Duration), "has the type duration"),
     ],
     ids=str,
 )

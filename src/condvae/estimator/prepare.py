@@ -403,6 +403,7 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
     """
     names = [column.name for column in model.numeric]
     if isinstance(y, dict):
+        y = settled_keys(y)
         if unknown := [name for name in y if name not in names]:
             raise tables.TableError(
                 f"{unknown[0]!r} is no numeric target; these are {', '.join(map(str, names))}"
