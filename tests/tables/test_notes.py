@@ -17,21 +17,32 @@ def notes(cells, **options):
 @pytest.mark.parametrize(
     ("cells", "sentence"),
     [
-        (["$5", "$7"], "column 'a': 2 cells such as '$5' were read as numbers ($); read={'a': 'text'} keeps text"),
-        (["5", "n/a"], "column 'a': 1 cell, '5', was read as numbers; read={'a': 'text'} keeps text"),
-        (["1,5", "2"], "column 'a': 2 cells such as '1,5' were read as numbers with a decimal comma; read={'a': 'text'} "
-         "keeps text"),
-        (["007", "12"], "column 'a': 1 cell, '007', is written as a code, so the column was read as text; "
-         "read={'a': 'number'} reads numbers"),
-        (["1", "2", "3+"] * 2, "column 'a': 2 cells such as '3+' are not like the others, so the column was read as "
-         "text; missing=('3+',) counts such cells as missing"),
-        ([20260131, 20260201, 20260202], "column 'a': 3 cells such as '20260131' were read as dates (%Y%m%d); "
-         "read={'a': 'number'} keeps numbers"),
+        (["$5", "$7"], "2 cells such as '$5' were read as numbers ($); read={'a': 'text'} keeps text"),
+        (["5", "n/a"], "1 cell, '5', was read as numbers; read={'a': 'text'} keeps text"),
+        (
+            ["1,5", "2"],
+            "2 cells such as '1,5' were read as numbers with a decimal comma; read={'a': 'text'} keeps "
+            "text",
+        ),
+        (
+            ["007", "12"],
+            "1 cell, '007', is written as a code, so the column was read as text; read={'a': 'number'} "
+            "reads numbers",
+        ),
+        (
+            ["1", "2", "3+"] * 2,
+            "2 cells such as '3+' are not like the others, so the column was read as text; missing=('3+',) "
+            "counts such cells as missing",
+        ),
+        (
+            [20260131, 20260201, 20260202],
+            "3 cells such as '20260131' were read as dates (%Y%m%d); read={'a': 'number'} keeps numbers",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_was_read_as_what(cells, sentence):
     (note,), _ = notes(cells)
-    assert note.words() == sentence
+    assert note.words() == f"column 'a': {sentence}"
 
 
 def test_what_is_as_it_was_is_not_said():
@@ -71,5 +82,6 @@ def test_the_sentences():
         "column 'a' has a different whole number in each of 60 rows; drop it if it numbers the rows"
     )
     assert notes([f"n{i}" for i in range(30)])[1][0].words() == (
-        "column 'a' has 30 different values in 30 rows, as an identifier has; drop it if it is one, or group its values"
+        "column 'a' has 30 different values in 30 rows, as an identifier has; drop it if it is one, or "
+        "group its values"
     )

@@ -56,7 +56,7 @@ def choose(
     dropped = [""] if drop == "" and "" in columns else match_names(drop or "", columns, what="--drop")
     named = {"--given": given, "--target": target, "--group-column": group, "--time-column": time}
     for option, text in named.items():
-        texts = _pieces(text or "") if option in ("--given", "--target") else [text or ""]
+        texts = _pieces(text or "") if option in ("--given", "--target") else [text]
         if both := [name for name in dropped if name.strip() in texts]:
             raise TableError(
                 f"column {quote(both[0])} is both in --drop and in {option}; leave it out of one"

@@ -27,6 +27,9 @@ from condvae.words import quote
 MOSTLY = 0.5
 """The share of cells from which a column is mostly numbers."""
 
+NEARLY = 0.9
+"""The share of cells from which so few others are spoilt ones, however few different numbers there are."""
+
 MANY = 10
 """Different numbers from which a column of mostly numbers is held to be of numbers, some of them spoilt."""
 
@@ -188,7 +191,8 @@ def _mostly(
     cells = sum(texts.counts[text] for text in read)
     share = cells / texts.cells
     marks = all(text.lower() in MARKS for text in odd)
-    spoilt = 10 * len(odd) < len(texts.counts) or (share >= MOSTLY and len(read) >= max(MANY, 2 * len(odd)))
+    many = share >= MOSTLY and len(read) >= max(MANY, 2 * len(odd))
+    spoilt = 10 * len(odd) < len(texts.counts) or many or share >= NEARLY
     mixed = kind == "number" and numbers.unit and bool(numbers_of({text: 1 for text in odd}).values)
     if read and (marks or spoilt or (mixed and share >= MOSTLY)):
         row, text = texts.first(odd)
