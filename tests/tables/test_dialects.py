@@ -58,3 +58,27 @@ def test_encodings():
     for data in (b"a,b\n\0,1\n", b"\x89PNG\r\n\x1a\n\0\0\0", bytes(range(1, 256))):
         with pytest.raises(TableError, match="f is not a CSV table"):
             text_of(data, "f")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sales, 2020\nby hand\n\nshop,n\nA,1\nB,2\n",
+        "// made by us, today\nshop,n\nA,1\nB,2\n",
+        "shop n\nA  1\n B 2\n",
+        "shop,n\nA,1\nB,2\n",
+    ],
+)
+def test_titles_with_separators_and_cells_between_blanks(text):
+    found = dialect_of(text, "f", None)
+    assert found.names == ("shop", "n")
+    assert (
+        found.body.split() == [f"A{found.separator}1", f"B{found.separator}2"]
+        or found.body == "A\t1\nB\t2\n"
+    )
+
+
+def test_a_ragged_row_is_no_title():
+    found = dialect_of("a,b\n1\n2,3\n4,5\n", "f", ",")
+    assert found.names == ("a", "b")
+    assert dialect_of("two words\none more\n", "f", None).names == ("two words",)

@@ -76,7 +76,7 @@ def choose(
 
     conditions, targets = pick(given, "--given"), pick(target, "--target")
     if target.strip() and not targets:
-        raise TableError(f"--target {target!r} names no column; name at least one to model")
+        raise TableError(f"--target {quote(target)} names no column; name at least one to model")
     if both := [name for name in targets if name in conditions]:
         raise TableError(f"column {quote(both[0])} is both given and a target; leave it out of one")
     targets = targets or [name for name in left if name not in conditions and name not in special]
@@ -182,7 +182,7 @@ def likelihoods(options: list[str], target: list[str]) -> dict[str, str] | None:
                 break
         if not equals or not name.strip():
             raise TableError(
-                f"--likelihood is {option!r}; write COLUMN=NAME, such as claims=negative_binomial"
+                f"--likelihood is {quote(option)}; write COLUMN=NAME, such as claims=negative_binomial"
             )
         if column not in target:
             raise TableError(

@@ -204,7 +204,7 @@ def _show_columns(columns: Any) -> None:
 
 def _values(column: Any) -> str:
     if column.kind == "categorical":
-        shown = [str(level) for level in column.levels[:6]]
+        shown = [short(level) for level in column.levels[:6]]
         return ", ".join(shown) + (f", ... ({len(column.levels)})" if len(column.levels) > 6 else "")
     low, high = map(short, _ends(column))
     if low == high:

@@ -365,7 +365,7 @@ def _require_enough(rows: int, groups: Any, column: str | None, fractions: dict[
 
     what, number = "row", rows
     if groups is not None:
-        what, number = f"group of column {column!r}", len(np.unique(groups))
+        what, number = f"group of column {quote(column)}", len(np.unique(groups))
     left = number
     for option, fraction in (*fractions.items(), ("", VALIDATION_FRACTION)):
         aside = max(1, round(left * fraction)) if fraction else 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from condvae.cli.words import note, warn
-from condvae.words import count
+from condvae.words import count, quote
 
 if TYPE_CHECKING:
     from condvae import tables
@@ -111,7 +111,7 @@ def require_apart(names: Sequence[str], added: Iterable[str]) -> None:
     taken = set(names)
     for name in added:
         if name in taken:
-            raise TableError(f"two columns would be named {name!r}; rename that column of the table")
+            raise TableError(f"two columns would be named {quote(name)}; rename that column of the table")
         taken.add(name)
 
 
@@ -187,7 +187,7 @@ class Outside:
         """Say what was found."""
         if not self.rows:
             return 0
-        where = [f"in {name!r}: {number:,}" for name, number in self.cells.items() if number]
+        where = [f"in {quote(name)}: {number:,}" for name, number in self.cells.items() if number]
         if self.alone:
             where.append(f"by an unusual combination of columns: {self.alone:,}")
         verb = "lies" if self.rows == 1 else "lie"

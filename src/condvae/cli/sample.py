@@ -8,7 +8,7 @@ import typer
 from condvae.cli import inputs, pictures, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
 from condvae.cli.words import say, say_json
-from condvae.words import count
+from condvae.words import count, listed
 
 EXAMPLES = (
     "condvae sample model --given rows.csv -n 100 --out samples.csv",
@@ -53,7 +53,7 @@ def sample(
     estimator = inputs.load(model, quiet)
     schema = estimator.schema_
     if given is None and schema.given:
-        names = ", ".join(str(column.name) for column in schema.given)
+        names = listed(column.name for column in schema.given)
         raise tables.TableError(f"the model needs conditions ({names}); name a file of them with --given")
     if given is not None and not schema.given and plot is None:
         raise tables.TableError("the model has no conditions; leave out --given, and ask for draws by -n")

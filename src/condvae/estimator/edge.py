@@ -12,6 +12,7 @@ from condvae.estimator import prepare
 from condvae.estimator.fitted import TableModel
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
 from condvae.estimator.streaming import in_memory
+from condvae.words import listed
 
 
 class Edge:
@@ -36,7 +37,7 @@ class Edge:
                 "for part in scan.parts()"
             )
         if given is None and self.schema_.given:
-            names = ", ".join(str(column.name) for column in self.schema_.given)
+            names = listed(column.name for column in self.schema_.given)
             raise tables.TableError(f"the model is of targets given {names}; pass them as X")
         if given is None:
             return self.table_, None

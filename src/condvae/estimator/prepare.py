@@ -27,7 +27,7 @@ from condvae.objectives import objective
 from condvae.rows import content_hashes, num_rows
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.readings import checked, measured
-from condvae.words import quote
+from condvae.words import listed, quote
 
 MAX_COPIES = 20
 """Whole-number weights are copies of rows up to so many times as many rows; else they weigh the loss."""
@@ -265,21 +265,23 @@ def check_arguments(parameters: dict[str, Any]) -> None:
         if value is None and name != "depth":
             continue
         if not _is_number(value) or value != value // 1 or value < low:
-            raise ValueError(f"{name} is {value!r}, expected a whole number of at least {low}")
+            raise ValueError(f"{name} is {quote(value)}, expected a whole number of at least {low}")
     for name in ("learning_rate", "weight_decay", "free_bits"):
         value: Any = parameters[name]
         if value is None and name == "learning_rate":
             continue
         if not _is_number(value) or not 0 <= value < np.inf:
-            raise ValueError(f"{name} is {value!r}, expected a number not below 0, such as 0.001")
+            raise ValueError(f"{name} is {quote(value)}, expected a number not below 0, such as 0.001")
     for name in ("validation_fraction", "test_fraction", "calibration_fraction"):
         if not _is_number(parameters[name]) or not 0 <= parameters[name] < 1:
-            raise ValueError(f"{name} is {parameters[name]!r}, expected at least 0 and below 1")
+            raise ValueError(f"{name} is {quote(parameters[name])}, expected at least 0 and below 1")
     chosen_objective(parameters)
     choices = {"likelihood": ("auto", "student_t", "gaussian"), "unknown": ("error", "other")}
     for name, allowed in choices.items():
         if parameters[name] not in allowed:
-            raise ValueError(f"{name} is {parameters[name]!r}, expected {' or '.join(map(repr, allowed))}")
+            raise ValueError(
+                f"{name} is {quote(parameters[name])}, expected {' or '.join(map(repr, allowed))}"
+            )
     _check_likelihoods(parameters["likelihoods"])
     _check_reading(parameters["read"], parameters["missing"])
 
@@ -287,12 +289,14 @@ def check_arguments(parameters: dict[str, Any]) -> None:
 def _check_likelihoods(named: Any) -> None:
     if named is not None and not isinstance(named, Mapping):
         raise ValueError(
-            f"likelihoods is {named!r}, expected a dictionary by column, such as {{'claims': "
+            f"likelihoods is {quote(named)}, expected a dictionary by column, such as {{'claims': "
             "'negative_binomial'}; one for all numeric targets is likelihood='gaussian' or 'student_t'"
         )
     for column, name in (named or {}).items():
         if not isinstance(name, str):
-            raise ValueError(f"likelihoods[{column!r}] is {name!r}, expected a name, such as 'gamma'")
+            raise ValueError(
+                f"likelihoods[{quote(column)}] is {quote(name)}, expected a name, such as 'gamma'"
+            )
 
 
 def _check_reading(read: Any, missing: Any) -> None:
@@ -315,13 +319,14 @@ def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
     chosen, free_bits = parameters["objective"], float(parameters["free_bits"])
     if free_bits and chosen != "elbo":
         raise ValueError(
-            f"free_bits={free_bits:g} are of the ELBO, and objective is {chosen!r}: leave one of them out"
+            f"free_bits={free_bits:g} are of the ELBO, and objective is {quote(chosen)}: leave one "
+            "of them out"
         )
     if callable(chosen):
         return chosen
     if not isinstance(chosen, str):
         raise ValueError(
-            f"objective is {chosen!r}, expected a name, such as 'iwae', or a function of Draws"
+            f"objective is {quote(chosen)}, expected a name, such as 'iwae', or a function of Draws"
         )
     return objective(f"elbo(free_bits={free_bits!r})" if free_bits else chosen)
 
@@ -342,8 +347,8 @@ def seed(random_state: Any) -> int:
     elif random_state is None or isinstance(random_state, np.random.RandomState):
         return int(check_random_state(random_state).randint(2**31))
     raise ValueError(
-        f"random_state is {random_state!r}, expected a whole number from 0 to 2**32 - 1, None, or numpy's "
-        "RandomState"
+        f"random_state is {quote(random_state)}, expected a whole number from 0 to 2**32 - 1, None, or "
+        "numpy's RandomState"
     )
 
 
@@ -405,15 +410,14 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
     if isinstance(y, dict):
         y = settled_keys(y)
         if unknown := [name for name in y if name not in names]:
-            raise tables.TableError(
-                f"{unknown[0]!r} is no numeric target; these are {', '.join(map(str, names))}"
-            )
+            raise tables.TableError(f"{quote(unknown[0])} is no numeric target; these are {listed(names)}")
         given = {name: np.asarray(value, float) for name, value in y.items()}
         rows = max((value.size for value in given.values()), default=1) if rows is None else rows
         for name, value in given.items():
             if value.shape not in ((), (rows,)):
                 raise tables.TableError(
-                    f"y[{name!r}] has shape {value.shape}: give one number, or one for each of {rows} rows"
+                    f"y[{quote(name)}] has shape {value.shape}: give one number, or one for each of "
+                    f"{rows} rows"
                 )
         values = np.full((rows, len(names)), np.nan)
         for name, value in given.items():
@@ -491,7 +495,7 @@ def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> li
     for column in schema.given:
         one_number = column.kind != "categorical" and column.minimum == column.maximum
         if one_number or (column.kind == "categorical" and len(column.levels) == 1):
-            notes.append(f"condition {column.name!r} is constant and tells the model nothing")
+            notes.append(f"condition {quote(column.name)} is constant and tells the model nothing")
     if holes:
         notes.append(f"{holes} of {rows} rows have missing conditions, which are values of their own")
     continuous = [
@@ -499,11 +503,9 @@ def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> li
         for column in schema.target
         if column.integer and (column.likelihood is None or column.likelihood.step is None)
     ]
-    if whole := [repr(column.name) for column in continuous]:
+    if whole := [quote(column.name) for column in continuous]:
         those = "targets" if len(whole) > 1 else "target"
-        notes.append(
-            f"whole numbers in {those} {', '.join(whole)}: modelled as continuous, draws are rounded"
-        )
+        notes.append(f"whole numbers in {those} {listed(whole)}: modelled as continuous, draws are rounded")
     if kept < FEW_ROWS:
         notes.append(f"{kept} rows are few: expect a rough model")
     return notes

@@ -6,7 +6,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from condvae.tables.errors import TableError
 from condvae.words import quote
@@ -20,6 +20,9 @@ RECORDS = 200
 
 STEADY = 0.75
 """The share of lines that must have one number of cells, where the file's name tells another separator."""
+
+MOST_TITLES = 20
+"""Lines above a table among which titles are looked for."""
 
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _BOMS = (
@@ -104,6 +107,9 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
     start, usual = (told.end(), told[1]) if told else (0, usual)
     separator, records = _separated(text[start : start + LOOKED_AT], usual, len(text) - start > LOOKED_AT)
     rows = [cells for cells, _ in records]
+    if usual is None and all(len(cells) < 2 for cells in rows) and (spaced := _by_blanks(text, rows)):
+        found = dialect_of(spaced, source, "\t")
+        return replace(found, notes=(*found.notes, f"{source}: its cells are separated by blanks"))
     place = header_place(rows)
     names = list(rows[place])
     for _ in range(records[place][1]):
@@ -112,6 +118,16 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
     if usual is not None and separator != usual and len(names) > 1:
         notes.append(f"{source}: its cells are separated by {NAMES.get(separator, quote(separator))}")
     return Dialect(separator, (*_unnamed(names, rows[place + 1 :]),), text[start:], tuple(notes))
+
+
+def _by_blanks(text: str, rows: Sequence[Sequence[str]]) -> str | None:
+    """The text with tabs for blanks, where these make a table of all lines."""
+    cells = [len(row[0].split()) for row in rows if row and row[0].strip()]
+    if '"' in text or len(cells) < 3 or len(set(cells[1:])) > 1 or cells[0] not in (cells[1], cells[1] - 1):
+        return None
+    if min(cells) < 2:
+        return None
+    return "\n".join("\t".join(line.split()) for line in text.splitlines()) + "\n"
 
 
 def _above(source: str, rows: Sequence[Sequence[str]]) -> list[str]:
@@ -168,6 +184,16 @@ def _records(text: str, separator: str, cut: bool) -> list[tuple[list[str], int]
     return records[:-1] if cut and len(records) > 1 else records
 
 
+def _after_titles(rows: Sequence[Sequence[str]], filled: Sequence[list[int]], width: int) -> int:
+    """Where a table begins whose titles have separators in them: after one without, and an empty line."""
+    for place in range(min(len(rows), MOST_TITLES) - 1, 0, -1):
+        below = [len(cells) for cells, own in zip(rows[place:], filled[place:], strict=True) if own]
+        ends = not filled[place] and len(filled[place - 1]) == 1 and len(rows[place - 1]) < width
+        if ends and len(below) > 1 and set(below) == {width}:
+            return place
+    return 0
+
+
 def header_place(rows: Sequence[Sequence[str]]) -> int:
     """Which of the first rows has the names of the columns.
 
@@ -181,12 +207,14 @@ def header_place(rows: Sequence[Sequence[str]]) -> int:
     widths = Counter(len(cells) for cells, own in zip(rows, filled, strict=True) if own)
     several = Counter({width: lines for width, lines in widths.items() if width > 1})
     width = several.most_common(1)[0][0] if several else 1
+    first = _after_titles(rows, filled, width)
     for place, (cells, own) in enumerate(zip(rows, filled, strict=True)):
-        if not own:
+        if not own or place < first:
             continue
         title = width > 1 and len(own) == 1 and (len(cells) < width or (width > 2 and own == [0]))
-        comment = cells[0].lstrip().startswith("# " if width == 1 else "#") and (
-            len(cells) != width or width == 1
+        start = cells[0].lstrip()
+        comment = start.startswith("//") or (
+            start.startswith("# " if width == 1 else "#") and (len(cells) != width or width == 1)
         )
         if not (title or comment):
             return place

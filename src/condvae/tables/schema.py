@@ -19,7 +19,7 @@ from condvae.tables.likelihoods import Likelihood
 from condvae.tables.recognition import reading_of
 from condvae.tables.summaries import Kind, Summary
 from condvae.tables.text_cells import Reading, read_cells
-from condvae.words import quote
+from condvae.words import quote, quoted
 
 Role = Literal["given", "target"]
 Unknown = Literal["error", "other"]
@@ -260,7 +260,7 @@ class Schema:
         if odd := [name for name in named if name not in [column.name for column in self.target]]:
             raise TableError(
                 f"a likelihood is named for {quote(odd[0])}, which is no target; the targets are "
-                f"{', '.join(repr(column.name) for column in self.target)}"
+                f"{quoted(column.name for column in self.target)}"
             )
         table = open_frame(frame)
         return replace(
