@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from condvae.tables import Reading, TableError
-from condvae.tables.text_cells import read_cells
+from condvae.tables.text_cells import read_cells, require_readings
 
 
 def text(*cells):
@@ -78,3 +78,15 @@ def test_a_reading_goes_through_json():
     reading = Reading("number", ",", "€", missing=("?",), count=3, example="5,00 €")
     assert Reading.from_json(json.loads(json.dumps(asdict(reading)))) == reading
     assert Reading.from_json(None) is None
+
+
+def test_readings_that_are_none_are_refused():
+    require_readings(None, ())
+    for read, missing, sentence in (
+        ("number", (), "read is 'number', expected a dictionary by column"),
+        ({"a": 3}, (), "read: column 'a' is to be read as 3; expected one of"),
+        (None, "?,-", r"missing is '\?,-', expected a sequence of texts"),
+        (None, (-999,), r"missing is \(-999,\), expected a sequence of texts"),
+    ):
+        with pytest.raises(TableError, match=sentence):
+            require_readings(read, missing)

@@ -52,7 +52,8 @@ def load(cls: Any, path: str | Path) -> Any:
     try:
         if manifest["table_format"] != FORMAT:
             raise ValueError(f"format {manifest['table_format']}, not {FORMAT}")
-        estimator = cls(**manifest["parameters"])
+        parameters = manifest["parameters"]
+        estimator = cls(**parameters | {"missing": tuple(parameters.get("missing", ()))})
         estimator.schema_ = tables.Schema.from_json(manifest["schema"])
         for name in PLAIN:
             setattr(estimator, name, manifest["fitted"][name])

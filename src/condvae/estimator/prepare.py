@@ -121,7 +121,7 @@ def training_table(
         time=None if (time := along["time"]) is None else time[keep],
         kind=kind(X if X is not None else y),
         notes=[
-            *_reading_notes(schema, given, target),
+            *(note.words() for note in tables.notes_on(schema, given, target)),
             *_notes(schema, len(seen), len(keep), None if c is None else _holes(c)),
         ],
         source=source[keep],
@@ -153,7 +153,7 @@ def _streamed_table(
         left_out = _notes(schema, len(found), known.rows, None)[:1]
         return replace(table, source=numbers[table.source], notes=[*left_out, *table.notes])
     c, x = encoded(schema, known.sample)
-    notes = _reading_notes(schema, known.sample, known.sample)
+    notes = [note.words() for note in tables.notes_on(schema, known.sample, known.sample)]
     notes += _notes(schema, len(found), known.rows, known.holes if schema.given else None)
     notes.append(
         f"the table is read as it is needed; what is measured is measured on {num_rows(x=x):,} of its "
@@ -283,7 +283,7 @@ def check_arguments(parameters: dict[str, Any]) -> None:
                 f"{name} is {quote(parameters[name])}, expected {' or '.join(map(repr, allowed))}"
             )
     _check_likelihoods(parameters["likelihoods"])
-    _check_reading(parameters["read"], parameters["missing"])
+    tables.require_readings(parameters["read"], parameters["missing"])
 
 
 def _check_likelihoods(named: Any) -> None:
@@ -297,17 +297,6 @@ def _check_likelihoods(named: Any) -> None:
             raise ValueError(
                 f"likelihoods[{quote(column)}] is {quote(name)}, expected a name, such as 'gamma'"
             )
-
-
-def _check_reading(read: Any, missing: Any) -> None:
-    if read is not None and not isinstance(read, Mapping):
-        raise ValueError(
-            f"read is {quote(read)}, expected a dictionary by column, such as {{'hp': 'number'}}"
-        )
-    for column, text in (read or {}).items():
-        tables.Reading.asked_for(text, column)
-    if isinstance(missing, str) or not all(isinstance(word, str) for word in missing):
-        raise ValueError(f"missing is {quote(missing)}, expected a sequence of texts, such as ('?', '-')")
 
 
 def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
@@ -478,14 +467,6 @@ def _holes(c: Any) -> int:
     """How many rows have a missing condition."""
     masks = np.concatenate([block.mask for block in c.values()], axis=1)
     return int((~masks).any(axis=1).sum())
-
-
-def _reading_notes(schema: tables.Schema, given: Any, target: Any) -> list[str]:
-    """What columns were read as, and which look as if they numbered or named the rows."""
-    found = tables.of_readings((*schema.given, *schema.target))
-    if given is not None:
-        found += tables.of_identifiers(schema.given, given)
-    return [note.words() for note in found + tables.of_identifiers(schema.target, target)]
 
 
 def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> list[str]:

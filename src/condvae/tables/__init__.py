@@ -14,14 +14,14 @@ from condvae.tables.files import (
 )
 from condvae.tables.likelihoods import NUMERIC, OWN_UNITS, Likelihood
 from condvae.tables.names import apart, match_names
-from condvae.tables.notes import Note, of_identifiers, of_readings
+from condvae.tables.notes import Note, notes_on, of_identifiers, of_readings
 from condvae.tables.ranges import outside
 from condvae.tables.recognition import reading_of
 from condvae.tables.recording import intervals, log_scale, measure, reach, recorded
 from condvae.tables.scans import ENDINGS as PARQUET
 from condvae.tables.scans import Scan, scan
 from condvae.tables.schema import Column, Kind, Role, Schema, Unknown
-from condvae.tables.text_cells import Reading
+from condvae.tables.text_cells import Reading, require_readings
 
 __all__ = [
     "NUMERIC",
@@ -49,6 +49,7 @@ __all__ = [
     "log_scale",
     "match_names",
     "measure",
+    "notes_on",
     "of_identifiers",
     "of_readings",
     "outside",
@@ -58,6 +59,7 @@ __all__ = [
     "read_table",
     "reading_of",
     "recorded",
+    "require_readings",
     "require_writable",
     "scan",
     "take",

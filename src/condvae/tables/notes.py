@@ -8,7 +8,7 @@ from narwhals.typing import IntoDataFrame
 
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.readings import checked, measured
-from condvae.tables.schema import MANY_LEVELS, Column
+from condvae.tables.schema import MANY_LEVELS, Column, Schema
 from condvae.words import quote
 
 FEW_ROWS = 5
@@ -60,6 +60,20 @@ class Note:
         else:
             said = f"column {name}: {cells} {were} read as {self.what}"
         return f"{said}; {self.remedy}"
+
+
+def notes_on(schema: Schema, given: IntoDataFrame | None, target: IntoDataFrame) -> list[Note]:
+    """What columns were read as, and which look as if they numbered or named the rows.
+
+    Args:
+        schema: of the table.
+        given: rows of the conditions, all or many of them; None without.
+        target: rows of the targets.
+    """
+    notes = of_readings((*schema.given, *schema.target))
+    if given is not None:
+        notes += of_identifiers(schema.given, given)
+    return notes + of_identifiers(schema.target, target)
 
 
 def of_readings(columns: tuple[Column, ...]) -> list[Note]:

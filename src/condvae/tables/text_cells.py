@@ -5,7 +5,7 @@ rows that a model is fitted to; it is kept in the schema, and every later table 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
@@ -110,6 +110,25 @@ class Reading:
         if self.kind == "duration":
             return f"durations, in {self.unit}"
         return "text"
+
+
+def require_readings(read: Any, missing: Any) -> None:
+    """Refuse what names no readings, or no texts for a missing cell, before any table is looked at.
+
+    Raises:
+        TableError: in a sentence with an example.
+
+    Example:
+        >>> require_readings({"hp": "number"}, ("?",))
+    """
+    if read is not None and not isinstance(read, Mapping):
+        raise TableError(
+            f"read is {quote(read)}, expected a dictionary by column, such as {{'hp': 'number'}}"
+        )
+    for column, text in (read or {}).items():
+        Reading.asked_for(text, column)
+    if isinstance(missing, str) or not all(isinstance(word, str) for word in missing):
+        raise TableError(f"missing is {quote(missing)}, expected a sequence of texts, such as ('?', '-')")
 
 
 class Texts:
