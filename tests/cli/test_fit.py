@@ -251,6 +251,8 @@ def test_a_table_as_people_have_it_is_read_and_read_again(quickly, condvae_says,
     assert "tag given datetime" in " ".join(said.split())
     shown = condvae_says("inspect", model)[2]
     assert "column 'preis': 40 cells such as '0,5 €' were read as numbers (€)" in shown
+    columns = json.loads(condvae_says("inspect", model, "--json")[1])["target"]
+    assert [column["reading"]["unit"] for column in columns] == ["€", ""]
     (tmp_path / "new.csv").write_text("ort,tag,plz,preis,hp\nBonn,02.01.2012,01,€7.5,?\n")
     refused = condvae_says("score", model, tmp_path / "new.csv")
     assert_refused(refused, "column 'preis', row 1 ('€7.5') is not a number in €")

@@ -155,6 +155,8 @@ def _column(column: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"name": str(column.name), "kind": column.kind, "missing": column.missing}
     if column.likelihood is not None:
         found["likelihood"] = asdict(column.likelihood)
+    if column.reading is not None:
+        found["reading"] = asdict(column.reading)
     if column.kind == "categorical":
         return found | {"levels": list(column.levels), "other": column.other}
     low, high = _ends(column)
