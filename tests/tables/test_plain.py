@@ -19,6 +19,8 @@ def typed(*texts, **options):
         (["inf", "-Infinity", "nan"], "double", [float("inf"), -float("inf"), None]),
         (["true", "False", "n/a"], "bool", [True, False, None]),
         (["00501", "10001"], "string", ["00501", "10001"]),
+        (["01.2012", "12.2012"], "string", ["01.2012", "12.2012"]),
+        (["0.5", "0"], "double", [0.5, 0.0]),
         (["1", "x"], "string", ["1", "x"]),
         (["2024-13-01"], "string", ["2024-13-01"]),
         (["none", "na", "1"], "string", ["none", "na", "1"]),

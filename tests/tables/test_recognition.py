@@ -34,6 +34,8 @@ def told(texts, asked=None, missing=()):
         ([20260131.0, 20260201.0, None, 20260203.0], "date", {"format": "%Y%m%d", "count": 3}),
         (["31.01.2012", "1.2.2012"], "date", {"format": "%d.%m.%Y"}),
         (["2012/01/31", "2012/02/01"], "date", {"format": "%Y/%m/%d"}),
+        (["01.2012", "12.2012"], "date", {"format": "%m.%Y"}),
+        (["10.2012", "12.2012"], "number", {}),
         (["08:30", "23:59"], "time", {}),
         (["25:30", "100:00"], "duration", {"unit": "hours"}),
     ],
@@ -78,6 +80,10 @@ def test_what_is_something_else_is_left_as_it_is(cells):
         (["1", "2", "-"] * 20, r"numeric but for row 3 \('-'\): 40 of 60"),
         ([*NUMBERS, "abc"], r"numeric but for row 61 \('abc'\)"),
         (["a", "b", "c", *NUMBERS], r"row 1 \('a'\) and 2 more of other texts: 60 of 63 cells are"),
+        (
+            ["$1", "€2", "£3"],
+            r"would be of numbers with '\$' but for row 2 \('€2'\) and 1 more of other texts",
+        ),
         (["45%", "7%", "0.4"], r"would be of numbers with '%' but for row 3 \('0.4'\)"),
         (
             ["1,702", "1234"],

@@ -9,6 +9,7 @@ from narwhals.typing import IntoDataFrame
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.readings import checked, measured
 from condvae.tables.schema import MANY_LEVELS, Column, Schema
+from condvae.tables.text_numbers import is_code
 from condvae.words import quote
 
 FEW_ROWS = 5
@@ -95,7 +96,7 @@ def of_readings(columns: tuple[Column, ...]) -> list[Note]:
         name = quote(str(column.name))
         remedy = f"read={{{name}: 'text'}} keeps text"
         if kind == "text":
-            kind = "codes" if reading.example.isdigit() else "odd"
+            kind = "codes" if is_code(reading.example) else "odd"
             remedy = f"read={{{name}: 'number'}} reads numbers"
             if kind == "odd":
                 remedy = f"missing=({quote(reading.example)},) counts such cells as missing"

@@ -16,7 +16,7 @@ LONGEST = 256
 """Characters of a cell, beyond which its column is text."""
 
 _WHOLE = r"^[+-]?\d+$"
-_CODE = r"^[+-]?0\d+$|^\d{16}\d*$"
+_CODE = r"^[+-]?0\d+(\.\d*)?$|^\d{16}\d*$"
 _NUMBER = r"^[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[iI][nN][fF]([iI][nN][iI][tT][yY])?)$"
 _BOOLEAN = r"^(true|false|True|False|TRUE|FALSE)$"
 _DAY = r"^\d{4}-\d\d-\d\d$"

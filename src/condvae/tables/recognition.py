@@ -14,13 +14,15 @@ import pyarrow as pa
 from condvae.tables.cells import Cells
 from condvae.tables.errors import TableError
 from condvae.tables.text_cells import MARKS, Kind, Reading, Texts, as_text, read_cells, remedies, values_of
-from condvae.tables.text_dates import Dates, are_days, dates_of, unit_of
+from condvae.tables.text_dates import Dates, are_days, are_months, dates_of, unit_of
 from condvae.tables.text_numbers import (
     FEW_WITH_UNIT,
     Decimal,
     Numbers,
+    is_code,
     is_currency,
     numbers_of,
+    written,
 )
 from condvae.words import quote
 
@@ -144,13 +146,10 @@ def _told(column: Cells, texts: Texts) -> Reading | None:
     }
     read |= {kind: list(values_of(texts, Reading(kind, unit="seconds"))) for kind in kinds}
     if numbers.codes and not (dates is not None and not dates.odd and are_days(texts.counts)):
-        return _counted(Reading("text"), texts, [text for text in numbers.values if _is_code(text)])
-    if (
-        "date" in read
-        and set(dates.values if dates else ()) == set(numbers.values)
-        and not are_days(read["date"])
-    ):
-        read["date"] = []  # whole numbers of eight digits that are no dates, or too few to tell
+        return _counted(Reading("text"), texts, [text for text in numbers.values if is_code(text)])
+    both = dates is not None and set(dates.values) == set(numbers.values)  # digits that may be numbers, too
+    if both and not (are_days(read["date"]) or are_months(read["date"])):
+        read["date"] = []
     kind: Any = max(read, key=lambda kind: sum(texts.counts[text] for text in read[kind]))
     among = set(read[kind])
     odd = [text for text in texts.counts if text not in among]
@@ -174,10 +173,6 @@ def _any(texts: dict[str, int], kind: Kind) -> bool:
     return bool(values_of(Texts(array), Reading(kind, unit="seconds")))
 
 
-def _is_code(text: str) -> bool:
-    return text.isdigit() and (text.startswith("0") or len(text) > 15)
-
-
 def _is_name(numbers: Numbers) -> bool:
     """Whether numbers with letters beside them are rather names: few of them, or some without letters."""
     letters = numbers.unit and numbers.unit != "%" and not is_currency(numbers.unit)
@@ -193,8 +188,10 @@ def _mostly(
     marks = all(text.lower() in MARKS for text in odd)
     many = share >= MOSTLY and len(read) >= max(MANY, 2 * len(odd))
     spoilt = 10 * len(odd) < len(texts.counts) or many or share >= NEARLY
-    mixed = kind == "number" and numbers.unit and bool(numbers_of({text: 1 for text in odd}).values)
-    if read and (marks or spoilt or (mixed and share >= MOSTLY)):
+    units = {cell.unit if (cell := written(text)) else None for text in texts.counts}
+    mixed = kind == "number" and numbers.unit and len(units - {None}) > 1
+    money = mixed and all(unit is not None and (not unit or is_priced(unit)) for unit in units)
+    if read and (marks or spoilt or money or (mixed and share >= MOSTLY)):
         row, text = texts.first(odd)
         several = f" and {len(odd) - 1:,} more of other texts" if len(odd) > 1 else ""
         what = f"of numbers with {quote(numbers.unit)}" if mixed else _WHAT[kind]
@@ -211,6 +208,11 @@ def _counted(reading: Reading, texts: Texts, chosen: Sequence[str]) -> Reading:
     """The same reading, with how many cells were read so and which was the first."""
     _, text = texts.first(chosen)
     return replace(reading, count=sum(texts.counts[one] for one in chosen), example=text.strip()[:40])
+
+
+def is_priced(unit: str) -> bool:
+    """Whether a unit is a currency or a percent sign, which no name ends with."""
+    return unit == "%" or is_currency(unit)
 
 
 def _unit(texts: Texts) -> str:

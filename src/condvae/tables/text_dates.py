@@ -26,6 +26,9 @@ _DATES = re.compile(
 )
 _CLOCK = re.compile(_TIME)
 _MONTH = re.compile(r"(?P<year>\d{4})[-/](?P<month>\d\d)")
+_MONTH_FIRST = re.compile(
+    r"(?P<month>0[1-9]|1[0-2]|[A-Za-z]{3,9}\.?)(?P<sep>[-/. ])(?P<year>(?:18|19|20|21)\d\d)"
+)
 _QUARTER = re.compile(r"(?P<year>\d{4})[- ]?[Qq](?P<quarter>[1-4])")
 _DIGITS = re.compile(r"\d{8}")
 _DURATION = re.compile(
@@ -94,8 +97,10 @@ def dates_of(texts: Sequence[str]) -> Dates | None:
 def _shape(text: str) -> tuple | None:
     if len(text) > LONGEST_DATE:
         return None
-    if _DIGITS.fullmatch(text) or _MONTH.fullmatch(text) or _QUARTER.fullmatch(text):
+    if any(pattern.fullmatch(text) for pattern in (_DIGITS, _MONTH, _QUARTER)):
         return (len(text), "whole")
+    if (found := _MONTH_FIRST.fullmatch(text)) is not None:
+        return ("month", found["sep"], found["month"].isdigit(), len(found["month"]) > 3)
     if (found := _DATES.fullmatch(text)) is None:
         return None
     first, second, third = found["first"], found["second_part"], found["third"]
@@ -117,6 +122,9 @@ def _formats(text: str) -> list[str]:
         return [f"%Y{text[4]}%m"]
     if _QUARTER.fullmatch(text):
         return [QUARTER]
+    if (found := _MONTH_FIRST.fullmatch(text)) is not None:
+        month = "%m" if found["month"].isdigit() else _month(found["month"])
+        return [f"{month}{found['sep']}%Y"]
     found = _DATES.fullmatch(text)
     assert found is not None
     first, second, third = found["first"], found["second_part"], found["third"]
@@ -201,6 +209,18 @@ def are_days(texts: Iterable[str]) -> bool:
         and parse(text, "%Y%m%d") is not None
         for text in texts
     )
+
+
+def are_months(texts: Iterable[str]) -> bool:
+    """Whether texts such as 01.2012, which may be numbers, are months: some has a zero that no number has.
+
+    Example:
+        >>> are_months(["01.2012", "12.2012"]), are_months(["10.2012", "12.2012"])
+        (True, False)
+    """
+    texts = list(texts)
+    months = all(_MONTH_FIRST.fullmatch(text) is not None for text in texts)
+    return months and any(text.startswith("0") for text in texts)
 
 
 def clock(text: str) -> float | None:

@@ -174,6 +174,16 @@ def numbers_of(texts: Mapping[str, int], hint: Decimal = ".", decimal: Decimal |
     return Numbers(kept, odd, chosen, unit, sure, codes)
 
 
+def is_code(text: str) -> bool:
+    """Whether a text is digits that count nothing.
+
+    Example:
+        >>> is_code("00501"), is_code("501")
+        (True, False)
+    """
+    return (found := written(text)) is not None and found.is_code
+
+
 def is_currency(unit: str) -> bool:
     """Whether a unit is a currency, which may be left out.
 
