@@ -82,7 +82,10 @@ def test_likelihoods_by_column():
         ("gamma", "write COLUMN=NAME, such as"),
         ("body_mass_g=", "write COLUMN=NAME, such as"),
         ("mass=gamma", "'mass', which is no target; the targets are body_mass_g"),
-        ("body_mass_g=gama", "the likelihood of column 'body_mass_g' is 'gama', expected one of gaussian"),
+        (
+            "body_mass_g=gama",
+            "the likelihood of column 'body_mass_g' is 'gama', expected one of universal, gaussian",
+        ),
         (
             "body_mass_g=truncated_gaussian(low=0,high=inf)",
             "high=inf: give a finite number, or leave it out",
