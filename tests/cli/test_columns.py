@@ -84,7 +84,7 @@ def test_likelihoods_by_column():
         ("mass=gamma", "'mass', which is no target; the targets are body_mass_g"),
         (
             "body_mass_g=gama",
-            "the likelihood of column 'body_mass_g' is 'gama', expected one of universal, gaussian",
+            "column 'body_mass_g' is 'gama', expected one of universal, gaussian",
         ),
         (
             "body_mass_g=truncated_gaussian(low=0,high=inf)",
