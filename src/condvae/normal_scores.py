@@ -2,11 +2,11 @@
 
     u = S(T(v))
 
-T is a smooth curve with one degree of freedom, chosen by what values there are. With w the distance from a
-limit, or from the centre, it is log(w / (R - w)) between two limits R apart, log(exp(w / s) - 1) above one
-(mirrored, below one), and asinh(w / s) where there is none: s makes it more a logarithm or more a straight line.
-S is a monotone rational quadratic spline through the column's quantiles, and linear beyond them: the tails are
-those of a Gaussian on the scale of T.
+T is a smooth curve with one degree of freedom, chosen by what values there are. With w the distance from
+a limit, or from the centre, it is log(w / (R - w)) between two limits R apart, log(exp(w / s) - 1) above
+one (mirrored, below one), and asinh(w / s) where there is none; s decides how much it is like a logarithm.
+S is a monotone rational quadratic spline through the column's quantiles, and linear beyond them: the tails
+are those of a Gaussian on the scale of T.
 
 One implementation serves NumPy and JAX: `xp` is the module of arrays.
 

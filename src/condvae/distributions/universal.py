@@ -1,4 +1,4 @@
-"""Columns of any kind: single values, grids, and a mixture of logistics on the scale of the column's own shape.
+"""Columns of any kind: single values, grids, and logistics on the scale of the column's own shape.
 
 Of one cell, with classes that are points p_i and grids of steps g_j,
 
@@ -6,8 +6,8 @@ Of one cell, with classes that are points p_i and grids of steps g_j,
                                                               - σ((l(v - g_j / 2) - m_k) / s_k))
 
 with l(v) = log F(v) - log(1 - F(v)), F the distribution function that the column's normal scores stand for.
-Without a grid the last factor is a density. The column as a whole is a standard logistic on this scale, and no
-s_k is above 1: so no tail is heavier than the column's.
+Without a grid the last factor is a density. The column as a whole is a standard logistic on this scale, and
+no s_k is above 1: so no tail is heavier than the column's.
 """
 
 # numpyro's own distributions differ in what their methods' arguments are called.
@@ -118,7 +118,7 @@ class Universal(npd.Distribution):
         value = from_scores(self.scores, u, jnp)
         if self.steps is not None:
             grid = jnp.maximum(chosen - self._num_points, 0)
-            step, origin = _pick(self.steps, grid), _pick(self.origins, grid)
+            step, origin = (_pick(part, grid) for part in self._grids)
             value = _snapped(value, step, origin, self.scores)
         if not self._num_points:
             return value
@@ -146,9 +146,17 @@ class Universal(npd.Distribution):
         density = logsumexp(terms, axis=-1, keepdims=True) + log_slope + log_steep
         return ~at.any(axis=-1, keepdims=True) & self._inside(value), density
 
+    @property
+    def _grids(self) -> tuple[Array, Array]:
+        """Steps and origins, of grids that a cell lacks 1 and 0."""
+        assert self.steps is not None and self.origins is not None
+        there = ~jnp.isnan(self.steps)
+        return jnp.where(there, self.steps, 1.0), jnp.where(there, self.origins, 0.0)
+
     def _log_masses(self, value: Array) -> tuple[Array, Array]:
         """On which grids a value is, [..., G]; and log P(v | grid)."""
-        step = jnp.where(jnp.isnan(self.steps), 1.0, self.steps)
+        assert self.steps is not None
+        step, origin = self._grids
         scores = _with_axis(self.scores)
         u, log_slope = to_scores(scores, value, jnp)
         odds, log_steep = to_log_odds(u)
@@ -159,11 +167,11 @@ class Universal(npd.Distribution):
         low = jnp.where(narrow, odds - 0.5 * width, low)
         high = jnp.where(narrow, odds + 0.5 * width, high)
         loc, scale = self.loc[..., None, :], self.scale[..., None, :]
-        ends = ((end[..., None] - loc) / scale for end in (low, high))
-        log_mass = logsumexp(
-            self.log_weights[..., None, :] + log_logistic_mass(*ends, width[..., None] / scale), axis=-1
+        mass = log_logistic_mass(
+            (low[..., None] - loc) / scale, (high[..., None] - loc) / scale, width[..., None] / scale
         )
-        off = jnp.abs(value - self.origins - step * jnp.rint((value - self.origins) / step))
+        log_mass = logsumexp(self.log_weights[..., None, :] + mass, axis=-1)
+        off = jnp.abs(value - origin - step * jnp.rint((value - origin) / step))
         finest = jnp.nanmin(self.steps, axis=-1, keepdims=True)
         slack = jnp.maximum(0.3 * finest, 4 * jnp.finfo(value.dtype).eps * jnp.abs(value))
         # Every value counts as on the finest grid.
@@ -182,8 +190,7 @@ class Universal(npd.Distribution):
         if self._closed:
             return below
         if self.steps is not None:
-            step = jnp.where(jnp.isnan(self.steps), 1.0, self.steps)
-            origin = jnp.where(jnp.isnan(self.steps), 0.0, self.origins)
+            step, origin = self._grids
             value = origin + step * (jnp.floor((value - origin) / step + 1e-3) + 0.5)
         u, _ = to_scores(_with_axis(self.scores), value, jnp)
         unit = (to_log_odds(u)[0][..., None] - self.loc[..., None, :]) / self.scale[..., None, :]
@@ -212,7 +219,7 @@ class Universal(npd.Distribution):
         values = from_scores(NormalScores(*fields, *knots), u, jnp)  # pyright: ignore[reportCallIssue]
         values = values[..., None, :, :, :]
         if self.steps is not None:
-            step, origin = (part[..., None, None, None] for part in (self.steps, self.origins))
+            step, origin = (part[..., None, None, None] for part in self._grids)
             ends = (part[..., None, None, None, None] for part in (self.scores.low, self.scores.high))
             values = _snapped(values, step, origin, self.scores._replace(low=next(ends), high=next(ends)))
         table = jnp.sum(values * weights, axis=-1) / jnp.sum(weights)

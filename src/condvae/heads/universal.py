@@ -24,6 +24,9 @@ FARTHEST_PLACE = 15.0
 MOST_STRETCH = 4.0
 """Of all components together, as a logarithm."""
 
+SLOWER = 0.25
+"""How fast width and weights follow the features, relative to the place: they overfit first."""
+
 SPREAD = 1.5
 """How far apart the components begin."""
 
@@ -123,8 +126,9 @@ class UniversalHead(eqx.Module):
         raw = affine(self.linear, features).reshape(len(self.columns), -1)
         weights, places, scales = raw[:, classes + 2 :], self.places, self.scales
         if places.size:
-            # The shape of the mixture is the column's; its place, its width and its weights follow the features.
-            place, stretch = raw[:, classes : classes + 1], raw[:, classes + 1 : classes + 2]
+            # The mixture has the shape of the column; its place, width and weights follow the features.
+            place, stretch = raw[:, classes : classes + 1], SLOWER * raw[:, classes + 1 : classes + 2]
+            weights = SLOWER * weights
             places = place + jnp.exp(MOST_STRETCH * jnp.tanh(stretch / MOST_STRETCH)) * places
             scales = scales + stretch
 
@@ -149,7 +153,7 @@ class UniversalHead(eqx.Module):
 
     def eased(self, ramp: Float[Array, ""]) -> "UniversalHead":
         """The same, all but classes and places depending on the features by the part `ramp`."""
-        classes, rows = sum(self._classes), self.linear.out_features // len(self.columns)
+        classes, rows = sum(self._classes), self.linear.bias.size // len(self.columns)  # pyright: ignore
         follows = jnp.tile(jnp.arange(rows) <= classes, len(self.columns))
         weight = jnp.where(follows[:, None], self.linear.weight, ramp * self.linear.weight)
         return eqx.tree_at(lambda head: head.linear.weight, self, weight)

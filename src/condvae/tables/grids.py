@@ -1,8 +1,8 @@
 """The grids that the cells of a column are on: recorded to a tenth, mostly to the thousand, or to nothing.
 
-A column is often a mixture: ages in years with a few halves, prices mostly round. Where the density is smooth,
-the likelihood of a grid of step g is proportional to g at the values that it holds, and 0 elsewhere; so the
-shares of the grids follow by maximum likelihood (EM), whatever the density.
+A column is often a mixture: ages in years with a few halves, prices mostly round. Where the density is
+smooth, the likelihood of a grid of step g is proportional to g at the values that it holds, and 0 elsewhere.
+So the shares of the grids follow by maximum likelihood (EM), whatever the density.
 """
 
 from typing import NamedTuple

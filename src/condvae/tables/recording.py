@@ -89,7 +89,7 @@ def log_scale(columns: Sequence[Column], block: Observed) -> np.ndarray:
             continue
         own = np.log(column.sd if found is None or found.step is None else found.step)
         dense = np.array(block.mask[:, j])
-        for atom in column.atoms:
+        for atom in () if column.universal is not None and column.step is not None else column.atoms:
             dense &= ~_at(column, atom, block.value[:, j])
         total += np.where(dense, own, 0.0)
     return total

@@ -30,7 +30,7 @@ WINDOWS = (0.1, 0.2, 0.35)
 """Shares of the cells at an end by which it is told whether they thin out there."""
 
 ABRUPT = (0.5, 0.3)
-"""The share of a window's cells in its outer half: of cells that are cut off, and of cells that thin out."""
+"""The share of a window's cells in its outer half: where they are cut off, and where they thin out."""
 
 CLEARLY = 5.0
 """Nats of log-likelihood by which the first must be the better account."""
@@ -44,7 +44,8 @@ SOFTNESS = (0.03, 0.1, 0.3, 1.0, 3.0, 30.0)
 CURVATURE = (300.0, 5.0, 2.0, 1.0, 0.5, 0.2)
 """Of the curve without limits, in quartile distances: the first is as good as straight."""
 
-MOST_KNOTS = 25
+MOST_KNOTS = 5
+"""Of the spline: more of them would bend what the conditions say of a column."""
 
 
 class Support(NamedTuple):
