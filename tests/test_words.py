@@ -33,3 +33,19 @@ def test_numbers_of_a_call_are_finite_and_given_once():
             words.as_call(f"f(a={number})")
     with pytest.raises(ValueError, match=r"'f\(a=1,a=1\)' has 'a' twice: give it once"):
         words.as_call("f(a=1,a=1)")
+
+
+def test_values_are_quoted_to_a_line_and_sentences_cut_to_a_screen():
+    assert words.quote("it's") == '"it\'s"'
+    assert words.quote(("a", 1)) == "('a', 1)"
+    for long in ("x" * 10**7, ["x"] * 1000, b"x" * 1000, "\n" * 200):
+        assert len(words.quote(long)) <= 83
+        assert "..." in words.quote(long)
+    assert words.quote("x" * 80) == repr("x" * 80)
+    assert len(words.quoted(["x" * 1000] * 100)) < 1200
+    assert len(words.listed(["x" * 1000] * 100)) < 1200
+    assert len(words.short("x" * 1000)) == 80
+    sentence = "column 'a' " + "x" * 5000 + "; drop it"
+    assert len(words.cut(sentence)) <= 1200
+    assert words.cut(sentence).startswith("column 'a' ")
+    assert words.cut(sentence).endswith("; drop it")

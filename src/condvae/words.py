@@ -2,14 +2,45 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 MAX_NAMES = 12
 """Names listed at most."""
 
-MAX_SHOWN = 80
-"""Characters of a cell that are shown at most."""
+MAX_QUOTED = 80
+"""Characters of a value that a sentence quotes at most."""
+
+MAX_SENTENCE = 1200
+"""Characters of a sentence at most: half a screen."""
+
+
+def quote(value: Any) -> str:
+    """A value as it is written in Python, the first characters of a long one.
+
+    Example:
+        >>> quote("a"), quote(1.5), len(quote("a" * 10**7))
+        ("'a'", '1.5', 82)
+    """
+    long = isinstance(value, str | bytes) and len(value) > MAX_QUOTED
+    text = repr(value[: MAX_QUOTED - 3] if long else value)
+    if not long and len(text) <= MAX_QUOTED + 2:
+        return text
+    end = text[-1] if isinstance(value, str | bytes) else ""
+    return f"{text[: MAX_QUOTED - 2]}...{end}"
+
+
+def cut(sentence: str) -> str:
+    """A sentence, the first and the last part of one that would fill a screen.
+
+    Example:
+        >>> cut("It rains."), len(cut("a" * 10**7))
+        ('It rains.', 1200)
+    """
+    if len(sentence) <= MAX_SENTENCE:
+        return sentence
+    half = MAX_SENTENCE // 2
+    return f"{sentence[: half - 5]} ... {sentence[-half:]}"
 
 
 def count(number: int, noun: str) -> str:
@@ -29,9 +60,22 @@ def listed(names: Iterable[Any], most: int = MAX_NAMES) -> str:
         >>> listed(["a", "b", "c", "d"], most=2)
         'a, b, and 2 more'
     """
-    names = [str(name) for name in names]
-    hidden = len(names) - most
-    return ", ".join(names if hidden <= 1 else [*names[:most], f"and {hidden} more"])
+    return in_line([_clipped(str(name)) for name in names], most)
+
+
+def in_line(parts: Sequence[str], most: int = MAX_NAMES) -> str:
+    """Parts of a sentence in a line, as they are; the first ones of many.
+
+    Example:
+        >>> in_line(["'a' in 2 rows", "'b' in 1 row", "'c' in 1 row"], most=1)
+        "'a' in 2 rows, and 2 more"
+    """
+    hidden = len(parts) - most
+    return ", ".join(parts if hidden <= 1 else [*parts[:most], f"and {hidden} more"])
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= MAX_QUOTED else f"{text[: MAX_QUOTED - 3]}..."
 
 
 def quoted(names: Iterable[Any], most: int = MAX_NAMES) -> str:
@@ -42,19 +86,8 @@ def quoted(names: Iterable[Any], most: int = MAX_NAMES) -> str:
         "'a', 'b'"
     """
     names = list(names)
-    text = ", ".join(map(repr, names[:most]))
+    text = ", ".join(map(quote, names[:most]))
     return text if len(names) <= most else f"{text} and {len(names) - most} more"
-
-
-def shown(value: Any, most: int = MAX_SHOWN) -> str:
-    """A value as it is written in Python, cut where it is long.
-
-    Example:
-        >>> shown("Astoria"), len(shown("x" * 200))
-        ("'Astoria'", 80)
-    """
-    text = repr(value)
-    return text if len(text) <= most else f"{text[: most - 4]}...{text[-1]}"
 
 
 def as_call(text: str) -> tuple[str, dict[str, float]] | None:
@@ -97,7 +130,7 @@ def short(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, float):
-        return str(value)
+        return _clipped(str(value))
     return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
 
 

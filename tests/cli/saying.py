@@ -3,6 +3,7 @@
 import io
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import jax
@@ -111,9 +112,13 @@ def make_tables(home, lines):
     write("holes.csv", "site,a,b", *(f"{'' if i == 4 else i % 5},{i},{i * i}" for i in range(30)))
     write("sites.csv", "site,a,b", *(f"{i % 2},{i},{i * i}" for i in range(30)))
     write("identifier.csv", "id,a", *(f"name{i},{i * i}" for i in range(60)))
+    write("marks.csv", "a,b", *(f"{'?' if i % 9 == 3 else i % 7},{i * i}" for i in range(30)))
     write("draws.csv", "row,a", *(f"{i},{i * i}" for i in range(30)))
     (home / "latin.csv").write_bytes("name,a\nJos\xe9,1\nAna,2\n".encode("latin-1"))
     (home / "empty.csv").write_text("")
+    with zipfile.ZipFile(home / "two.zip", "w") as archive:
+        for name in ("a.csv", "b.csv"):
+            archive.writestr(name, "a,b\n1,2\n")
     (home / "zeros.csv").write_bytes(b"a,b\n\0,1\n")
     (home / "false.parquet").write_text("no Parquet")
     (home / "false.csv.gz").write_text("a,b\n1,2\n")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from cli.saying import PENGUINS, assert_refused
-from condvae.cli.columns import choose, groups_of, likelihoods, times_of
+from condvae.cli.columns import choose, groups_of, likelihoods, readings, times_of, words
 from condvae.tables import TableError
 
 NAMES = ["a_1", "a_2", "site", "day", "y", " größe ", "x,y"]
@@ -82,7 +82,10 @@ def test_likelihoods_by_column():
         ("gamma", "write COLUMN=NAME, such as"),
         ("body_mass_g=", "write COLUMN=NAME, such as"),
         ("mass=gamma", "'mass', which is no target; the targets are body_mass_g"),
-        ("body_mass_g=gama", "the likelihood of column 'body_mass_g' is 'gama', expected one of gaussian"),
+        (
+            "body_mass_g=gama",
+            "column 'body_mass_g' is 'gama', expected one of universal, gaussian",
+        ),
         (
             "body_mass_g=truncated_gaussian(low=0,high=inf)",
             "high=inf: give a finite number, or leave it out",
@@ -102,3 +105,54 @@ def test_a_likelihood_is_named_once_for_a_column(condvae_says, tmp_path):
     arguments = ("fit", PENGUINS, "--out", tmp_path / "m", "--target", "body_mass_g")
     twice = ("--likelihood", "body_mass_g=gamma") * 2
     assert_refused(condvae_says(*arguments, *twice), "names column 'body_mass_g' twice; name it once")
+
+
+def test_a_column_of_row_numbers_is_left_out_unless_it_is_named():
+    names = ["", "a", "b"]
+    assert choose(names, given="a", index="").target == ["b"]
+    assert choose(names, given="[a]*", target="*b", index="").target == ["b"]
+    assert choose(names, given="a", index="").unused == []
+    assert choose(["Unnamed: 0", "a"], given="Unnamed: 0", index="Unnamed: 0").given == ["Unnamed: 0"]
+    assert choose(names, given="a", drop="").dropped == [""]
+    assert choose(names, given="a").target == ["", "b"]
+
+
+def test_times_as_people_write_them():
+    table = pa.table(
+        {"day": ["31.01.2012", "1.2.2012", "30.01.2012"], "us": ["1/2/2012", "1/3/2012", "1/1/2012"]}
+    )
+    np.testing.assert_array_equal(np.argsort(times_of(table, "day")), [2, 0, 1])
+    np.testing.assert_array_equal(np.argsort(times_of(table, "us", {"us": "date(%m/%d/%Y)"})), [2, 0, 1])
+    with pytest.raises(TableError, match="no cell tells apart"):
+        times_of(table, "us")
+
+
+def test_what_columns_are_read_as():
+    names = ["hp", "a=b", "day", "x,y", "w_1", "w_2"]
+    assert readings("hp=number, a=b=text,day=date(%d.%m.%Y)", names) == {
+        "hp": "number",
+        "a=b": "text",
+        "day": "date(%d.%m.%Y)",
+    }
+    assert readings("x,y=text, w_*=number(decimal=comma)", names) == {
+        "x,y": "text",
+        "w_1": "number(decimal=comma)",
+        "w_2": "number(decimal=comma)",
+    }
+    assert readings("", names) is None
+    assert readings("w_*=text") == {"w_*": "text"}
+    for wrong, sentence in (
+        ("hp", "write COLUMN=KIND"),
+        ("hp=number day=date", "no column 'hp=number day'"),
+        ("hp=int", "expected one of number, text"),
+        ("hq=number", "no column 'hq'; its columns are"),
+        ("hp=number,hp=text", "names column 'hp' twice"),
+    ):
+        with pytest.raises(TableError, match=sentence):
+            readings(wrong, names)
+
+
+def test_words_for_a_missing_cell():
+    assert words("?, - ,n/a") == ("?", "-", "n/a")
+    assert words('"a, b",c') == ("a, b", "c")
+    assert words("") == ()

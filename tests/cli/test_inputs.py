@@ -38,11 +38,11 @@ def test_names_must_differ():
 
 def test_a_long_table_is_a_scan_and_a_short_one_is_in_memory(home, tmp_path, monkeypatch):
     pq.write_table(pa.table({"a": range(10)}), tmp_path / "t.parquet")
-    assert isinstance(inputs.read_rows(str(tmp_path / "t.parquet")), pa.Table)
-    assert isinstance(inputs.read_rows(str(tmp_path)), pa.Table)
+    assert isinstance(inputs.read_data(str(tmp_path / "t.parquet")).table, pa.Table)
+    assert isinstance(inputs.read_data(str(tmp_path)).table, pa.Table)
     monkeypatch.setattr(streaming, "STREAMED_ROWS", 5)
-    assert isinstance(inputs.read_rows(str(tmp_path / "t.parquet")), Scan)
-    assert len(inputs.read_rows(str(tmp_path))) == 10
+    assert isinstance(inputs.read_data(str(tmp_path / "t.parquet")).table, Scan)
+    assert len(inputs.read_data(str(tmp_path)).table) == 10
     estimator = inputs.load(home / "model")
     whole = inputs.read_whole(estimator, str(tmp_path))
     assert isinstance(whole, pa.Table)

@@ -45,8 +45,30 @@ FIT = [
     ("two rows", "H/two.csv", "DATA has 2 rows, too few"),
     ("a file of nothing", "H/empty.csv", "is empty"),
     ("a ragged table", "H/ragged.csv", "row 2: expected 2 cells"),
-    ("another separator", "H/semicolons.csv", "is separated by ';'"),
-    ("another encoding", "H/latin.csv", "is not UTF-8"),
+    ("a cell that is no number", "H/marks.csv", "column 'a' would be numeric but for row 4 ('?')"),
+    (
+        "the remedy",
+        "H/marks.csv",
+        "say --missing '?' if it stands for a missing cell, or say --read 'a=text'",
+    ),
+    (
+        "days or months",
+        "H/text.csv --given when",
+        "say --read 'when=date(%d/%m/%Y)' or --read 'when=date(%m",
+    ),
+    (
+        "another kind",
+        "P --read year=whole",
+        "column 'year' is to be read as 'whole'; expected one of number,",
+    ),
+    ("no kind", "P --read year", "write COLUMN=KIND, such as"),
+    (
+        "kinds of no column",
+        "P --read yaer=text",
+        "--read: the table has no column 'yaer'; did you mean 'year'?",
+    ),
+    ("two kinds", "P --read year=text,y*=number", "--read names column 'year' twice"),
+    ("two tables", "H/two.zip", "holds 2 files ('a.csv', 'b.csv'"),
     ("zero bytes", "H/zeros.csv", "holds zero bytes"),
     ("no Parquet", "H/false.parquet", "is not a Parquet file"),
     ("not compressed", "H/false.csv.gz", "false.csv.gz"),
@@ -81,7 +103,7 @@ FIT = [
     ("two groups", "H/sites.csv --group-column site", "2 groups of column 'site', too few"),
     ("no such group", "P --group-column herd", "--group-column: the table has no column 'herd'"),
     ("many groups", "P --group-column bill_*", "stands for 2 columns"),
-    ("times of text", "H/text.csv --time-column when", "column 'when' is neither of numbers nor of dates"),
+    ("times of text", "H/text.csv --time-column when", "dates whose day and month no cell tells"),
     ("times with holes", "H/holes.csv --time-column site", "column 'site', row 5 is empty"),
     ("groups and time", "H/sites.csv --group-column site --time-column a", "by groups or by time"),
     ("no such option", "P --colour red", "--colour"),
@@ -183,7 +205,12 @@ def test_there_are_many_mistakes():
 
 @pytest.mark.parametrize("command", ["sample", "predict", "score", "impute"])
 @pytest.mark.parametrize(
-    "out, words", [("absent/o.csv", "no folder"), ("o.xlsx", "does not end"), ("", "")]
+    "out, words",
+    [
+        ("absent/o.csv", "no folder"),
+        ("o.xlsx", "does not end in .csv, .csv.gz, .tsv or .parquet; convert"),
+        ("", ""),
+    ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     home, condvae_says, monkeypatch, tmp_path, command, out, words

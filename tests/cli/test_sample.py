@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from cli.saying import TARGETS, assert_readable
+from cli.saying import TARGETS, assert_readable, untrained
 from condvae.tables import read_table
 
 
@@ -83,3 +83,17 @@ def test_without_conditions_a_long_table_is_only_drawn_beside(home, long, condva
     assert "10 draws written" in said
     assert len(read_table(out)) == 10
     assert picture.exists()
+
+
+def test_columns_that_are_called_as_what_numbers_draws(condvae_says, monkeypatch, tmp_path):
+    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    (tmp_path / "t.csv").write_text(
+        "row,draw,y\n" + "".join(f"{'ab'[i % 2]},{i % 4},{i / 7}\n" for i in range(30))
+    )
+    small = ("--members", 1, "--steps", 1, "--quiet", "--out", tmp_path / "m")
+    assert condvae_says("fit", tmp_path / "t.csv", "--given", "row,draw", *small)[0] == 0
+    answer = condvae_says(
+        "sample", tmp_path / "m", "--given", tmp_path / "t.csv", "--out", tmp_path / "s.csv"
+    )
+    assert answer[0] == 0, answer
+    assert read_table(tmp_path / "s.csv").column_names == ["row_", "draw_", "row", "draw", "y"]

@@ -112,7 +112,7 @@ class Known:
         if categorical:
             y["g"] = np.array(LEVELS)[rng.integers(0, 3, n)]
         X: Any = pd.DataFrame({"u": u}) if frames else u[:, None]
-        estimator = ConditionalVAE(num_members=2, latent_size=1)
+        estimator = ConditionalVAE(num_members=2, latent_size=1, likelihood="gaussian")
         estimator.fit(X if conditions else None, y if frames else y.to_numpy())
         rows = slice(0, QUERY_ROWS)
         return cls(estimator, mixture, u[rows] if conditions else None, y[rows], frames)

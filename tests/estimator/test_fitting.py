@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from condvae import ConditionalVAE, Observed, scoring
 from condvae.baselines import fit_baseline
 from condvae.estimator.fitting import HIDDEN, SometimesOther, fit_table
+from condvae.normal_scores import to_scores
 from condvae.rows import content_hashes
 from condvae.tables import Column
 from condvae.training import TrainingError
@@ -113,9 +114,13 @@ def test_weights_groups_and_times_go_with_their_rows(untrained):
 # --- what is measured
 
 
+@pytest.mark.parametrize("likelihood", ["auto", "gaussian"])
 @pytest.mark.parametrize("how", ["test", "members"])
-def test_what_is_measured_is_what_one_would_compute(untrained, monkeypatch, how):
-    """A score that is a known function of the row: log p = −(standardised y)², by any model."""
+def test_what_is_measured_is_what_one_would_compute(untrained, monkeypatch, how, likelihood):
+    """A score that is a known function of the row: log p = −(standardised y)², by any model.
+
+    What it is held against is linear in y where a family is named, else in the normal scores of y.
+    """
     from condvae.estimator import fitting
 
     def log_prob(model, x, *_, **__):
@@ -125,9 +130,12 @@ def test_what_is_measured_is_what_one_would_compute(untrained, monkeypatch, how)
 
     monkeypatch.setattr(fitting.scoring, "log_prob", log_prob)
     options = {"test_fraction": 0.2} if how == "test" else {"validation_fraction": 0.2}
-    m = ConditionalVAE(**BARE | options).fit(X, Y)
+    m = ConditionalVAE(**BARE | options, likelihood=likelihood).fit(X, Y)
     call, target = untrained.calls[-1], m.schema_.target[0]
     z = (Y - target.mean) / target.sd
+    linear, log_slope = z, np.full(N, -np.log(target.sd))
+    if likelihood == "auto":
+        linear, log_slope = to_scores(target.normal_scores, Y)
     trained = places(m, call["c"])
     values, others = [], {"marginal": [], "linear": []}
     if how == "test":
@@ -139,7 +147,7 @@ def test_what_is_measured_is_what_one_would_compute(untrained, monkeypatch, how)
 
         def rows(index):
             c = (X[index] - m.schema_.given[0].mean) / m.schema_.given[0].sd
-            return [{"numeric": Observed(v.astype(np.float32), v == v)} for v in (z[index, None], c)]
+            return [{"numeric": Observed(v.astype(np.float32), v == v)} for v in (linear[index, None], c)]
 
         for name in others:
             x_seen, c_seen = rows(seen)
@@ -147,7 +155,7 @@ def test_what_is_measured_is_what_one_would_compute(untrained, monkeypatch, how)
             given = None if name == "marginal" else c_seen
             baseline = fit_baseline(x_seen, given, x_levels=(), c_levels=())
             found = baseline.log_prob(x_held, None if given is None else c_held)
-            others[name].append(found - np.log(target.sd))
+            others[name].append(found + log_slope[held])
     values = np.concatenate(values)
     found = m.validation_
     assert (found["how"], found["rows"]) == (how, len(values))

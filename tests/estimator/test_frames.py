@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
 
-from condvae.estimator.frames import as_frame, build, kind, rows_of
+from condvae.estimator.frames import as_frame, build, kind, rows_of, settled, settled_keys
 from condvae.tables import TableError
 from estimator.mixed import KINDS, TYPES
 
@@ -97,3 +97,45 @@ def test_pandas_keeps_its_index_and_names_that_are_no_strings():
 
 def test_arrays_are_stacked():
     assert_array_equal(build({"a": np.array([1.0, 2]), "b": np.array([3.0, 4])}, "numpy"), [[1, 3], [2, 4]])
+
+
+@pytest.mark.parametrize(
+    "names, kept",
+    [
+        (["a", 1], ["a", 1]),
+        ([np.int64(3), 2.5], [3, "2.5"]),
+        (
+            [pd.Timestamp("2020-01-31"), pd.Timestamp("2020-01-31 12:00")],
+            ["2020-01-31", "2020-01-31T12:00:00"],
+        ),
+        ([None, float("nan")], ["None", "nan"]),
+        ([("a", "x"), ("a", "")], ["a_x", "a"]),
+        ([True, "b"], ["True", "b"]),
+    ],
+)
+def test_names_are_such_as_json_keeps(names, kept):
+    frame = pd.DataFrame([[1, 2]], columns=pd.Index(names, dtype=object, tupleize_cols=False))
+    assert list(as_frame(frame, "c").columns) == kept
+    assert settled_keys(dict.fromkeys(names, "x")) == dict.fromkeys(kept, "x")
+    assert [settled(name) for name in kept] == kept
+
+
+def test_columns_of_columns_and_named_series():
+    frame = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("a", "x"), ("a", "y")]))
+    assert list(as_frame(frame, "c").columns) == ["a_x", "a_y"]
+    assert list(as_frame(pd.Series([1], name=("a", "x")), "x").columns) == ["a_x"]
+
+
+@pytest.mark.parametrize(
+    "names, sentence",
+    [
+        ([1, "1"], "columns 1 and '1' would both be named '1'; rename one of them"),
+        ([("a", "x"), "a_x"], "columns \\('a', 'x'\\) and 'a_x' would both be named 'a_x'"),
+        ([None, "None"], "columns None and 'None' would both be named 'None'"),
+        (["a", "a"], "more than one column named 'a'"),
+    ],
+)
+def test_names_that_clash_are_refused(names, sentence):
+    frame = pd.DataFrame([[1, 2]], columns=pd.Index(names, dtype=object, tupleize_cols=False))
+    with pytest.raises(TableError, match=sentence):
+        as_frame(frame, "c")

@@ -33,10 +33,19 @@ def model():
     return ConditionalVAE(**SIZE).fit(X, y), y
 
 
-def test_each_target_has_its_own(model):
-    families = {column.name: column.likelihood.family for column in model[0].schema_.target}
-    assert all(families[name] in KINDS[name][1] for name in NAMES)
-    assert families["size"] == "ordinal"
+def test_each_target_is_of_the_values_that_it_can_hold(model):
+    likelihoods = {column.name: column.likelihood for column in model[0].schema_.target}
+    assert likelihoods.pop("size").family == "ordinal"
+    assert {likelihood.family for likelihood in likelihoods.values()} == {"universal"}
+    assert {name: likelihood.reason for name, likelihood in likelihoods.items()} == {
+        "zeros, poisson": "whole numbers from 0; 42% are 0",
+        "rating": "one of 5 values: 1, 2, 3, 4, 5",
+        "to 0.1": "numbers, recorded to 0.1",
+        "zeros, gamma": "numbers from 0; 19% are 0",
+        "cut off above": "numbers from 0 to 40; 16% are 40",
+        "gamma": "numbers from 0",
+        "gaussian": "numbers",
+    }
 
 
 def density(model, name, values):
@@ -86,7 +95,8 @@ def test_draws_are_what_could_have_been_recorded(model):
     for column in fitted.schema_.target:
         own = drawn[column.name]
         if column.kind == "numeric":
-            assert column.likelihood.possible(own.to_numpy()).all()
+            assert column.possible(own.to_numpy()).all()
+    assert (drawn["zeros, poisson"] % 1 == 0).all()
     tenths = drawn["to 0.1"].to_numpy()
     np.testing.assert_array_equal(tenths, np.round(tenths, 1))
     assert (drawn["zeros, gamma"] == 0).mean() == pytest.approx((y["zeros, gamma"] == 0).mean(), abs=0.15)
@@ -114,11 +124,15 @@ def test_it_is_saved_with_the_model(model, tmp_path):
 
 def test_a_cell_that_the_likelihood_cannot_give_is_named(model):
     fitted, y = model
-    wrong = y.head(3).assign(**{"zeros, poisson": [1.0, 2.5, 0.0]})
-    with pytest.raises(
-        tables.TableError, match=r"column 'zeros, poisson', row 2 \(2.5\): its likelihood is zero_"
+    for name, cell, held in (
+        ("zeros, poisson", -2.0, "whole numbers from 0"),
+        ("rating", 2.5, "one of 5 values: 1, 2, 3, 4, 5"),
+        ("cut off above", 41.0, "numbers from 0 to 40"),
     ):
-        fitted.log_prob(X.head(3), wrong)
+        wrong = y.head(3).assign(**{name: [1.0, cell, 1.0]})
+        sentence = rf"column '{name}', row 2 \({cell:g}\): its likelihood is universal, of {held}"
+        with pytest.raises(tables.TableError, match=sentence):
+            fitted.log_prob(X.head(3), wrong)
 
 
 def test_a_user_names_another(untrained):

@@ -106,3 +106,20 @@ def test_names_of_conditions_are_remembered_only_of_frames(known, known_arrays, 
     assert list(known.estimator.feature_names_in_) == ["u"]
     assert (known.estimator.n_features_in_, known_plain.estimator.n_features_in_) == (1, 0)
     assert not hasattr(known_arrays.estimator, "feature_names_in_")
+
+
+def test_text_is_read_as_asked_and_said_to_be():
+    X = pd.DataFrame({("hp", "at start"): ["130", "?", "95", "97"] * 30, "zip": ["501", "502"] * 60})
+    y = pd.DataFrame({"day": [20260131, 20260201, 20260203, 20260204] * 30})
+    options = {"missing": ("?",), "read": {"zip": "text", "day": "number"}}
+    table = prepare.training_table(X, y, None, None, None, **options)
+    hp, zip = table.schema.given
+    assert (hp.name, hp.kind, hp.missing, zip.levels) == ("hp_at start", "numeric", 30, ("501", "502"))
+    assert table.schema.target[0].kind == "numeric"
+    assert "column 'hp_at start': 90 cells such as '130' were read as numbers" in table.notes[0]
+    again = prepare.training_table(X, y, None, None, None, schema=table.schema)
+    assert_array_equal(again.c["numeric"].value, table.c["numeric"].value)
+    with pytest.raises(TableError, match=r"would be numeric but for row 2 \('\?'\): 90 of 120"):
+        prepare.training_table(X, y, None, None, None)
+    with pytest.raises(TableError, match="target column 'day' holds dates or times"):
+        prepare.training_table(X, y, None, None, None, missing=("?",))

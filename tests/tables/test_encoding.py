@@ -293,8 +293,8 @@ def test_a_date_is_its_midnight():
     [
         (
             None,
-            ["2024-01-01"],
-            r"'when' was a date or time when .* and is text here \(row 1: '2024-01-01'\)",
+            ["soon"],
+            r"'when' was a date or time when .* and is text here \(row 1: 'soon'\)",
         ),
         (None, [3.5], "'when' was a date or time .* and is numeric here"),
         (None, pd.date_range("2024", periods=1, tz="UTC"), "time zone UTC here and had none"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from condvae.tables import TableError, join_names, level_name, match_names
+from condvae.tables import TableError, apart, join_names, level_name, match_names
 
 COLUMNS = ["species", "bill_length", "bill_depth", "mass, g", "Bill", " year ", "x[1]", "x1"]
 
@@ -77,3 +77,9 @@ def test_no_two_levels_are_named_alike():
 def test_joined_names_are_read_again():
     names = ["species", "mass, g", 'the "x"', "x1"]
     assert match_names(join_names(names), [*names, "other"]) == names
+
+
+def test_what_is_added_gives_way():
+    assert apart(["row", "draw"], ["x"]) == ["row", "draw"]
+    assert apart(["row", "draw"], ["draw", "draw_", 3]) == ["row", "draw__"]
+    assert apart(["3", "3"], [3]) == ["3_", "3__"]

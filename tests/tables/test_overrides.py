@@ -30,7 +30,7 @@ def test_limits_and_steps_may_be_named():
 @pytest.mark.parametrize(
     ("name", "cells", "sentence"),
     [
-        ("gumbel", [1.0, 2.0], "the likelihood of column 'a' is 'gumbel', expected one of gaussian"),
+        ("gumbel", [1.0, 2.0], "column 'a' is 'gumbel', expected one of universal, gaussian"),
         ("gamma(", [1.0, 2.0], r"column 'a' is 'gamma\('; write a name, such as gamma"),
         ("gamma(low=0)", [1.0, 2.0], "'gamma' of column 'a' takes no options; leave out 'low'"),
         ("censored_gaussian(low=x)", [1.0, 2.0], "write a name"),

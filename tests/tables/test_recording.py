@@ -74,11 +74,12 @@ def test_units_of_densities_steps_and_atoms():
     np.testing.assert_allclose(log_scale([TENTHS, RAIN, CUT, PLAIN], own), expected)
 
 
-def test_cells_come_back_to_the_digit():
+@pytest.mark.parametrize("name", [None, "rounded_student_t"])
+def test_cells_come_back_to_the_digit(name):
     cells = np.round(np.random.default_rng(0).normal(3, 1, 200), 1)
     frame = pa.table({"a": cells})
-    schema = Schema.infer(frame, target=["a"]).with_likelihoods(frame)
-    assert schema.target[0].likelihood.family == "rounded_student_t"
+    schema = Schema.infer(frame, target=["a"]).with_likelihoods(frame, {"a": name})
+    assert schema.target[0].likelihood.step == 0.1
     value = encode(schema.target, frame)["numeric"].value
     np.testing.assert_array_equal(decode(schema.target, {"numeric": value}, "pyarrow")["a"], cells)
 

@@ -149,3 +149,43 @@ def test_rows_that_an_error_names_are_counted_in_the_whole_table(folder):
     message = r"^column 'a', row 254 \(row 251: 'x'\)$"
     with pytest.raises(TableError, match=message), located(scan(folder), 3):
         raise TableError("column 'a', row 4 (row 1: 'x')")
+
+
+def texts(folder, **columns):
+    """A folder of one file, two row groups of 50."""
+    folder.mkdir()
+    pq.write_table(
+        pa.table(columns | {"y": np.arange(100) % 7 + 0.5}), folder / "t.parquet", row_group_size=50
+    )
+    return scan(folder)
+
+
+def test_text_of_a_long_table_is_read_as_that_of_a_short_one(tmp_path):
+    columns = {
+        "p": [f"${i % 9}" for i in range(100)],
+        "d": [f"{i % 28 + 1:02}.01.2012" for i in range(100)],
+        "z": [f"0{i % 5}" for i in range(100)],
+        "m": [str(i % 9) if i % 10 else "?" for i in range(100)],
+    }
+    table = texts(tmp_path / "f", **columns)
+    found = survey(table, list(columns), ["y"], missing=("?",), seed=0, sample_rows=10)
+    short = Schema.infer(table.read(), given=list(columns), target=["y"], missing=("?",))
+    for one, other in zip(found.schema.given, short.given, strict=True):
+        assert (one.kind, one.missing, one.minimum, one.maximum, one.levels) == (
+            other.kind,
+            other.missing,
+            other.minimum,
+            other.maximum,
+            other.levels,
+        )
+    assert found.schema.given[0].reading == short.given[0].reading
+
+
+def test_text_that_is_not_what_the_first_rows_are_is_refused(tmp_path):
+    table = texts(tmp_path / "f", a=[*map(str, range(99)), "x"])
+    with pytest.raises(
+        TableError, match=r"column 'a', row 100 \('x'\) is not a number; correct the cell, say"
+    ):
+        survey(table, ["a"], ["y"], seed=0, sample_rows=10)
+    found = survey(table, ["a"], ["y"], read={"a": "number"}, missing=("x",), seed=0, sample_rows=10)
+    assert (found.schema.given[0].missing, found.schema.given[0].maximum) == (1, 98.0)

@@ -1,10 +1,11 @@
 """Which columns are conditions, which are targets, and which tell how rows are held out."""
 
 import csv
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from condvae.words import listed
+from condvae.words import listed, quote
 
 
 class Roles(NamedTuple):
@@ -16,6 +17,7 @@ class Roles(NamedTuple):
         group: the column of whole groups, or None.
         time: the column of time, or None.
         unused: columns of the table that are none of these.
+        dropped: columns that are done without.
     """
 
     given: list[str]
@@ -23,6 +25,7 @@ class Roles(NamedTuple):
     group: str | None
     time: str | None
     unused: list[str]
+    dropped: list[str]
 
 
 def choose(
@@ -30,14 +33,15 @@ def choose(
     *,
     given: str = "",
     target: str = "",
-    drop: str = "",
+    drop: str | None = None,
     group: str | None = None,
     time: str | None = None,
+    index: str | None = None,
 ) -> Roles:
     """Sort columns by the options that name them.
 
-    What is dropped, and the columns of groups and time, no pattern matches; the latter two can be named
-    outright. Without --target it is all that is left.
+    What is dropped, and the columns of groups, time and row numbers (`index`), no pattern
+    matches; the latter can be named outright. Without --target it is all that is left.
 
     Raises:
         TableError: for names and patterns that fit nothing, and for a column that is to be two things.
@@ -48,19 +52,22 @@ def choose(
     """
     from condvae.tables import TableError, match_names
 
-    dropped = match_names(drop, columns, what="--drop")
+    # The column without a name is dropped by no name.
+    dropped = [""] if drop == "" and "" in columns else match_names(drop or "", columns, what="--drop")
     named = {"--given": given, "--target": target, "--group-column": group, "--time-column": time}
     for option, text in named.items():
-        texts = _pieces(text or "") if option in ("--given", "--target") else [text or ""]
+        texts = _pieces(text or "") if option in ("--given", "--target") else [text]
         if both := [name for name in dropped if name.strip() in texts]:
-            raise TableError(f"column {both[0]!r} is both in --drop and in {option}; leave it out of one")
+            raise TableError(
+                f"column {quote(both[0])} is both in --drop and in {option}; leave it out of one"
+            )
     left = [name for name in columns if name not in dropped]
     if not left:
         raise TableError("--drop leaves no column of the table; drop fewer")
     if group is not None and time is not None:
         raise TableError("rows are held out by groups or by time; give --group-column or --time-column")
     group, time = _single(group, left, "--group-column"), _single(time, left, "--time-column")
-    special = {name for name in (group, time) if name is not None}
+    special = {name for name in (group, time, index) if name is not None}
 
     def pick(text: str, what: str) -> list[str]:
         outright = _pieces(text)
@@ -69,14 +76,14 @@ def choose(
 
     conditions, targets = pick(given, "--given"), pick(target, "--target")
     if target.strip() and not targets:
-        raise TableError(f"--target {target!r} names no column; name at least one to model")
+        raise TableError(f"--target {quote(target)} names no column; name at least one to model")
     if both := [name for name in targets if name in conditions]:
-        raise TableError(f"column {both[0]!r} is both given and a target; leave it out of one")
+        raise TableError(f"column {quote(both[0])} is both given and a target; leave it out of one")
     targets = targets or [name for name in left if name not in conditions and name not in special]
     if not targets:
         raise TableError("every column is given, dropped or for holding out rows; leave one to model")
     unused = [name for name in left if name not in {*conditions, *targets, *special}]
-    return Roles(conditions, targets, group, time, unused)
+    return Roles(conditions, targets, group, time, unused, dropped)
 
 
 def _pieces(text: str) -> list[str]:
@@ -93,7 +100,7 @@ def _single(name: str | None, columns: Sequence[str], what: str) -> str | None:
         return None
     found = match_names([name], columns, what=what)
     if len(found) != 1:
-        raise TableError(f"{what} {name!r} stands for {len(found)} columns; name one")
+        raise TableError(f"{what} {quote(name)} stands for {len(found)} columns; name one")
     return found[0]
 
 
@@ -110,7 +117,7 @@ def groups_of(table: Any, name: str | None) -> Any:
     return np.array([str(cell) for cell in _complete(table, name, "--group-column")])
 
 
-def times_of(table: Any, name: str | None) -> Any:
+def times_of(table: Any, name: str | None, read: dict[str, str] | None = None) -> Any:
     """The time of each row, as numbers in its order.
 
     Raises:
@@ -118,21 +125,29 @@ def times_of(table: Any, name: str | None) -> Any:
     """
     import pyarrow as pa
 
-    from condvae.tables import TableError
+    from condvae.tables import Reading, TableError, reading_of
+    from condvae.tables.cells import Cells
+    from condvae.tables.text_cells import read_cells
 
     if name is None:
         return None
+    asked = Reading.asked_for((read or {})[name], name) if name in (read or {}) else None
     _complete(table, name, "--time-column")
     column = table[name].combine_chunks()
     kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        cells = Cells(name, column.cast(pa.large_string()))
+        if (reading := reading_of(cells, asked)) is not None:
+            column = read_cells(name, cells.array, reading)
+            kind = column.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         zone = getattr(kind, "tz", None)
         return column.cast(pa.timestamp("us", tz=zone)).cast("int64").to_numpy(zero_copy_only=False)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column.to_numpy(zero_copy_only=False)
     raise TableError(
-        f"--time-column: column {name!r} is neither of numbers nor of dates (row 1: "
-        f"{column[0].as_py()!r}); write dates as 2024-03-31"
+        f"--time-column: column {quote(name)} is neither of numbers nor of dates (row 1: "
+        f"{quote(column[0].as_py())}); write dates as 2024-03-31"
     )
 
 
@@ -143,7 +158,8 @@ def _complete(table: Any, name: str, what: str) -> list[Any]:
     for row, cell in enumerate(found):
         if cell is None or cell != cell:
             raise TableError(
-                f"{what}: column {name!r}, row {row + 1} is empty; give every row one, or leave the row out"
+                f"{what}: column {quote(name)}, row {row + 1} is empty; give every row one, or "
+                "leave the row out"
             )
     return found
 
@@ -166,13 +182,61 @@ def likelihoods(options: list[str], target: list[str]) -> dict[str, str] | None:
                 break
         if not equals or not name.strip():
             raise TableError(
-                f"--likelihood is {option!r}; write COLUMN=NAME, such as claims=negative_binomial"
+                f"--likelihood is {quote(option)}; write COLUMN=NAME, such as claims=negative_binomial"
             )
         if column not in target:
             raise TableError(
-                f"--likelihood names {column!r}, which is no target; the targets are {listed(target)}"
+                f"--likelihood names {quote(column)}, which is no target; the targets are {listed(target)}"
             )
         if column in found:
-            raise TableError(f"--likelihood names column {column!r} twice; name it once")
+            raise TableError(f"--likelihood names column {quote(column)} twice; name it once")
         found[column] = name
     return found or None
+
+
+def readings(option: str, columns: Sequence[str] | None = None) -> dict[str, str] | None:
+    """`--read 'hp=number, day=date(%d.%m.%Y)'` as a dictionary; None where there is none.
+
+    Args:
+        option: what the user wrote.
+        columns: of the table, of which a name may be a pattern; None where they are not known yet.
+
+    Raises:
+        TableError: for what is not of that form, or names no column, or one twice.
+
+    Example:
+        >>> readings("hp=number, day=date(%b %d, %Y)")
+        {'hp': 'number', 'day': 'date(%b %d, %Y)'}
+    """
+    from condvae.tables import Reading, TableError, match_names
+
+    # A column's own name may have an equals sign or a comma in it.
+    names = "|".join([*map(re.escape, sorted(columns or (), key=len, reverse=True)), ".+?"])
+    piece = re.compile(
+        rf"[\s,]*(?P<name>{names})\s*=\s*(?P<kind>\w+\s*(?:\([^()]*\))?)\s*(?:,|$)", re.DOTALL
+    )
+    asked: dict[str, str] = {}
+    place = 0
+    while option[place:].strip(" ,"):
+        if (found := piece.match(option, place)) is None:
+            raise TableError(
+                f"--read is {quote(option)}; write COLUMN=KIND, such as 'hp=number, zip=text, "
+                "day=date(%d.%m.%Y)'"
+            )
+        place = found.end()
+        Reading.asked_for(found["kind"], found["name"])
+        for name in [found["name"]] if columns is None else match_names([found["name"]], columns, "--read"):
+            if name in asked:
+                raise TableError(f"--read names column {quote(name)} twice; name it once")
+            asked[name] = found["kind"]
+    return asked or None
+
+
+def words(option: str) -> tuple[str, ...]:
+    """`--missing '?,-'` as texts.
+
+    Example:
+        >>> words("?, -,n/a")
+        ('?', '-', 'n/a')
+    """
+    return tuple(piece for piece in _pieces(option) if piece)

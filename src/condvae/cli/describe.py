@@ -155,6 +155,8 @@ def _column(column: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"name": str(column.name), "kind": column.kind, "missing": column.missing}
     if column.likelihood is not None:
         found["likelihood"] = asdict(column.likelihood)
+    if column.reading is not None:
+        found["reading"] = asdict(column.reading)
     if column.kind == "categorical":
         return found | {"levels": list(column.levels), "other": column.other}
     low, high = _ends(column)
@@ -204,7 +206,7 @@ def _show_columns(columns: Any) -> None:
 
 def _values(column: Any) -> str:
     if column.kind == "categorical":
-        shown = [str(level) for level in column.levels[:6]]
+        shown = [short(level) for level in column.levels[:6]]
         return ", ".join(shown) + (f", ... ({len(column.levels)})" if len(column.levels) > 6 else "")
     low, high = map(short, _ends(column))
     if low == high:

@@ -74,7 +74,10 @@ def evaluate(
 
 def warn_of_training_rows(found: dict[str, Any], quiet: bool) -> None:
     """Say how many rows the model was trained on."""
-    if same := found["training_rows"]:
+    from condvae.estimator.judging.densities import trained_on
+
+    if trained_on(found):
+        same = found["training_rows"]
         verb = "is a row" if same == 1 else "are rows"
         warn(
             f"{same:,} of {count(found['rows_scored'], 'row')} {verb} that the model was trained on: what "

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from condvae.cli import cluster, columns, describe
-from condvae.cli.inputs import read_rows
+from condvae.cli.inputs import read_data
 from condvae.cli.options import Json, Quiet, Seed
 from condvae.cli.words import note, say, say_json, stopped, warn
-from condvae.words import count, listed
+from condvae.words import count, listed, quote
 
 EXAMPLES = (
     "condvae fit penguins.csv --given species,island,sex --drop year --out model",
     "condvae fit trial.parquet --given 'dose,base_*' --target 'week_*' --group-column site --out model",
     "cat sales.csv | condvae fit - --given day,shop --time-column day --unknown error --out model",
     "condvae fit policies.csv --given 'age,region' --likelihood claims=poisson --out model",
+    "condvae fit cars.csv --given year --missing '?' --read 'zip=text, day=date(%d/%m/%Y)' --out model",
     "condvae fit penguins.csv --given species --objective iwae --num-samples 16 --out model",
     "condvae fit big.parquet --given 'c_*' --checkpoint run --resume --out model",
     "condvae fit table.csv --out model    (no --given: a plain VAE of all columns)",
@@ -66,8 +67,30 @@ def fit(
         ),
     ] = "",
     drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMNS",
+            help="To do without, likewise; '' for the column without a name.",
+            show_default=False,
+            rich_help_panel=COLUMNS,
+        ),
+    ] = None,
+    read: Annotated[
         str,
-        typer.Option(metavar="COLUMNS", help="To do without, likewise.", rich_help_panel=COLUMNS),
+        typer.Option(
+            metavar="COLUMN=KIND,...",
+            help="What columns are read as, where the cells shall not tell: number, number(decimal=comma), "
+            "text, 'date(%d.%m.%Y)', time, duration.",
+            rich_help_panel=COLUMNS,
+        ),
+    ] = "",
+    missing: Annotated[
+        str,
+        typer.Option(
+            metavar="WORDS",
+            help="What stands for a missing cell besides NA, n/a and the like: '?,-,-999'.",
+            rich_help_panel=COLUMNS,
+        ),
     ] = "",
     unknown: Annotated[
         Unknown,
@@ -250,17 +273,27 @@ def fit(
         raise TableError("--resume needs --checkpoint, the folder to resume from; name it")
     if checkpoint is not None and first:
         require_usable(checkpoint, resume=resume)
-    table = read_rows(data)
+    asked = columns.readings(read) or {}
+    file = read_data(data, text=[name for name, kind in asked.items() if kind == "text"])
+    table = file.table
+    asked = columns.readings(read, table.column_names) or {}
     roles = columns.choose(
-        table.column_names, given=given, target=target, drop=drop, group=group_column, time=time_column
+        table.column_names,
+        given=given,
+        target=target,
+        drop=drop,
+        group=group_column,
+        time=time_column,
+        index=file.index,
     )
+    used = {*roles.given, *roles.target}
     if isinstance(table, Scan) and (group_column is not None or time_column is not None):
         option = "--group-column" if group_column is not None else "--time-column"
         raise TableError(
             f"{option} is for tables in memory, and this one has {len(table):,} rows: leave it out, or "
             "give fewer rows"
         )
-    groups, time = columns.groups_of(table, roles.group), columns.times_of(table, roles.time)
+    groups, time = columns.groups_of(table, roles.group), columns.times_of(table, roles.time, asked)
     _require_enough(len(table), groups, roles.group, fractions)
     model = ConditionalVAE(
         latent_size=latent_size,
@@ -274,6 +307,8 @@ def fit(
         calibration_fraction=calibration_fraction,
         validation_fraction=VALIDATION_FRACTION,
         unknown=str(unknown),
+        read={name: kind for name, kind in asked.items() if name in used} or None,
+        missing=columns.words(missing),
         likelihoods=columns.likelihoods(likelihood or [], roles.target),
         random_state=seed,
         progress=not quiet,
@@ -293,7 +328,7 @@ def fit(
         stopped(str(error), error.signal)
     if not first:
         return
-    model.notes_ = [*_notes(roles, model), *model.notes_]
+    model.notes_ = [*file.notes, *_notes(roles, file.index, model), *model.notes_]
     model.save(out)
     if not quiet:
         for sentence in (*model.notes_, *model.history_.notes):
@@ -310,8 +345,10 @@ def fit(
         say(describe.verdict(model))
 
 
-def _notes(roles: columns.Roles, model: Any) -> list[str]:
+def _notes(roles: columns.Roles, index: str | None, model: Any) -> list[str]:
     notes = []
+    if index is not None and index not in (*roles.given, *roles.target, *roles.dropped):
+        notes.append(f"column {quote(index)} numbers the rows and has no name of its own: it was left out")
     if roles.unused:
         verb = "is" if len(roles.unused) == 1 else "are"
         notes.append(f"{listed(roles.unused)} {verb} neither given nor a target, and not used")
@@ -329,7 +366,7 @@ def _require_enough(rows: int, groups: Any, column: str | None, fractions: dict[
 
     what, number = "row", rows
     if groups is not None:
-        what, number = f"group of column {column!r}", len(np.unique(groups))
+        what, number = f"group of column {quote(column)}", len(np.unique(groups))
     left = number
     for option, fraction in (*fractions.items(), ("", VALIDATION_FRACTION)):
         aside = max(1, round(left * fraction)) if fraction else 0

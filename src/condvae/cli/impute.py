@@ -47,22 +47,21 @@ def impute(
 
     What is observed stays as it is, and so do all other columns; missing conditions stay missing. A draw is
     one of what may have been, not the most probable: with -n, the draws tell how sure the model is.
-    Columns row and draw then number the copies.
+    Columns row and draw then number the copies (row_ and draw_ where the table has such columns).
     """
     from condvae import tables
 
     inputs.require_outputs(out, as_json)
     estimator = inputs.load(model, quiet)
     table = inputs.read_for(estimator, data)
-    if n is not None:
-        inputs.require_apart(table.column_names, ("row", "draw"))
+    numbers = tables.apart(("row", "draw"), table.column_names)
     targets = [str(column.name) for column in estimator.schema_.target]
     seen, counts = preview.Seen(), Counter(rows=0, rows_filled=0, cells_filled=0)
 
     def filled(number: int, first: int, part: Any) -> Any:
         rows = inputs.conditions(estimator, part)
         drawn = estimator.impute(rows, part, n, random_state=seed, part=number)
-        found, holes = _completed(part, drawn, targets, n, first), _holes(part, targets)
+        found, holes = _completed(part, drawn, targets, n, (numbers, first)), _holes(part, targets)
         cells = sum(part[name].null_count for name in targets)
         counts.update(rows=len(part), rows_filled=int(holes.sum()), cells_filled=cells)
         seen.look(found.filter(holes.repeat(n or 1)))
@@ -81,15 +80,17 @@ def impute(
         )
 
 
-def _completed(table: Any, drawn: Any, targets: list[str], n: int | None, first: int) -> Any:
+def _completed(
+    table: Any, drawn: Any, targets: list[str], n: int | None, numbered: tuple[list[str], int]
+) -> Any:
     """The table's columns in their order, the targets' from what was drawn."""
     import numpy as np
     import pyarrow as pa
 
     pieces: dict[str, Any] = {}
     if n is not None:
-        row = np.repeat(np.arange(len(table)), n)
-        pieces |= {"row": row + first, "draw": np.tile(np.arange(n), len(table))}
+        row, (names, first) = np.repeat(np.arange(len(table)), n), numbered
+        pieces |= dict(zip(names, (row + first, np.tile(np.arange(n), len(table))), strict=True))
         table = table.take(row)
     for name in table.column_names:
         pieces[name] = drawn[name] if name in targets else table[name]

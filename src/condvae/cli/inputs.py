@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condvae.cli.words import warn
+from condvae.cli.words import note, warn
+from condvae.words import quote
 
 if TYPE_CHECKING:
+    from condvae import tables
     from condvae.estimator import ConditionalVAE
     from condvae.estimator.outside import Outside
 
@@ -22,27 +24,40 @@ def load(path: Path, quiet: bool = True) -> "ConditionalVAE":
     return estimator
 
 
-def read_rows(path: str, columns: Any = ()) -> Any:
-    """A table with at least one row, its names all different; a long one as a scan."""
+def read_data(path: str, columns: Any = (), text: Iterable[str] = ()) -> "tables.File":
+    """A table with at least one row, its names all different, and how it was read; a long one as a scan.
+
+    Args:
+        path: the file or folder.
+        columns: of a schema, as which the table's are read.
+        text: names and patterns of columns whose cells are left as they are written.
+    """
     from condvae import tables
     from condvae.estimator.streaming import is_long
     from condvae.tables.cells import open_frame
 
+    found = None
     if path != "-" and (Path(path).is_dir() or Path(path).suffix.lower() in tables.PARQUET):
-        found = tables.scan(path)
-        table = found if is_long(found) else found.read()
-    else:
-        table = tables.read_table(path, columns)
-    if not isinstance(table, tables.Scan):
-        open_frame(table)
-    if len(table) == 0:
+        scan = tables.scan(path)
+        found = tables.File(scan) if is_long(scan) else None
+    found = tables.read_file(path, columns, text) if found is None else found
+    if not isinstance(found.table, tables.Scan):
+        open_frame(found.table)
+    if len(found.table) == 0:
         raise tables.TableError(f"{path} has no rows; give at least one")
-    return table
+    return found
 
 
 def read_for(estimator: "ConditionalVAE", path: str) -> Any:
-    """The rows of a file, its cells read as the model's columns were."""
-    return read_rows(path, (*estimator.schema_.given, *estimator.schema_.target))
+    """The rows of a file, its cells read as the model's columns were; how is said, if progress is."""
+    found = read_data(path, _columns(estimator))
+    for sentence in found.notes if estimator.progress else ():
+        note(sentence)
+    return found.table
+
+
+def _columns(estimator: "ConditionalVAE") -> tuple[Any, ...]:
+    return (*estimator.schema_.given, *estimator.schema_.target)
 
 
 def read_whole(estimator: "ConditionalVAE", path: str) -> Any:
@@ -50,7 +65,7 @@ def read_whole(estimator: "ConditionalVAE", path: str) -> Any:
     from condvae import tables
 
     table = read_for(estimator, path)
-    return table.read() if isinstance(table, tables.Scan) else table
+    return tables.read_as(_columns(estimator), table.read()) if isinstance(table, tables.Scan) else table
 
 
 def by_part(estimator: "ConditionalVAE", table: Any, work: Callable[[int, int, Any], Any]) -> Iterator[Any]:
@@ -67,7 +82,8 @@ def by_part(estimator: "ConditionalVAE", table: Any, work: Callable[[int, int, A
     with Progress("rows", len(table), enabled=shown) as bar:
         for number, part in enumerate(table.parts()):
             with located(table, number):
-                found = work(number, table.groups[number].first, part)
+                read = tables.read_as(_columns(estimator), part)
+                found = work(number, table.groups[number].first, read)
             yield found
             bar.advance(len(part))
     estimator.progress = shown
@@ -96,7 +112,7 @@ def require_apart(names: Sequence[str], added: Iterable[str]) -> None:
     taken = set(names)
     for name in added:
         if name in taken:
-            raise TableError(f"two columns would be named {name!r}; rename that column of the table")
+            raise TableError(f"two columns would be named {quote(name)}; rename that column of the table")
         taken.add(name)
 
 

@@ -7,7 +7,7 @@ import typer
 from condvae.cli import inputs, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet
 from condvae.cli.words import say, say_json
-from condvae.words import count
+from condvae.words import count, listed, quote
 
 EXAMPLES = (
     "condvae predict model rows.csv --out predictions.csv",
@@ -72,7 +72,7 @@ def predict(
     ):
         if wanted and not has:
             raise TableError(f"{option} is of {kind}, and the model has none; leave it out")
-    names = ", ".join(str(column.name) for column in schema.given)
+    names = listed(column.name for column in schema.given)
     if schema.given and data is None:
         raise TableError(f"the model needs conditions ({names}); name a file of them after the model")
     if not schema.given and data is not None:
@@ -105,7 +105,7 @@ def _levels(text: str) -> list[float]:
     try:
         levels = [float(piece) for piece in pieces]
     except ValueError as error:
-        raise TableError(f"--quantiles {text!r} is no list of numbers; write 0.05,0.5,0.95") from error
+        raise TableError(f"--quantiles {quote(text)} is no list of numbers; write 0.05,0.5,0.95") from error
     for level in levels:
         if not 0 <= level <= 1:
             raise TableError(f"--quantiles: {level:g} is not between 0 and 1; write 0.05,0.5,0.95")

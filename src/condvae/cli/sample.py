@@ -8,7 +8,7 @@ import typer
 from condvae.cli import inputs, pictures, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
 from condvae.cli.words import say, say_json
-from condvae.words import count
+from condvae.words import count, listed
 
 EXAMPLES = (
     "condvae sample model --given rows.csv -n 100 --out samples.csv",
@@ -43,14 +43,17 @@ def sample(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Draw from p(target | given) for each row of a table: the rows' conditions beside the draws."""
+    """Draw from p(target | given) for each row of a table: the rows' conditions beside the draws.
+
+    Columns row and draw number them; where the table has a column of that name, they are row_ and draw_.
+    """
     from condvae import tables
 
     inputs.require_outputs(out, as_json)
     estimator = inputs.load(model, quiet)
     schema = estimator.schema_
     if given is None and schema.given:
-        names = ", ".join(str(column.name) for column in schema.given)
+        names = listed(column.name for column in schema.given)
         raise tables.TableError(f"the model needs conditions ({names}); name a file of them with --given")
     if given is not None and not schema.given and plot is None:
         raise tables.TableError("the model has no conditions; leave out --given, and ask for draws by -n")
@@ -58,7 +61,7 @@ def sample(
         pictures.require_picture(estimator, plot)
     conditions = [str(column.name) for column in schema.given]
     targets = [str(column.name) for column in schema.target]
-    inputs.require_apart([*conditions, *targets], ("row", "draw"))
+    numbers = tables.apart(("row", "draw"), [*conditions, *targets])
     real = None if given is None else inputs.read_for(estimator, given)
     seen = preview.Seen()
     axes = None
@@ -66,7 +69,7 @@ def sample(
     def drawn(number: int, first: int, part: Any) -> Any:
         nonlocal axes
         samples = estimator.sample(part, n, random_state=seed, part=number)
-        found = _with_conditions(samples, part, n, conditions, targets, first)
+        found = _with_conditions(samples, part, n, conditions, targets, (numbers, first))
         seen.look(found)
         if plot is not None and number == 0:  # of a long table, its first part
             axes = pictures.draw(estimator, found, _first_part(real))
@@ -81,7 +84,7 @@ def sample(
         save_figure(axes, plot)  # pyright: ignore[reportArgumentType]
     if as_json:
         found = {"out": out, "plot": None if plot is None else str(plot), "draws": seen.rows}
-        say_json(found | {"outside": outside.rows, "columns": ["row", "draw", *conditions, *targets]})
+        say_json(found | {"outside": outside.rows, "columns": [*numbers, *conditions, *targets]})
     elif not quiet and out != "-":
         seen.show("draw")
         picture = "" if plot is None else f", a picture to {plot}"
@@ -95,13 +98,19 @@ def _first_part(table: Any) -> Any:
 
 
 def _with_conditions(
-    samples: Any, rows: Any, n: int, conditions: list[str], targets: list[str], first: int
+    samples: Any,
+    rows: Any,
+    n: int,
+    conditions: list[str],
+    targets: list[str],
+    numbered: tuple[list[str], int],
 ) -> Any:
     import numpy as np
     import pyarrow as pa
 
-    row = np.repeat(np.arange(len(samples) // n), n)
-    pieces: dict[str, Any] = {"row": row + first, "draw": np.tile(np.arange(n), len(samples) // n)}
+    row, (names, first) = np.repeat(np.arange(len(samples) // n), n), numbered
+    draw = np.tile(np.arange(n), len(samples) // n)
+    pieces: dict[str, Any] = dict(zip(names, (row + first, draw), strict=True))
     if rows is not None:
         taken = rows.select(conditions).take(row)
         pieces |= {name: taken[name] for name in conditions}

@@ -1,10 +1,11 @@
 """What the program says, and where: results on standard output, all else on standard error."""
 
 import json
+import re
 import sys
 from typing import Any, NoReturn
 
-from condvae.words import MAX_NAMES, count, listed, plus_minus
+from condvae.words import MAX_NAMES, count, cut, listed, plus_minus
 
 OPTIONS = {
     'unknown="other"': "--unknown other",
@@ -27,10 +28,13 @@ def in_options(sentence: str) -> str:
     Example:
         >>> in_options('(fitting with unknown="other" accepts such levels)')
         '(fitting with --unknown other accepts such levels)'
+        >>> in_options("say read={'hp': 'text'} or missing=('?',)")
+        "say --read 'hp=text' or --missing '?'"
     """
     for argument, option in OPTIONS.items():
         sentence = sentence.replace(argument, option)
-    return sentence
+    sentence = re.sub(r"read=\{(['\"])(.+?)\1: '([^']*)'\}", r"--read '\2=\3'", sentence)
+    return cut(re.sub(r"missing=\((['\"])(.+?)\1,\)", r"--missing '\2'", sentence))
 
 
 def console() -> Any:
@@ -58,7 +62,7 @@ def note(sentence: str) -> None:
 
 def warn(sentence: str) -> None:
     """Say on standard error what a user must know of these results; it is said under --quiet too."""
-    print(f"condvae: warning: {sentence}", file=sys.stderr)
+    print(f"condvae: warning: {cut(sentence)}", file=sys.stderr)
 
 
 def stopped(sentence: str, signal: int) -> NoReturn:

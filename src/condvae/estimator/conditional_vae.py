@@ -5,6 +5,7 @@ codes of categories, the core trains, samples and scores, and what comes back is
 in the user's units.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,9 +45,9 @@ class ConditionalVAE(Queries, BaseEstimator):
         latent_size: the length of z; 0 for none, targets then being independent given X.
         width: of every hidden layer.
         depth: hidden layers in each network.
-        likelihood: of numeric targets: "auto", for each column what suits its cells (see
-            `condvae.tables.choices`); or "student_t" or "gaussian", for all.
-        likelihoods: by column, what is not to be chosen: {"claims": "negative_binomial"}; one of
+        likelihood: of numeric targets: "auto", the universal one, which suits columns of any kind (see
+            `condvae.distributions.universal`); or "student_t" or "gaussian", for all.
+        likelihoods: by column, where it shall be another: {"claims": "negative_binomial"}; one of
             `condvae.tables.NUMERIC`, with its limits where it has them, as in "censored_gaussian(high=50)";
             of categories "categorical" or "ordinal".
         num_members: models in the ensemble.
@@ -68,6 +69,10 @@ class ConditionalVAE(Queries, BaseEstimator):
         patience: stop a member after so many steps without a better value on its held-out rows.
         unknown: what a level of a condition that was not there at fitting is: "other", a level of its own,
             learned from the rare levels, and a warning; or "error".
+        read: by column, what it is read as, where its cells shall not tell: {"hp": "number", "zip":
+            "text", "day": "date(%d.%m.%Y)"}; also "number(decimal=comma)", "time" (of day), "duration".
+            Text that is clearly numbers, dates or times is read as such, and `notes_` say so.
+        missing: texts that stand for a missing cell, besides the usual ones: ("?", "-", "-999").
         random_state: the seed; the same seed gives the same model on the same machine, in whatever order
             the rows are.
         progress: whether to show progress bars.
@@ -121,6 +126,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         calibration_fraction: float = 0.0,
         patience: int | None = None,
         unknown: str = "other",
+        read: dict[Any, str] | None = None,
+        missing: Sequence[str] = (),
         random_state: Any = 0,
         progress: bool = False,
     ):
@@ -144,6 +151,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         self.calibration_fraction = calibration_fraction
         self.patience = patience
         self.unknown = unknown
+        self.read = read
+        self.missing = missing
         self.random_state = random_state
         self.progress = progress
 
@@ -205,6 +214,8 @@ class ConditionalVAE(Queries, BaseEstimator):
             groups,
             time,
             unknown=self.unknown,
+            read=self.read,
+            missing=tuple(self.missing),
             likelihood=self.likelihood,
             likelihoods=self.likelihoods,
             seed=self.seed_,

@@ -13,6 +13,7 @@ from condvae.estimator.fitted import TableModel
 from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
 from condvae.estimator.streaming import in_memory
 from condvae.rows import num_rows
+from condvae.words import listed
 
 
 class Edge:
@@ -37,7 +38,7 @@ class Edge:
                 "for part in scan.parts()"
             )
         if given is None and self.schema_.given:
-            names = ", ".join(str(column.name) for column in self.schema_.given)
+            names = listed(column.name for column in self.schema_.given)
             raise tables.TableError(f"the model is of targets given {names}; pass them as X")
         if given is None:
             return self.table_, None
@@ -112,11 +113,8 @@ class Edge:
 
     def _drawn(self, blocks: Any, X: Any, rows: int, n: int, observed: Any = None) -> Any:
         of = self._kind_of(X)
-        taken = {"row", "draw"} & {column.name for column in self.schema_.target}
-        if taken and of in ("polars", "pyarrow"):
-            raise tables.TableError(
-                f"a target is named {taken.pop()!r}, which draws use themselves; rename it"
-            )
+        # Beside a target of that name, "row" is "row_": the table's names are its owner's.
+        numbers = tables.apart(("row", "draw"), [column.name for column in self.schema_.target])
         frame = self._decoded(blocks, rows * n, of, observed)
         row, draw = np.repeat(np.arange(rows), n), np.tile(np.arange(n), rows)
         if of == "numpy":
@@ -125,8 +123,8 @@ class Edge:
             import pandas as pd
 
             label = row if X is None else X.index[row]
-            frame.index = pd.MultiIndex.from_arrays([label, draw], names=["row", "draw"])
+            frame.index = pd.MultiIndex.from_arrays([label, draw], names=numbers)
             return frame
         backend: Any = of
-        index = nw.from_dict({"row": row, "draw": draw}, backend=backend)
+        index = nw.from_dict(dict(zip(numbers, (row, draw), strict=True)), backend=backend)
         return nw.concat([index, nw.from_native(frame, eager_only=True)], how="horizontal").to_native()

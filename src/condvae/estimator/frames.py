@@ -4,7 +4,9 @@ Arrays become frames with columns c0, c1, ... (conditions) and x0, x1, ... (targ
 the kind that went in, with its index.
 """
 
+import datetime
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import narwhals as nw
@@ -14,6 +16,7 @@ from scipy import sparse
 
 from condvae import tables
 from condvae.tables.cells import open_frame
+from condvae.words import quote
 
 FRAMES = ("pandas", "polars", "pyarrow")
 
@@ -38,7 +41,10 @@ def as_frame(data: Any, prefix: str) -> Any:
     if _is_native(data):
         if _is_series(data):
             native = nw.from_native(data, series_only=True)
-            return native.alias(native.name or f"{prefix}0").to_frame().to_native()
+            return (
+                native.alias(settled(native.name) if native.name else f"{prefix}0").to_frame().to_native()
+            )
+        data = _with_settled_names(data)
         open_frame(data)  # which refuses two columns of one name, and lazy frames
         return data
     array = _as_array(data, prefix)
@@ -49,6 +55,60 @@ def as_frame(data: Any, prefix: str) -> Any:
         raise tables.TableError(
             f"a column of the array cannot be read ({error}); make each all numbers or all text"
         ) from error
+
+
+def settled(name: Any) -> Any:
+    """A column's name as a model keeps it: whole numbers and texts as they are, all else as text.
+
+    What is kept must come back from JSON as it was. A tuple, the name of a column below others, is its
+    parts with underscores between them; a date its ISO form.
+
+    Example:
+        >>> settled(("dose", "mg")), settled(None), settled(3), settled(2.5)
+        ('dose_mg', 'None', 3, '2.5')
+    """
+    if isinstance(name, tuple):
+        return "_".join(str(settled(part)) for part in name if part != "")
+    if isinstance(name, datetime.datetime):  # pandas' timestamps, too
+        return name.isoformat().removesuffix("T00:00:00")
+    if isinstance(name, Integral) and not isinstance(name, bool):
+        return int(name)
+    return str(name)
+
+
+def settled_keys(named: Mapping[Any, Any] | None) -> dict[Any, Any] | None:
+    """A dictionary by column, with the columns' settled names."""
+    return None if named is None else {settled(name): value for name, value in named.items()}
+
+
+def _shown(name: Any) -> str:
+    return quote(name) if isinstance(name, str) else str(name)
+
+
+def _with_settled_names(data: Any) -> Any:
+    """The frame with settled names; the same frame where they are.
+
+    Raises:
+        TableError: where two columns have names that are the same text.
+    """
+    if str(nw.get_native_namespace(data).__name__) != "pandas" or not hasattr(data, "columns"):
+        return data
+    names = [settled(name) for name in data.columns]
+    texts = [str(name) for name in names]
+    for i, text in enumerate(texts):
+        if (j := texts.index(text)) < i:
+            first, second = data.columns[j], data.columns[i]
+            if first == second:
+                break  # which `open_frame` says
+            raise tables.TableError(
+                f"columns {_shown(first)} and {_shown(second)} would both be named {quote(text)}; rename "
+                "one of them"
+            )
+    if all(type(name) is type(old) and name == old for name, old in zip(names, data.columns, strict=True)):
+        return data
+    data = data.copy(deep=False)
+    data.columns = names
+    return data
 
 
 def _is_native(data: Any) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from condvae import tables
 from condvae.estimator.fitted import TableModel
-from condvae.words import count, listed, shown
+from condvae.words import count, in_line, quote
 
 MOST_LEVELS = 3
 """Levels of a column that are named, of those never seen."""
@@ -89,7 +89,7 @@ class Outside:
                 f"on ({'; '.join(where)}); what it says there is a guess"
             )
         if self.impossible:
-            where = [f"{name!r}: {_named(levels)}" for name, levels in self.impossible.items()]
+            where = [f"{quote(name)}: {_named(levels)}" for name, levels in self.impossible.items()]
             said.append(
                 f"a level that was never seen has no probability, and log p of its row is -inf "
                 f"({'; '.join(where)}); empty such cells to score the rest of the row"
@@ -99,7 +99,7 @@ class Outside:
     def _column(self, name: str, number: int) -> str:
         levels = self.levels.get(name)
         never = f", levels never seen: {_named(levels)}" if levels else ""
-        return f"in {name!r}: {number:,}{never}"
+        return f"in {quote(name)}: {number:,}{never}"
 
 
 def _add(counts: dict[str, Counter[Any]], unseen: Mapping[Any, Mapping[Any, np.ndarray]]) -> None:
@@ -109,9 +109,8 @@ def _add(counts: dict[str, Counter[Any]], unseen: Mapping[Any, Mapping[Any, np.n
 
 def _named(levels: Counter[Any]) -> str:
     """Levels with the rows of each, the most frequent first."""
-    return listed(
-        (f"{shown(level)} in {count(rows, 'row')}" for level, rows in levels.most_common()), MOST_LEVELS
-    )
+    parts = [f"{quote(level)} in {count(rows, 'row')}" for level, rows in levels.most_common()]
+    return in_line(parts, MOST_LEVELS)
 
 
 _gathering: ContextVar[Outside | None] = ContextVar("gathering", default=None)

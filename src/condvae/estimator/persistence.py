@@ -1,6 +1,7 @@
 """A fitted estimator to a folder and back."""
 
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from condvae import bundle, tables
 from condvae.estimator.defaults import Settings
 from condvae.estimator.fitted import TableModel
+from condvae.estimator.frames import settled
 from condvae.mixture import Mixture
 from condvae.training import History
 
@@ -50,7 +52,8 @@ def load(cls: Any, path: str | Path) -> Any:
     try:
         if manifest["table_format"] != FORMAT:
             raise ValueError(f"format {manifest['table_format']}, not {FORMAT}")
-        estimator = cls(**manifest["parameters"])
+        parameters = manifest["parameters"]
+        estimator = cls(**parameters | {"missing": tuple(parameters.get("missing", ()))})
         estimator.schema_ = tables.Schema.from_json(manifest["schema"])
         for name in PLAIN:
             setattr(estimator, name, manifest["fitted"][name])
@@ -79,6 +82,8 @@ def plain(value: Any) -> Any:
         return None
     if callable(value):  # a user's own objective
         return getattr(value, "__qualname__", type(value).__name__)
+    if isinstance(value, Mapping):
+        return {str(settled(name)): text for name, text in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 

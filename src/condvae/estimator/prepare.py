@@ -1,6 +1,6 @@
 """The edge of the estimator: from what users pass to blocks, and from results to what they expect."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, TypeGuard
@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from condvae import tables
 from condvae.estimator.defaults import Settings, defaults
 from condvae.estimator.fitted import TableModel, observed_rows
-from condvae.estimator.frames import FRAMES, as_frame, kind
+from condvae.estimator.frames import FRAMES, as_frame, kind, settled_keys
 from condvae.estimator.streaming import (
     TableStream,
     encoded,
@@ -27,6 +27,7 @@ from condvae.objectives import objective
 from condvae.rows import content_hashes, num_rows
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.readings import checked, measured
+from condvae.words import listed, quote
 
 MAX_COPIES = 20
 """Whole-number weights are copies of rows up to so many times as many rows; else they weigh the loss."""
@@ -59,6 +60,8 @@ def training_table(
     time: Any,
     *,
     unknown: Any = "error",
+    read: Mapping[Any, str] | None = None,
+    missing: Sequence[str] = (),
     likelihood: str = "auto",
     likelihoods: dict[Any, str] | None = None,
     schema: tables.Schema | None = None,
@@ -70,11 +73,13 @@ def training_table(
     Raises:
         TableError: for what cannot be trained on, before any training.
     """
+    options: dict[str, Any] = {"unknown": unknown, "read": settled_keys(read), "missing": missing}
+    named = (likelihood, settled_keys(likelihoods))
     if (found := one_scan(X, y)) is not None:
         if is_long(found):
             along = {"sample_weight": sample_weight, "groups": groups, "time": time}
-            named = (likelihood, likelihoods)
-            return _streamed_table(found, X, y, along, unknown, named, schema, seed, progress)
+            options |= {"seed": seed, "progress": progress}
+            return _streamed_table(found, X, y, along, options, named, schema)
         X, y = None if X is None else X.read(), y.read()
     given, target = as_frame(X, "c"), target_frame(y)
     rows = len(nw.from_native(target, eager_only=True))
@@ -90,8 +95,8 @@ def training_table(
         target, source = tables.take(target, copies), copies
         along = {name: None if array is None else array[copies] for name, array in along.items()}
     if schema is None:
-        schema = tables.Schema.infer_pair(given, target, unknown=unknown)
-        schema = _with_likelihoods(schema, target, likelihood, likelihoods, given)
+        schema = tables.Schema.infer_pair(given, target, **options)
+        schema = _with_likelihoods(schema, target, *named, given)
     elif (given is None) != (not schema.given):
         raise tables.TableError("the model was fitted with other conditions: give the same columns again")
     c = None if given is None else tables.encode(schema.given, given)
@@ -115,7 +120,10 @@ def training_table(
         groups=None if (groups := along["groups"]) is None else groups[keep],
         time=None if (time := along["time"]) is None else time[keep],
         kind=kind(X if X is not None else y),
-        notes=_notes(schema, len(seen), len(keep), None if c is None else _holes(c)),
+        notes=[
+            *(note.words() for note in tables.notes_on(schema, given, target)),
+            *_notes(schema, len(seen), len(keep), None if c is None else _holes(c)),
+        ],
         source=source[keep],
         rows=len(keep),
     )
@@ -126,11 +134,9 @@ def _streamed_table(
     X: Any,
     y: tables.Scan,
     along: dict[str, Any],
-    unknown: Any,
+    options: dict[str, Any],
     named: tuple[str, dict[Any, str] | None],
     schema: tables.Schema | None,
-    seed: int,
-    progress: bool,
 ) -> TrainingTable:
     for name, value in along.items():
         if value is not None:
@@ -138,16 +144,17 @@ def _streamed_table(
                 f"{name} is for tables in memory, and this one has {len(found):,} rows: leave it out, or "
                 "give fewer rows"
             )
-    known = look_over(found, X, y, unknown=unknown, seed=seed, progress=progress)
+    known = look_over(found, X, y, **options)
     schema = _with_likelihoods(known.schema, known.sample, *named) if schema is None else schema
     if fits_memory(known.rows):  # most have nothing to learn from: the others go into memory
-        some, numbers = observed(found, y)
+        some, numbers = observed(schema, found)
         given = None if X is None else some.select(X.column_names)
         table = training_table(given, some.select(y.column_names), None, None, None, schema=schema)
         left_out = _notes(schema, len(found), known.rows, None)[:1]
         return replace(table, source=numbers[table.source], notes=[*left_out, *table.notes])
     c, x = encoded(schema, known.sample)
-    notes = _notes(schema, len(found), known.rows, known.holes if schema.given else None)
+    notes = [note.words() for note in tables.notes_on(schema, known.sample, known.sample)]
+    notes += _notes(schema, len(found), known.rows, known.holes if schema.given else None)
     notes.append(
         f"the table is read as it is needed; what is measured is measured on {num_rows(x=x):,} of its "
         "rows, drawn at random, that are not trained on"
@@ -163,7 +170,7 @@ def _streamed_table(
         notes=notes,
         source=known.sample_rows,
         rows=known.rows,
-        stream=TableStream(schema, found, known.sizes, seed),
+        stream=TableStream(schema, found, known.sizes, options["seed"]),
     )
 
 
@@ -263,33 +270,38 @@ def check_arguments(parameters: dict[str, Any]) -> None:
         if value is None and name != "depth":
             continue
         if not _is_number(value) or value != value // 1 or value < low:
-            raise ValueError(f"{name} is {value!r}, expected a whole number of at least {low}")
+            raise ValueError(f"{name} is {quote(value)}, expected a whole number of at least {low}")
     for name in ("learning_rate", "weight_decay", "free_bits"):
         value: Any = parameters[name]
         if value is None and name == "learning_rate":
             continue
         if not _is_number(value) or not 0 <= value < np.inf:
-            raise ValueError(f"{name} is {value!r}, expected a number not below 0, such as 0.001")
+            raise ValueError(f"{name} is {quote(value)}, expected a number not below 0, such as 0.001")
     for name in ("validation_fraction", "test_fraction", "calibration_fraction"):
         if not _is_number(parameters[name]) or not 0 <= parameters[name] < 1:
-            raise ValueError(f"{name} is {parameters[name]!r}, expected at least 0 and below 1")
+            raise ValueError(f"{name} is {quote(parameters[name])}, expected at least 0 and below 1")
     chosen_objective(parameters)
     choices = {"likelihood": ("auto", "student_t", "gaussian"), "unknown": ("error", "other")}
     for name, allowed in choices.items():
         if parameters[name] not in allowed:
-            raise ValueError(f"{name} is {parameters[name]!r}, expected {' or '.join(map(repr, allowed))}")
+            raise ValueError(
+                f"{name} is {quote(parameters[name])}, expected {' or '.join(map(repr, allowed))}"
+            )
     _check_likelihoods(parameters["likelihoods"])
+    tables.require_readings(parameters["read"], parameters["missing"])
 
 
 def _check_likelihoods(named: Any) -> None:
     if named is not None and not isinstance(named, Mapping):
         raise ValueError(
-            f"likelihoods is {named!r}, expected a dictionary by column, such as {{'claims': "
+            f"likelihoods is {quote(named)}, expected a dictionary by column, such as {{'claims': "
             "'negative_binomial'}; one for all numeric targets is likelihood='gaussian' or 'student_t'"
         )
     for column, name in (named or {}).items():
         if not isinstance(name, str):
-            raise ValueError(f"likelihoods[{column!r}] is {name!r}, expected a name, such as 'gamma'")
+            raise ValueError(
+                f"likelihoods[{quote(column)}] is {quote(name)}, expected a name, such as 'gamma'"
+            )
 
 
 def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
@@ -301,13 +313,14 @@ def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
     chosen, free_bits = parameters["objective"], float(parameters["free_bits"])
     if free_bits and chosen != "elbo":
         raise ValueError(
-            f"free_bits={free_bits:g} are of the ELBO, and objective is {chosen!r}: leave one of them out"
+            f"free_bits={free_bits:g} are of the ELBO, and objective is {quote(chosen)}: leave one "
+            "of them out"
         )
     if callable(chosen):
         return chosen
     if not isinstance(chosen, str):
         raise ValueError(
-            f"objective is {chosen!r}, expected a name, such as 'iwae', or a function of Draws"
+            f"objective is {quote(chosen)}, expected a name, such as 'iwae', or a function of Draws"
         )
     return objective(f"elbo(free_bits={free_bits!r})" if free_bits else chosen)
 
@@ -328,8 +341,8 @@ def seed(random_state: Any) -> int:
     elif random_state is None or isinstance(random_state, np.random.RandomState):
         return int(check_random_state(random_state).randint(2**31))
     raise ValueError(
-        f"random_state is {random_state!r}, expected a whole number from 0 to 2**32 - 1, None, or numpy's "
-        "RandomState"
+        f"random_state is {quote(random_state)}, expected a whole number from 0 to 2**32 - 1, None, or "
+        "numpy's RandomState"
     )
 
 
@@ -389,16 +402,16 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
     """
     names = [column.name for column in model.numeric]
     if isinstance(y, dict):
+        y = settled_keys(y)
         if unknown := [name for name in y if name not in names]:
-            raise tables.TableError(
-                f"{unknown[0]!r} is no numeric target; these are {', '.join(map(str, names))}"
-            )
+            raise tables.TableError(f"{quote(unknown[0])} is no numeric target; these are {listed(names)}")
         given = {name: np.asarray(value, float) for name, value in y.items()}
         rows = max((value.size for value in given.values()), default=1) if rows is None else rows
         for name, value in given.items():
             if value.shape not in ((), (rows,)):
                 raise tables.TableError(
-                    f"y[{name!r}] has shape {value.shape}: give one number, or one for each of {rows} rows"
+                    f"y[{quote(name)}] has shape {value.shape}: give one number, or one for each of "
+                    f"{rows} rows"
                 )
         values = np.full((rows, len(names)), np.nan)
         for name, value in given.items():
@@ -450,7 +463,7 @@ def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> li
     for column in schema.given:
         one_value = column.minimum is not None and column.minimum == column.maximum
         if one_value or len(column.levels) == 1:
-            notes.append(f"condition {column.name!r} is constant and tells the model nothing")
+            notes.append(f"condition {quote(column.name)} is constant and tells the model nothing")
     if holes:
         notes.append(f"{holes} of {rows} rows have missing conditions, which are values of their own")
     continuous = [
@@ -458,11 +471,9 @@ def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> li
         for column in schema.target
         if column.integer and (column.likelihood is None or column.likelihood.step is None)
     ]
-    if whole := [repr(column.name) for column in continuous]:
+    if whole := [quote(column.name) for column in continuous]:
         those = "targets" if len(whole) > 1 else "target"
-        notes.append(
-            f"whole numbers in {those} {', '.join(whole)}: modelled as continuous, draws are rounded"
-        )
+        notes.append(f"whole numbers in {those} {listed(whole)}: modelled as continuous, draws are rounded")
     if kept < FEW_ROWS:
         notes.append(f"{kept} rows are few: expect a rough model")
     return notes

@@ -94,8 +94,9 @@ class Queries(Predictions, TransformerMixin):
         Returns:
             The targets' columns, n rows for each row of X: a pandas frame with index (row, draw), where
             `row` is X's own index; a polars or pyarrow table with columns `row` and `draw`, counting
-            from 0; or an array of shape (rows, n, targets) for arrays. Of a `Scan` too long for
-            memory, an iterator of such tables, one for each of its groups.
+            from 0 (where a target has one of these names, it is followed by an underscore); or an array of
+            shape (rows, n, targets) for arrays. Of a `Scan` too long for memory, an iterator of such
+            tables, one for each of its groups.
         """
         X = in_memory(X)
         if isinstance(X, tables.Scan):

@@ -16,7 +16,6 @@ from condvae import tables
 from condvae.estimator.fitted import observed_rows
 from condvae.estimator.outside import Outside, gathered, warn
 from condvae.streams import Stream
-from condvae.tables.cells import cells, open_frame
 from condvae.tables.scans import Scan, Survey, located, sampled, survey
 
 STREAMED_ROWS = 2**20
@@ -73,12 +72,9 @@ def is_long(table: Any) -> bool:
     return isinstance(table, Scan) and not fits_memory(len(table))
 
 
-def look_over(
-    table: Scan, X: Scan | None, y: Scan, *, unknown: tables.Unknown, seed: int, progress: bool
-) -> Survey:
-    """A long table's schema, its sample, and which of its rows there are."""
+def look_over(table: Scan, X: Scan | None, y: Scan, **options: Any) -> Survey:
+    """A long table's schema, its sample, and which of its rows there are; `options` are of `survey`."""
     names = [] if X is None else X.column_names
-    options: dict[str, Any] = {"unknown": unknown, "seed": seed, "progress": progress}
     return survey(table, names, y.column_names, sample_rows=SAMPLE_ROWS, **options)
 
 
@@ -120,12 +116,11 @@ def in_memory(table: Any) -> Any:
     return table.read() if isinstance(table, Scan) and not is_long(table) else table
 
 
-def observed(table: Scan, y: Scan) -> tuple[Any, np.ndarray]:
+def observed(schema: tables.Schema, table: Scan) -> tuple[Any, np.ndarray]:
     """The rows that have an observed target, in memory, and their numbers."""
     parts, numbers = [], []
     for group, rows in zip(table.groups, table.parts(), strict=True):
-        found = [cells(open_frame(rows), name).array for name in y.column_names]
-        seen = np.flatnonzero(np.any([np.asarray(own.is_valid()) for own in found], axis=0))
+        seen = np.flatnonzero(observed_rows(encoded(schema, rows)[1]))
         parts.append(rows.take(seen))
         numbers.append(seen + group.first)
     return pa.concat_tables(parts), np.concatenate(numbers)

@@ -2,7 +2,7 @@
 
 pandas, polars and pyarrow differ in how they store text, categories, booleans with gaps and missing
 numbers. Everything above this file sees one form only: an Arrow array of booleans, integers, floats,
-text, timestamps or nothing at all, in which a missing cell (NaN included) is null.
+text, timestamps, times of day, durations or nothing at all, in which a missing cell (NaN included) is null.
 """
 
 import datetime
@@ -20,8 +20,11 @@ from narwhals.typing import IntoDataFrame, IntoDataFrameT
 from numpy.typing import ArrayLike
 
 from condvae.tables.errors import TableError
+from condvae.tables.text_numbers import Decimal
+from condvae.words import quote
 
 LARGEST = 1e30  # beyond it, squares and products of standardised cells overflow float32
+LONGEST_NAME = 200  # characters that names are compared by
 _REMEDY = "turn it into numbers or text, or drop it"
 
 
@@ -35,12 +38,14 @@ class Cells:
             without a zone; dates are their midnight) or null typed.
         category: whether the frame declares the column as a category.
         declared: the declared categories in their order, where that order has a meaning; else ().
+        decimal: the decimal separator of the file that they came from, by which text is read.
     """
 
     name: str
     array: pa.Array
     category: bool = False
     declared: tuple[Any, ...] = ()
+    decimal: Decimal = "."
 
     @property
     def empty(self) -> bool:
@@ -57,6 +62,8 @@ class Cells:
             return "true or false"
         if self.datetime:
             return "a date or time"
+        if pa.types.is_time(kind) or pa.types.is_duration(kind):
+            return "a time of day" if pa.types.is_time(kind) else "a duration"
         return "text" if pa.types.is_large_string(kind) else "numeric"
 
     @property
@@ -77,7 +84,7 @@ class Cells:
             "'x'"
         """
         value = self.array[row].as_py()
-        return str(value) if self.datetime else repr(value)
+        return str(value) if self.datetime else quote(value)
 
 
 def open_frame(frame: IntoDataFrame) -> nw.DataFrame[Any]:
@@ -96,7 +103,7 @@ def open_frame(frame: IntoDataFrame) -> nw.DataFrame[Any]:
         native: Any = frame
         twice = first_duplicate(native.column_names if isinstance(native, pa.Table) else native.columns)
         raise TableError(
-            f"the table has more than one column named {twice!r}; rename or drop all but one"
+            f"the table has more than one column named {quote(twice)}; rename or drop all but one"
         ) from error
     except TypeError as error:
         raise TableError(
@@ -144,13 +151,24 @@ def cells(frame: nw.DataFrame[Any], name: str) -> Cells:
         1
     """
     if name not in frame.columns:
-        raise TableError(f"the table has no column {name!r}; {suggestion(name, frame.columns)}")
+        raise TableError(f"the table has no column {quote(name)}; {suggestion(name, frame.columns)}")
     array = _to_arrow(frame.get_column(name))  # not `frame[name]`: of a number, that is a row
     if not pa.types.is_dictionary(array.type):
-        return Cells(name, _plain(name, array))
+        return Cells(name, _plain(name, array), decimal=decimal_of(frame))
     declared = tuple(array.dictionary.to_pylist()) if array.type.ordered else ()
     column = Cells(name, _plain(name, array.dictionary_decode()), category=True, declared=declared)
     return Cells(name, column.array) if column.datetime else column  # a category of dates is dates
+
+
+DECIMAL = b"decimal"
+"""The key in an Arrow table's metadata under which the decimal separator of its file stands."""
+
+
+def decimal_of(frame: nw.DataFrame[Any]) -> Decimal:
+    """The decimal separator of the file that a table came from; "." where nothing is known of it."""
+    native: Any = frame.to_native()
+    metadata = (native.schema.metadata or {}) if isinstance(native, pa.Table) else {}
+    return "," if metadata.get(DECIMAL) == b"," else "."
 
 
 def numbers(column: Cells) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +189,7 @@ def numbers(column: Cells) -> tuple[np.ndarray, np.ndarray]:
         row = int(np.argmax(wrong))
         what = "infinite" if np.isinf(values[row]) else f"beyond ±{LARGEST:g} ({values[row]:g})"
         raise TableError(
-            f"column {column.name!r}, row {row + 1} is {what}; "
+            f"column {quote(column.name)}, row {row + 1} is {what}; "
             "correct the cell or leave it empty (a missing cell is allowed)"
         )
     return values, mask
@@ -199,10 +217,11 @@ def suggestion(name: Any, names: Sequence[Any]) -> str:
         >>> suggestion("hieght", ["height", "width"])
         "did you mean 'height'?"
     """
-    close = difflib.get_close_matches(str(name), [str(n) for n in names], n=3, cutoff=0.6)
+    near = [str(n) for n in names if len(str(n)) <= LONGEST_NAME]
+    close = difflib.get_close_matches(str(name)[:LONGEST_NAME], near, n=3, cutoff=0.6)
     if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    shown = ", ".join(repr(n) for n in names[:8]) + (", ..." if len(names) > 8 else "")
+        return f"did you mean {' or '.join(map(quote, close))}?"
+    shown = ", ".join(quote(n) for n in names[:8]) + (", ..." if len(names) > 8 else "")
     return f"its columns are {shown}" if names else "it has no columns"
 
 
@@ -211,11 +230,17 @@ def _to_arrow(series: nw.Series[Any]) -> Any:
     # a column mixes them, and knows no complex numbers.
     if series.dtype == nw.Object or "complex" in str(getattr(series.to_native(), "dtype", "")):
         _check_objects(series)
+    if str(getattr(series.to_native(), "dtype", "")).startswith("period["):
+        native: Any = series.to_native()
+        # As they are written, but for weeks: those are written as two dates.
+        weeks = "W-" in str(native.dtype)
+        native = native.dt.to_timestamp() if weeks else native.astype(str).where(native.notna(), None)
+        series = nw.from_native(native, series_only=True)
     try:
         array = series.to_arrow()
     except OverflowError as error:
         raise TableError(
-            f"column {series.name!r} holds whole numbers beyond 64 bits; turn it into floats"
+            f"column {quote(series.name)} holds whole numbers beyond 64 bits; turn it into floats"
         ) from error
     except (pa.ArrowException, TypeError, ValueError) as error:
         found = sorted({type(cell).__name__ for cell in series.drop_nulls().to_list()})
@@ -226,7 +251,7 @@ def _to_arrow(series: nw.Series[Any]) -> Any:
         else:
             dtype = getattr(series.to_native(), "dtype", series.dtype)
             problem = f"has the type {dtype}, which is not supported; {_REMEDY}"
-        raise TableError(f"column {series.name!r} {problem}") from error
+        raise TableError(f"column {quote(series.name)} {problem}") from error
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
@@ -234,22 +259,24 @@ def _check_objects(series: nw.Series[Any]) -> None:
     observed = series.drop_nulls().to_list()
     if any(isinstance(cell, complex | np.complexfloating) for cell in observed):
         raise TableError(
-            f"column {series.name!r} holds complex numbers (Complex data not supported); give their real "
-            "and imaginary parts as two columns"
+            f"column {quote(series.name)} holds complex numbers (Complex data not supported); give their "
+            "real and imaginary parts as two columns"
         )
     days = [cell for cell in observed if isinstance(cell, datetime.date)]
     times = [cell for cell in days if isinstance(cell, datetime.datetime)]
     if times and len(times) < len(days):
         raise TableError(
-            f"column {series.name!r} mixes dates with times; make all of it one (pandas.to_datetime)"
+            f"column {quote(series.name)} mixes dates with times; make all of it one (pandas.to_datetime)"
         )
     if len({cell.tzinfo is None for cell in times}) > 1:
         raise TableError(
-            f"column {series.name!r} mixes times with and without a time zone; give all of them a zone, or "
-            "none"
+            f"column {quote(series.name)} mixes times with and without a time zone; give all of them a "
+            "zone, or none"
         )
     if series.implementation.is_polars():  # which hands out the addresses of the objects as cells
-        raise TableError(f"column {series.name!r} has the type Object, which is not supported; {_REMEDY}")
+        raise TableError(
+            f"column {quote(series.name)} has the type Object, which is not supported; {_REMEDY}"
+        )
 
 
 def _plain(name: str, array: Any) -> pa.Array:
@@ -264,10 +291,9 @@ def _plain(name: str, array: Any) -> pa.Array:
         return array.cast(pa.float64())
     if types.is_date(kind) or types.is_timestamp(kind):
         return _timestamps(name, array)
-    remedy = _REMEDY
     if types.is_duration(kind) or types.is_time(kind):
-        remedy = "turn it into a number (such as hours) or drop it"
-    raise TableError(f"column {name!r} has the type {kind}, which is not supported; {remedy}")
+        return array
+    raise TableError(f"column {quote(name)} has the type {kind}, which is not supported; {_REMEDY}")
 
 
 def _timestamps(name: str, array: Any) -> pa.Array:
@@ -278,6 +304,6 @@ def _timestamps(name: str, array: Any) -> pa.Array:
         whole = pa.int32() if pa.types.is_date32(array.type) else pa.int64()
         row = int(np.argmax(np.abs(array.cast(whole).fill_null(0).to_numpy().astype(float))))
         raise TableError(
-            f"column {name!r}, row {row + 1} is hundreds of thousands of years away; "
+            f"column {quote(name)}, row {row + 1} is hundreds of thousands of years away; "
             "correct the cell or leave it empty"
         ) from error

@@ -16,13 +16,13 @@ from narwhals.typing import IntoDataFrame
 
 from condvae.observed import Observed
 from condvae.tables.cells import Cells, cells, open_frame
+from condvae.tables.columns import Column
 from condvae.tables.errors import TableError
-from condvae.tables.readings import UNSEEN, checked, coded, is_text, measured
+from condvae.tables.readings import UNSEEN, as_read, checked, coded, is_text, measured
 from condvae.tables.recording import recorded
-from condvae.tables.schema import Column
 from condvae.tables.supports import described
 from condvae.tables.times import calendar
-from condvae.words import shown
+from condvae.words import quote
 
 Backend = Literal["pandas", "polars", "pyarrow"]
 Unseen = Literal["error", "missing"]
@@ -114,7 +114,7 @@ def decode(
         convert = _destandardise if column.kind == "numeric" else _from_codes
         array = convert(column, next(taken[column.block]))
         if observed is not None and column.kind == "numeric":
-            own = cells(open_frame(observed), column.name).array
+            own = as_read(column, cells(open_frame(observed), column.name)).array
             if column.integer and not _whole(own):
                 array = array.cast(pa.float64())  # whole at fitting, and not here: nothing is cut off
             own = own.cast(array.type, safe=False)
@@ -159,7 +159,7 @@ def _standardise(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
     if (wrong := np.abs(standard) > np.finfo(np.float32).max).any():
         row = int(np.argmax(wrong))
         raise TableError(
-            f"column {column.name!r}, row {row + 1} ({values[row]:g}) is beyond float32 once "
+            f"column {quote(column.name)}, row {row + 1} ({values[row]:g}) is beyond float32 once "
             f"standardised (mean {column.mean:g}, sd {column.sd:g}); correct the cell or empty it"
         )
     numbers = standard[:, None]
@@ -175,9 +175,9 @@ def _require_possible(column: Column, values: np.ndarray, mask: np.ndarray) -> N
         row = int(np.argmax(wrong))
         held = found.range if column.universal is None else described(column.universal)
         raise TableError(
-            f"column {column.name!r}, row {row + 1} ({values[row]:g}): its likelihood is {found.family}, "
-            f"of {held}; correct the cell or empty it, or fit with another likelihood for the "
-            "column, such as student_t"
+            f"column {quote(column.name)}, row {row + 1} ({values[row]:g}): its likelihood is "
+            f"{found.family}, of {held}; correct the cell or empty it, or fit with "
+            "another likelihood for the column, such as student_t"
         )
 
 
@@ -195,17 +195,17 @@ def _codes(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarray, np
 
 
 def _unseen(column: Column, value: Any, row: int) -> str:
-    levels = ", ".join(map(shown, column.levels[:8])) + (", ..." if len(column.levels) > 8 else "")
+    levels = ", ".join(map(quote, column.levels[:8])) + (", ..." if len(column.levels) > 8 else "")
     fit = ' (fitting with unknown="other" accepts such levels)' if column.role == "given" else ""
     return (
-        f"column {column.name!r}, row {row + 1}: the level {shown(value)} was not there when the "
+        f"column {quote(column.name)}, row {row + 1}: the level {quote(value)} was not there when the "
         f"model was fitted; use one of {levels}, or leave the cell empty{fit}"
     )
 
 
 def _check_decodable(columns: Sequence[Column], blocks: Mapping[str, np.ndarray]) -> None:
     if dates := [column.name for column in columns if column.kind == "datetime"]:
-        raise TableError(f"column {dates[0]!r} is of dates, which are not decoded; leave it out")
+        raise TableError(f"column {quote(dates[0])} is of dates, which are not decoded; leave it out")
     for kind in ("numeric", "categorical"):
         expected = sum(column.width for column in columns if column.block == kind)
         shape = np.shape(blocks[kind]) if kind in blocks else (0, 0)
@@ -219,7 +219,7 @@ def _destandardise(column: Column, standard: np.ndarray) -> pa.Array:
     if not column.integer:
         return pa.array(recorded(column, values).astype(target.to_pandas_dtype()))
     if not np.isfinite(values).all():
-        raise TableError(f"column {column.name!r}: cannot round a cell that is not finite")
+        raise TableError(f"column {quote(column.name)}: cannot round a cell that is not finite")
     limits = np.iinfo(target.to_pandas_dtype())
     # The largest 64-bit integers have no float64 of their own: stop one float short of them.
     high = float(limits.max)
@@ -236,7 +236,7 @@ def _whole(array: pa.Array) -> bool:
 
 def _from_codes(column: Column, codes: np.ndarray) -> pa.Array:
     if codes.size and (codes.min() < 0 or codes.max() >= len(column.levels)):
-        raise TableError(f"column {column.name!r} has {len(column.levels)} levels; got a code beyond")
+        raise TableError(f"column {quote(column.name)} has {len(column.levels)} levels; got a code beyond")
     if column.dtype != "category":
         known = pa.array(column.levels, pa.type_for_alias(column.dtype))
         return known.take(pa.array(codes.astype(np.int64)))

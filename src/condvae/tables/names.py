@@ -8,6 +8,7 @@ from typing import Any
 
 from condvae.tables.cells import suggestion
 from condvae.tables.errors import TableError
+from condvae.words import quote
 
 
 def match_names(
@@ -79,11 +80,31 @@ def join_names(names: Iterable[Any]) -> str:
     return text.getvalue()
 
 
+def apart(wanted: Sequence[str], taken: Iterable[Any]) -> list[str]:
+    """Names for columns that are added to a table, with underscores behind those that the table has.
+
+    The table's names are its owner's: what is added gives way.
+
+    Example:
+        >>> apart(["row", "draw"], ["row", "row_", "x"])
+        ['row__', 'draw']
+    """
+    known, names = {str(name) for name in taken}, []
+    for name in wanted:
+        while name in known:
+            name += "_"
+        known.add(name)
+        names.append(name)
+    return names
+
+
 def _pieces(text: str, what: str) -> list[str]:
     try:
         row = next(csv.reader([text], skipinitialspace=True), [])
     except csv.Error as error:
-        raise TableError(f"{what}: {text!r} is no list of names ({error}); write name,name,...") from error
+        raise TableError(
+            f"{what}: {quote(text)} is no list of names ({error}); write name,name,..."
+        ) from error
     return [piece for piece in row if piece.strip()]
 
 
@@ -94,7 +115,7 @@ def _match(piece: Any, columns: Sequence[Any], what: str) -> list[Any]:
     if close := [name for name in columns if str(name).strip() == wanted]:
         return close[:1]
     if not any(sign in wanted for sign in "*?["):
-        raise TableError(f"{what}: the table has no column {wanted!r}; {suggestion(wanted, columns)}")
+        raise TableError(f"{what}: the table has no column {quote(wanted)}; {suggestion(wanted, columns)}")
     if not (matched := [name for name in columns if fnmatchcase(str(name).strip(), wanted)]):
-        raise TableError(f"{what}: no column matches {wanted!r}; {suggestion(wanted, columns)}")
+        raise TableError(f"{what}: no column matches {quote(wanted)}; {suggestion(wanted, columns)}")
     return matched

@@ -23,7 +23,7 @@ from condvae.tables.likelihoods import (
 )
 from condvae.tables.marginals import is_whole, start_of
 from condvae.tables.supports import spread_over
-from condvae.words import as_call, listed
+from condvae.words import as_call, listed, quote
 
 ASKED = "as asked for"
 
@@ -65,8 +65,8 @@ def named(name: str, values: np.ndarray, column: Any) -> Likelihood:
     if not (possible := found.possible(values) & found.on_grid(values)).all():
         leave = f"leave out {listed(options)}, or " if options else ""
         raise TableError(
-            f"column {column!r} holds {values[~possible][0]:g}, which {family!r} cannot give: it is of "
-            f"{found.range}; {leave}name another likelihood, such as student_t"
+            f"column {quote(column)} holds {values[~possible][0]:g}, which {quote(family)} cannot give: "
+            f"it is of {found.range}; {leave}name another likelihood, such as student_t"
         )
     return replace(found, start=_start(found, spread_over(values))) if family in OWN_UNITS else found
 
@@ -89,8 +89,8 @@ def of_levels(name: str | None, column: Any, levels: Sequence[Any], declared: bo
     """
     if name not in (None, *CATEGORICAL):
         raise TableError(
-            f"the likelihood of column {column!r} is {name!r}, expected categorical or ordinal, as its "
-            "cells are categories; or turn them into numbers"
+            f"the likelihood of column {quote(column)} is {quote(name)}, expected categorical or ordinal, "
+            "as its cells are categories; or turn them into numbers"
         )
     if name is None and declared and 2 < len(levels) <= MOST_ORDERED:
         return Likelihood("ordinal", "ordered categories")
@@ -110,28 +110,29 @@ def _parsed(name: str, column: Any) -> tuple[str, dict[str, float]]:
     try:
         found = as_call(name)
     except ValueError as error:
-        raise TableError(f"the likelihood of column {column!r}: {error}") from error
+        raise TableError(f"the likelihood of column {quote(column)}: {error}") from error
     if found is None:
         raise TableError(
-            f"the likelihood of column {column!r} is {name!r}; write a name, such as gamma, or one with "
-            "its limits, such as censored_gaussian(low=0, high=50)"
+            f"the likelihood of column {quote(column)} is {quote(name)}; write a name, such as gamma, or "
+            "one with its limits, such as censored_gaussian(low=0, high=50)"
         )
     family, options = found
     if family in CATEGORICAL and family not in NUMERIC:
         raise TableError(
-            f"the likelihood of column {column!r} is {family!r}, and its cells are numbers; name bernoulli "
-            "for 0 and 1, ordinal for levels of a scale, or turn them into text"
+            f"the likelihood of column {quote(column)} is {quote(family)}, and its cells are numbers; "
+            "name bernoulli for 0 and 1, ordinal for levels of a scale, or turn them into text"
         )
     if family not in NUMERIC:
         raise TableError(
-            f"the likelihood of column {column!r} is {family!r}, expected one of {', '.join(NUMERIC)}"
+            f"the likelihood of column {quote(column)} is {quote(family)}, expected one of "
+            f"{', '.join(NUMERIC)}"
         )
     takes = ("step",) if family in ROUNDED else ()
     takes = ("low", "high") if family in (*LIMITED, *SHARES, "ordinal") else takes
     if odd := [option for option in options if option not in takes]:
         known = " and ".join(takes) or "no options"
         raise TableError(
-            f"the likelihood {family!r} of column {column!r} takes {known}; leave out {odd[0]!r}"
+            f"the likelihood {quote(family)} of column {quote(column)} takes {known}; leave out {odd[0]!r}"
         )
     return family, options
 
@@ -147,7 +148,8 @@ def _recorded(family: str, values: np.ndarray, options: dict[str, float], column
     low, high = _limits(family, values, options)
     if low is not None and high is not None and not low < high:
         raise TableError(
-            f"the likelihood of column {column!r} is from {low:g} to {high:g}; give a low below the high"
+            f"the likelihood of column {quote(column)} is from {low:g} to {high:g}; give a low below "
+            "the high"
         )
     found = Likelihood(family, "", None, 0.0, low, high)
     if family in SCALES:
@@ -162,17 +164,17 @@ def _grid(family: str, values: np.ndarray, step: float | None, column: Any) -> t
     grid = finest_grid(np.unique(values))
     if step is None and grid is None:
         raise TableError(
-            f"column {column!r} is not recorded to a step; name one, such as {family}(step=0.1)"
+            f"column {quote(column)} is not recorded to a step; name one, such as {family}(step=0.1)"
         )
     origin = float(values[0])
     if grid is not None:
         step, origin = grid[0] if step is None else step, grid[1]
     assert step is not None
     if not step > 0:
-        raise TableError(f"the step of column {column!r} is {step:g}; give a number above 0")
+        raise TableError(f"the step of column {quote(column)} is {step:g}; give a number above 0")
     if step < (least := FINEST * values.std()):
         raise TableError(
-            f"the step of column {column!r} is {step:g}, too fine to tell from none; name "
+            f"the step of column {quote(column)} is {step:g}, too fine to tell from none; name "
             f"{family.removeprefix('rounded_')}, or a step of at least {least:.1g}"
         )
     origin -= step * np.rint(origin / step)
@@ -208,8 +210,8 @@ def _require_limits(options: dict[str, float], values: np.ndarray, column: Any) 
     for option, end in options.items():
         if not values[0] - reach <= end <= values[-1] + reach:
             raise TableError(
-                f"the {option} of column {column!r} is {end:g}, over a million standard deviations beyond "
-                "its cells; give one nearer, or leave it out"
+                f"the {option} of column {quote(column)} is {end:g}, over a million standard deviations "
+                "beyond its cells; give one nearer, or leave it out"
             )
 
 
@@ -217,13 +219,13 @@ def _require_scale(found: Likelihood, values: np.ndarray, column: Any) -> None:
     assert found.low is not None and found.high is not None
     if not (values == np.rint(values)).all():
         raise TableError(
-            f"column {column!r} has cells that are no whole numbers, which {found.family!r} needs; name "
-            "another likelihood"
+            f"column {quote(column)} has cells that are no whole numbers, which {found.family!r} needs; "
+            "name another likelihood"
         )
     if odd := [end for end in (found.low, found.high) if not is_whole(end)]:
         raise TableError(
-            f"the likelihood {found.family!r} of column {column!r} is of whole numbers, and a limit is "
-            f"{odd[0]:g}; give a whole one"
+            f"the likelihood {found.family!r} of column {quote(column)} is of whole numbers, and a "
+            f"limit is {odd[0]:g}; give a whole one"
         )
     counts = "negative_binomial" if values[0] >= 0 else "rounded_student_t"
     _require_few(int(found.high - found.low) + 1, column, counts)
@@ -232,7 +234,7 @@ def _require_scale(found: Likelihood, values: np.ndarray, column: Any) -> None:
 def _require_few(levels: int, column: Any, other: str) -> None:
     if levels > MOST_ORDERED:
         raise TableError(
-            f"the likelihood 'ordinal' of column {column!r} has {levels:,} levels, and may have "
+            f"the likelihood 'ordinal' of column {quote(column)} has {levels:,} levels, and may have "
             f"{MOST_ORDERED}; name another, such as {other}"
         )
 

@@ -7,8 +7,8 @@ import numpy as np
 from narwhals.typing import IntoDataFrame
 
 from condvae.tables.cells import Cells, cells, open_frame
+from condvae.tables.columns import Column
 from condvae.tables.readings import UNSEEN, checked, coded, measured
-from condvae.tables.schema import Column
 
 
 def outside(columns: Sequence[Column], frame: IntoDataFrame) -> dict[str, np.ndarray]:

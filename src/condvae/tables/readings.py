@@ -8,15 +8,18 @@ import numpy as np
 import pyarrow as pa
 
 from condvae.tables.cells import Cells, numbers
+from condvae.tables.columns import Column
 from condvae.tables.errors import TableError
-from condvae.tables.schema import Column
+from condvae.tables.recognition import reading_of
+from condvae.tables.text_cells import Reading, Texts, read_cells, values_of
 from condvae.tables.times import in_zone, seconds
+from condvae.words import quote
 
 UNSEEN = -1  # the code of a category that is none of the column's levels
 
 
 def checked(column: Column, found: Cells) -> Cells:
-    """The cells, if they are of the column's kind; those of dates by the clock of the column's zone.
+    """The cells, read as the column was, if they are of its kind; those of dates by the clock of its zone.
 
     A column without any observed cell passes whatever its type: a reader that sees no cell of a column
     cannot tell what it holds.
@@ -29,13 +32,53 @@ def checked(column: Column, found: Cells) -> Cells:
         >>> checked(Column("a", "given", "numeric", "double"), text)
         Traceback (most recent call last):
         condvae.tables.errors.TableError: column 'a' was numeric when the model was fitted and is text here
-        (row 1: 'x'); give it the type it had
+        (row 1: 'x'); give it the type it had, or correct the cell
     """
+    found = as_read(column, found)
     if found.empty:
         return found
     if not _accepts(column, found):
         raise TableError(_wrong_kind(column, found))
     return in_zone(found, column.zone) if column.kind == "datetime" else found
+
+
+def as_read(column: Column, found: Cells) -> Cells:
+    """The cells, read as the column was when the model was fitted.
+
+    Raises:
+        TableError: for a cell that cannot be.
+
+    Example:
+        >>> column = Column("a", "given", "numeric", "double", reading=Reading("number", ".", "%"))
+        >>> as_read(column, Cells("a", pa.array(["45%"], pa.large_string()))).array.to_pylist()
+        [45]
+    """
+    reading = column.reading
+    text = pa.types.is_large_string(found.array.type)
+    if text and not found.empty and (reading is None or reading.kind == "as is"):
+        missing = () if reading is None else reading.missing
+        if column.kind == "numeric":
+            reading = _as_number(column, found, missing)
+        elif column.kind == "datetime":
+            told = reading_of(found, missing=missing)
+            reading = told if told is not None and told.kind == "date" else reading
+    if reading is None:
+        return found
+    array = read_cells(column.name, found.array, reading)
+    return found if array is found.array else Cells(found.name, array, found.category, found.declared)
+
+
+def _as_number(column: Column, found: Cells, missing: tuple[str, ...]) -> Reading:
+    """How text is read in a column that held plain numbers: as such, in the way of its file."""
+    reading = Reading("number", decimal=found.decimal, missing=missing)
+    try:
+        read_cells(column.name, found.array, reading)
+    except TableError as error:
+        texts = Texts(found.array, missing)
+        read = values_of(texts, reading)
+        row, _ = texts.first([text for text in texts.counts if text not in read])
+        raise TableError(_wrong_kind(column, found, row)) from error
+    return reading
 
 
 def measured(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
@@ -109,12 +152,12 @@ def _accepts(column: Column, found: Cells) -> bool:
     return types.is_integer(kind) or types.is_floating(kind)
 
 
-def _wrong_kind(column: Column, found: Cells) -> str:
-    row = int(np.argmax(np.asarray(found.array.is_valid())))
+def _wrong_kind(column: Column, found: Cells, row: int | None = None) -> str:
+    row = int(np.argmax(np.asarray(found.array.is_valid()))) if row is None else row
     was = {"numeric": "numeric", "datetime": "a date or time"}.get(column.kind, "text")
     if column.kind == "categorical" and not is_text(column.levels):
         was = "true or false" if column.boolean else "a category of numbers"
     return (
-        f"column {column.name!r} was {was} when the model was fitted and is {found.type_name} "
-        f"here (row {row + 1}: {found.shown(row)}); give it the type it had"
+        f"column {quote(column.name)} was {was} when the model was fitted and is {found.type_name} "
+        f"here (row {row + 1}: {found.shown(row)}); give it the type it had, or correct the cell"
     )

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from condvae.observed import Observed
+from condvae.tables.columns import Column
 from condvae.tables.likelihoods import SINGLE
-from condvae.tables.schema import Column
 from condvae.tables.supports import as_written, place, recorded_as
 from condvae.words import listed
 

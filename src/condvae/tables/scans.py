@@ -5,9 +5,10 @@ A `Scan` stands for the rows of a file or of a folder of files, and is passed wh
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +19,10 @@ import pyarrow.parquet as pq
 from condvae.progress import Progress
 from condvae.tables.cells import cells, open_frame, suggestion
 from condvae.tables.errors import TableError
-from condvae.tables.schema import Schema, Unknown, check_names, require_unknown
+from condvae.tables.recognition import reading_of
+from condvae.tables.schema import Schema, Unknown, as_read, asked_readings, check_names, require_unknown
 from condvae.tables.summaries import Summary
+from condvae.words import quote
 
 ENDINGS = (".parquet", ".pq")
 THREADS = 2
@@ -75,7 +78,7 @@ class Scan:
         for name in names:
             if name not in self.column_names:
                 hint = suggestion(name, self.column_names)
-                raise TableError(f"the table has no column {name!r}; {hint}")
+                raise TableError(f"the table has no column {quote(name)}; {hint}")
         types = pa.schema([self.types.field(name) for name in names])
         return Scan(self.path, types, self.groups, self._metadata)
 
@@ -170,16 +173,20 @@ def _counts(inside: Path) -> bool:
 def _require_different(names: Sequence[str], file: Path) -> None:
     for i, name in enumerate(names):
         if name in names[:i]:
-            raise TableError(f"{str(file)!r} has more than one column named {name!r}; rename all but one")
+            raise TableError(
+                f"{str(file)!r} has more than one column named {quote(name)}; rename all but one"
+            )
 
 
 def _require_alike(types: pa.Schema, own: pa.Schema, first: Path, file: Path) -> None:
     for name in types.names:
         if name not in own.names:
-            raise TableError(f"{str(file)!r} has no column {name!r}, which {str(first)!r} has; give it one")
+            raise TableError(
+                f"{str(file)!r} has no column {quote(name)}, which {str(first)!r} has; give it one"
+            )
         if own.field(name).type != types.field(name).type:
             raise TableError(
-                f"column {name!r} is of type {own.field(name).type} in {str(file)!r} and of type "
+                f"column {quote(name)} is of type {own.field(name).type} in {str(file)!r} and of type "
                 f"{types.field(name).type} in {str(first)!r}; write them alike"
             )
 
@@ -214,6 +221,8 @@ def survey(
     target: Sequence[str],
     *,
     unknown: Unknown = "error",
+    read: Mapping[Any, str] | None = None,
+    missing: Sequence[str] = (),
     seed: int,
     sample_rows: int,
     progress: bool = False,
@@ -225,6 +234,8 @@ def survey(
         given: the names of the conditions.
         target: the names of the targets.
         unknown: as for `Schema.infer`.
+        read: as for `Schema.infer`; what the cells tell, those of the first row group do.
+        missing: as for `Schema.infer`.
         seed: decides which rows are in the sample.
         sample_rows: about how many.
         progress: whether to show a bar.
@@ -239,10 +250,15 @@ def survey(
     if len(chosen) < 2:
         raise TableError(f"the table has {len(chosen)} rows; a model needs at least two, better hundreds")
 
+    asked = asked_readings(read, names)
+    with located(chosen, 0):
+        first = open_frame(chosen.read_group(0))
+        readings = {name: reading_of(cells(first, name), asked.get(name), missing) for name in names}
+
     def look(number: int) -> tuple[list[Summary], pa.Table, np.ndarray, int, int]:
         with located(chosen, number):
             frame = chosen.read_group(number)
-            columns = [cells(open_frame(frame), name) for name in names]
+            columns = [as_read(cells(open_frame(frame), name), readings[name]) for name in names]
             found = [Summary.of(column, whole=False) for column in columns]
         seen = [np.asarray(column.array.is_valid()) for column in columns]
         usable = np.any(seen[len(given) :], axis=0)
@@ -264,7 +280,10 @@ def survey(
             bar.advance(chosen.groups[len(parts) - 1].rows)
     pa.default_memory_pool().release_unused()
     samples, rows, usable, holes = zip(*parts, strict=True)
-    schema = Schema.of(summaries[: len(given)], summaries[len(given) :], unknown)
+    for summary in summaries:
+        if (reading := readings[summary.name]) is not None and reading.count and reading.kind != "text":
+            readings[summary.name] = replace(reading, count=summary.rows - summary.missing)
+    schema = Schema.of(summaries[: len(given)], summaries[len(given) :], unknown, readings)
     sizes = np.array(usable) - [len(sample) for sample in samples]
     return Survey(
         schema, pa.concat_tables(samples), np.concatenate(rows), sizes, int(sum(usable)), int(sum(holes))

@@ -5,8 +5,6 @@ A `Schema` is inferred once, from the rows that a model is fitted to, and travel
 is plain data, and all of it goes into JSON and back without loss.
 """
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
@@ -14,174 +12,19 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from narwhals.typing import IntoDataFrame
 
-from condvae.normal_scores import NormalScores
 from condvae.tables import overrides
-from condvae.tables.cells import cells, first_duplicate, numbers, open_frame
+from condvae.tables.cells import Cells, cells, first_duplicate, numbers, open_frame, suggestion
+from condvae.tables.columns import MANY_LEVELS, Column, Role
 from condvae.tables.errors import TableError
 from condvae.tables.likelihoods import Likelihood
-from condvae.tables.summaries import Kind, Summary
-from condvae.tables.supports import Support, holds, scores_of, support_of
+from condvae.tables.recognition import reading_of
+from condvae.tables.summaries import Summary
+from condvae.tables.supports import scores_of, support_of
+from condvae.tables.text_cells import Reading, read_cells
 from condvae.tables.times import seconds
+from condvae.words import quote, quoted
 
-Role = Literal["given", "target"]
 Unknown = Literal["error", "other"]
-
-MANY_LEVELS = 50  # a category with more levels than this, most of them seen once, is an identifier
-_DATE = re.compile(r"\s*(\d{4}-\d\d?-\d\d?(?!\d).*|\d\d?([./])\d\d?\2\d{4}(\s.*)?)")
-_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a schema.
-
-    Attributes:
-        name: its name in the table.
-        role: `"given"` (a condition) or `"target"`.
-        kind: `"numeric"`, `"categorical"` (text, categories and booleans) or, of conditions only,
-            `"datetime"`.
-        dtype: what its cells were at fitting: an Arrow name such as `"int64"`, `"double"`, `"bool"` or
-            `"timestamp[us]"`, or `"string"` or `"category"`. Decoded cells are of that type again.
-        missing: how many cells were missing at fitting.
-        mean: mean of the observed cells (numeric; datetime, in seconds since 1970).
-        sd: their standard deviation (numeric, datetime); 1 for a constant condition.
-        minimum: the smallest observed cell (numeric, datetime; of booleans 0 or 1), else None.
-        maximum: the largest observed cell, likewise.
-        levels: the observed levels (categorical), in their declared order or sorted; `(False, True)` for
-            booleans.
-        declared: all categories in their order, for a column that declares an order; else ().
-        other: whether a category that is none of `levels` is accepted, as one level after them.
-        parts: the calendar parts that are encoded (datetime), of `"year"`, `"week"` and `"day"`.
-        zone: the time zone by whose clock they are taken (datetime), None for times without one.
-        likelihood: what a target is modelled by; None before it is chosen, and of conditions.
-        support: the values that it can hold (numeric, datetime); None before its cells are looked at.
-        scores: its normal scores, the fields of `NormalScores`, None for no limit; likewise.
-
-    Example:
-        >>> Column("mass", "target", "numeric", "double", mean=4.2, sd=0.8).integer
-        False
-    """
-
-    name: str
-    role: Role
-    kind: Kind
-    dtype: str
-    missing: int = 0
-    mean: float = 0.0
-    sd: float = 1.0
-    minimum: float | None = None
-    maximum: float | None = None
-    levels: tuple[Any, ...] = ()
-    declared: tuple[Any, ...] = ()
-    other: bool = False
-    parts: tuple[str, ...] = ()
-    zone: str | None = None
-    likelihood: Likelihood | None = None
-    support: Support | None = None
-    scores: tuple[Any, ...] | None = None
-
-    @property
-    def block(self) -> Literal["numeric", "categorical"]:
-        """The block of encoded arrays that holds the column."""
-        return "categorical" if self.kind == "categorical" else "numeric"
-
-    @property
-    def width(self) -> int:
-        """How many columns of its block it takes: one, and a sine and a cosine for each calendar part."""
-        return 1 + 2 * len(self.parts)
-
-    @property
-    def integer(self) -> bool:
-        """Whether the cells are whole numbers by their type."""
-        return self.kind == "numeric" and "int" in self.dtype
-
-    @property
-    def boolean(self) -> bool:
-        """Whether the cells are booleans."""
-        return self.dtype == "bool"
-
-    @property
-    def step(self) -> float | None:
-        """The step to which numbers are recorded, and draws are rounded; None where there is none."""
-        if self.likelihood is not None and self.likelihood.step is not None:
-            return self.likelihood.step
-        return 1.0 if self.integer else None
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The least and the greatest value that a number can have; infinite where there is no end.
-
-        Example:
-            >>> Column("n", "target", "numeric", "int64", likelihood=Likelihood("poisson", step=1.0)).ends
-            (0.0, inf)
-        """
-        if (support := self.universal) is not None:
-            free = -math.inf if support.closed else math.inf  # of values that are no points
-            low = -free if support.low is None else support.low
-            high = free if support.high is None else support.high
-            return min((low, *support.points)), max((high, *support.points))
-        found = self.likelihood
-        if found is None:
-            return -math.inf, math.inf
-        low, high = found.low, found.high
-        if low is None:  # numbers above 0 are known by there being none below it
-            low = -math.inf if found.possible(np.array([-1.0, -1e9])).any() else 0.0
-        return low, math.inf if high is None else high
-
-    @property
-    def points(self) -> tuple[float, ...]:
-        """All values that a number can have, in order, where they are at most `MANY_LEVELS`; else ().
-
-        Example:
-            >>> scale = Likelihood("ordinal", step=1.0, low=-1.0, high=1.0)
-            >>> Column("n", "target", "numeric", "int64", likelihood=scale).points
-            (-1.0, 0.0, 1.0)
-        """
-        if self.universal is not None and (self.universal.closed or len(self.universal.steps) != 1):
-            return self.universal.points if self.universal.closed else ()
-        (low, high), step = self.ends, self.step
-        if self.kind != "numeric" or step is None or not math.isfinite(high - low):
-            return ()
-        steps = round((high - low) / step)
-        return tuple(low + step * i for i in range(steps + 1)) if steps < MANY_LEVELS else ()
-
-    @property
-    def outcomes(self) -> tuple[Any, ...]:
-        """All that a cell can be, where that is a few things: levels, or the `points` of a number."""
-        return self.levels if self.kind == "categorical" else self.points
-
-    @property
-    def atoms(self) -> tuple[float, ...]:
-        """Single values that have a probability of their own."""
-        if self.universal is not None:
-            return self.universal.points
-        return () if self.likelihood is None else self.likelihood.atoms
-
-    @property
-    def universal(self) -> Support | None:
-        """The support of a target that is modelled by it; None for any other likelihood."""
-        chosen = self.likelihood is not None and self.likelihood.family == "universal"
-        return self.support if chosen else None
-
-    @property
-    def discrete(self) -> bool:
-        """Whether some of its values have a probability of their own."""
-        return self.step is not None or bool(self.atoms)
-
-    @property
-    def normal_scores(self) -> NormalScores:
-        """Its normal scores, of a column whose cells have been looked at."""
-        assert self.scores is not None
-        low, high, *others = self.scores
-        ends = (-np.inf if low is None else low, np.inf if high is None else high)
-        return NormalScores(*ends, *(np.asarray(part) for part in others))
-
-    def possible(self, values: np.ndarray) -> np.ndarray:
-        """Which values its likelihood can give."""
-        if self.universal is not None:
-            return holds(self.universal, values)
-        assert self.likelihood is not None
-        return self.likelihood.possible(values)
 
 
 @dataclass(frozen=True)
@@ -213,6 +56,8 @@ class Schema:
         given: Sequence[str] = (),
         target: Sequence[str],
         unknown: Unknown = "error",
+        read: Mapping[Any, str] | None = None,
+        missing: Sequence[str] = (),
     ) -> Self:
         """Learn a schema from the rows that a model will be fitted to.
 
@@ -222,11 +67,15 @@ class Schema:
             target: the names of the targets.
             unknown: what a category that these rows lack will be, in a condition: `"error"`, or
                 `"other"`, one level more in every categorical condition that is not boolean.
+            read: what columns are read as, where the cells shall not tell: `{"hp": "number"}`; see
+                `condvae.tables.text_cells.Reading.asked_for`.
+            missing: texts that stand for a missing cell, besides the usual ones.
 
         Raises:
             TableError: when the names or the cells cannot serve (see the message).
         """
-        return cls.infer_pair(frame, frame, given=given, target=target, unknown=unknown)
+        options: dict[str, Any] = {"unknown": unknown, "read": read, "missing": missing}
+        return cls.infer_pair(frame, frame, given=given, target=target, **options)
 
     @classmethod
     def infer_pair(
@@ -237,6 +86,8 @@ class Schema:
         given: Sequence[str] | None = None,
         target: Sequence[str] | None = None,
         unknown: Unknown = "error",
+        read: Mapping[Any, str] | None = None,
+        missing: Sequence[str] = (),
     ) -> Self:
         """Learn a schema from two tables of the same rows: the conditions, and the targets.
 
@@ -246,6 +97,8 @@ class Schema:
             given: the names of the conditions; None is every column.
             target: the names of the targets; None is every column.
             unknown: as for `infer`.
+            read: as for `infer`.
+            missing: as for `infer`.
 
         Raises:
             TableError: when the names or the cells cannot serve, or the numbers of rows differ.
@@ -269,12 +122,27 @@ class Schema:
                 f"the conditions have {len(conditions)} rows and the targets {len(targets)}; give one row "
                 "of each for every example"
             )
-        summaries = {role: [Summary.of(column) for column in columns] for role, columns in found.items()}
-        return cls.of(summaries["given"], summaries["target"], unknown)
+        asked = asked_readings(read, [*given, *target])
+        readings = {
+            column.name: reading_of(column, asked.get(column.name), missing)
+            for columns in found.values()
+            for column in columns
+        }
+        summaries = {
+            role: [Summary.of(as_read(column, readings[column.name])) for column in columns]
+            for role, columns in found.items()
+        }
+        return cls.of(summaries["given"], summaries["target"], unknown, readings)
 
     @classmethod
-    def of(cls, given: Sequence[Summary], target: Sequence[Summary], unknown: Unknown) -> Self:
-        """The schema of columns that have been summarised.
+    def of(
+        cls,
+        given: Sequence[Summary],
+        target: Sequence[Summary],
+        unknown: Unknown,
+        readings: Mapping[Any, Reading | None] | None = None,
+    ) -> Self:
+        """The schema of columns that have been summarised, each read as `readings` says.
 
         Raises:
             TableError: for cells that cannot be modelled.
@@ -282,7 +150,9 @@ class Schema:
         conditions = [describe(found, "given") for found in given]
         if unknown == "other":
             conditions = [replace(c, other=c.kind == "categorical" and not c.boolean) for c in conditions]
-        return cls(tuple(conditions), tuple(describe(found, "target") for found in target))
+        columns = (conditions, [describe(found, "target") for found in target])
+        read = readings or {}
+        return cls(*(tuple(replace(c, reading=read.get(c.name)) for c in side) for side in columns))
 
     def with_likelihoods(
         self,
@@ -314,8 +184,8 @@ class Schema:
         named = dict(named or {})
         if odd := [name for name in named if name not in [column.name for column in self.target]]:
             raise TableError(
-                f"a likelihood is named for {odd[0]!r}, which is no target; the targets are "
-                f"{', '.join(repr(column.name) for column in self.target)}"
+                f"a likelihood is named for {quote(odd[0])}, which is no target; the targets are "
+                f"{quoted(column.name for column in self.target)}"
             )
         table = open_frame(frame)
         conditions = table if given is None else open_frame(given)
@@ -340,38 +210,44 @@ class Schema:
             TableError: for anything else.
         """
         try:
-            return cls(*(tuple(map(_column, data[role])) for role in ("given", "target")))
+            return cls(*(tuple(map(Column.from_json, data[role])) for role in ("given", "target")))
         except (KeyError, TypeError) as error:
             raise TableError(
                 "this is not a schema as `Schema.to_json` writes it; infer it from the table again"
             ) from error
 
 
-def _column(fields: dict[str, Any]) -> Column:
-    # Schemas of earlier versions lack what was added since, which has a default.
-    tuples = {name: tuple(fields[name]) for name in ("levels", "declared", "parts") if name in fields}
-    likelihood = Likelihood.from_json(fields.get("likelihood"))
-    support, scores = (_tuples(fields.get(name)) for name in ("support", "scores"))
-    return Column(
-        **{
-            **fields,
-            **tuples,
-            "likelihood": likelihood,
-            "support": None if support is None else Support(*support),
-            "scores": scores,
-        }
-    )
+def as_read(column: Cells, reading: Reading | None) -> Cells:
+    """The cells of a column, read as a reading says."""
+    if reading is None:
+        return column
+    array = read_cells(column.name, column.array, reading)
+    if array.type == column.array.type:
+        return replace(column, array=array)
+    return Cells(column.name, array)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+def asked_readings(read: Mapping[Any, str] | None, names: Sequence[Any]) -> dict[Any, Reading]:
+    """What users ask for, by column.
+
+    Raises:
+        TableError: for a column that there is not, or something that no column can be read as.
+
+    Example:
+        >>> asked_readings({"hp": "number"}, ["hp", "mpg"])["hp"].kind
+        'number'
+    """
+    for name in read or {}:
+        if name not in names:
+            raise TableError(f"read names {quote(name)}, which is no column; {suggestion(name, names)}")
+    return {name: Reading.asked_for(text, name) for name, text in (read or {}).items()}
 
 
 def _looked_at(column: Column, table: Any) -> Column:
     """A column of numbers with its support and its normal scores, if two of its cells differ."""
     if column.kind == "categorical":
         return column
-    found = cells(table, column.name)
+    found = as_read(cells(table, column.name), column.reading)
     values, mask = seconds(found) if column.kind == "datetime" else numbers(found)
     values = values[mask]
     if not len(values) or column.minimum == column.maximum:
@@ -398,7 +274,7 @@ def _likelihood(column: Column, table: Any, name: str | None, default: str | Non
     elif name in (None, "universal"):
         chosen = Likelihood.universal(column.support)
     else:
-        values, mask = numbers(cells(table, column.name))
+        values, mask = numbers(as_read(cells(table, column.name), column.reading))
         chosen = overrides.named(name, values[mask], column.name)
     return replace(column, likelihood=chosen)
 
@@ -421,9 +297,9 @@ def check_names(given: Sequence[str], target: Sequence[str]) -> None:
         if isinstance(names, str):
             raise TableError(f"{role}={names!r} is one name; pass a list, [{names!r}]")
         if (twice := first_duplicate(names)) is not None:
-            raise TableError(f"column {twice!r} is named twice in {role}; name it once")
-    if both := [name for name in target if name in given]:
-        raise TableError(f"column {both[0]!r} is both given and a target; leave it out of one")
+            raise TableError(f"column {quote(twice)} is named twice in {role}; name it once")
+    if both := [name for name in target if str(name) in set(map(str, given))]:
+        raise TableError(f"column {quote(both[0])} is both given and a target; leave it out of one")
 
 
 def describe(found: Summary, role: Role) -> Column:
@@ -434,15 +310,15 @@ def describe(found: Summary, role: Role) -> Column:
     """
     if found.empty:
         where = "a target needs some observed cells; " if role == "target" else ""
-        raise TableError(f"column {found.name!r} has no observed cell; {where}drop the column")
+        raise TableError(f"column {quote(found.name)} has no observed cell; {where}drop the column")
     if found.kind == "datetime" and role == "target":
         raise TableError(
-            f"target column {found.name!r} holds dates or times, which can be conditions only; turn it "
-            "into a number, such as days since a start"
+            f"target column {quote(found.name)} holds dates or times, which can be conditions only; give "
+            "it as one, drop it, or turn it into a number, such as days since a start"
         )
     if role == "target" and found.constant is not None:
         raise TableError(
-            f"target column {found.name!r} is constant (always {found.constant}); drop it, there is "
+            f"target column {quote(found.name)} is constant (always {found.constant}); drop it, there is "
             "nothing to learn"
         )
     levels = tuple(level for level in found.declared if level in found.levels) or tuple(
@@ -473,24 +349,8 @@ def describe(found: Summary, role: Role) -> Column:
 
 
 def _identifier(found: Summary, levels: tuple[Any, ...]) -> str:
-    """The sentence for a column of nearly as many levels as rows: a name, or a spoilt number."""
-    stray = [level for level in levels if not _NUMBER.fullmatch(str(level))]
-    if 0 < 10 * len(stray) < len(levels):
-        where = repr(stray[0])
-        if found.cells is not None:
-            cells = found.cells.array
-            row = min(cells.index(level).as_py() for level in stray)
-            where = f"row {row + 1} ({cells[row].as_py()!r})"
-        return (
-            f"column {found.name!r} would be numeric but for {where}; make that cell a number or leave it "
-            "empty"
-        )
-    if not found.category and all(_DATE.fullmatch(str(level)) for level in levels):
-        return (
-            f"column {found.name!r} holds dates as text ({levels[0]!r}, ...); parse it into a column of "
-            "dates or timestamps (such as by pandas.to_datetime)"
-        )
+    """The sentence for a column of nearly as many levels as rows."""
     return (
-        f"column {found.name!r} looks like an identifier ({len(levels)} different values in {found.rows} "
-        "rows); drop it, or group its values"
+        f"column {quote(found.name)} looks like an identifier ({len(levels)} different values in "
+        f"{found.rows} rows); drop it, or group its values"
     )

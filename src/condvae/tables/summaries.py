@@ -13,6 +13,7 @@ import pyarrow as pa
 from condvae.tables.cells import Cells, numbers
 from condvae.tables.errors import TableError
 from condvae.tables.times import reach, seconds, varying_parts, zone
+from condvae.words import quote
 
 Kind = Literal["numeric", "categorical", "datetime"]
 
@@ -97,7 +98,7 @@ class Summary:
     def constant(self) -> str | None:
         """The one value that there is, as it is written; None where there are several."""
         if self.kind == "categorical":
-            return repr(next(iter(self.levels))) if len(self.levels) == 1 else None
+            return quote(next(iter(self.levels))) if len(self.levels) == 1 else None
         return f"{self.mean:g}" if self.minimum == self.maximum else None
 
     @property
@@ -127,7 +128,7 @@ class Summary:
         levels = self.levels | other.levels
         if len(levels) > MOST_LEVELS:
             raise TableError(
-                f"column {self.name!r} looks like an identifier (more than {MOST_LEVELS:,} different "
+                f"column {quote(self.name)} looks like an identifier (more than {MOST_LEVELS:,} different "
                 "values); drop it, or group its values"
             )
         own, others = self.rows - self.missing, other.rows - other.missing
@@ -137,8 +138,10 @@ class Summary:
         if self.reached is not None and other.reached is not None:
             both = np.stack([self.reached, other.reached])
             reached = np.stack([both[:, 0].min(axis=0), both[:, 1].max(axis=0)])
+        numbers = self.kind == other.kind == "numeric"
         return replace(
             counts,
+            dtype="double" if numbers and self.dtype != other.dtype else self.dtype,
             mean=share * self.mean + rest * other.mean,
             # By `hypot`, so that the squares of tiny deviations do not underflow.
             sd=float(np.hypot(np.hypot(share**0.5 * self.sd, rest**0.5 * other.sd), between)),

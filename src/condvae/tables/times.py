@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from condvae.tables.cells import Cells
 from condvae.tables.errors import TableError
+from condvae.words import quote
 
 Part = Literal["year", "week", "day"]
 
@@ -122,12 +123,12 @@ def in_zone(column: Cells, fitted: str | None) -> Cells:
     here = zone(column)
     if here is None and fitted is not None:
         raise TableError(
-            f"column {column.name!r} has no time zone here and had {fitted} when the model was fitted; "
-            "give its times their zone"
+            f"column {quote(column.name)} has no time zone here and had {fitted} when the model was "
+            "fitted; give its times their zone"
         )
     if here is not None and fitted is None:
         raise TableError(
-            f"column {column.name!r} has the time zone {here} here and had none when the model was "
+            f"column {quote(column.name)} has the time zone {here} here and had none when the model was "
             "fitted; drop the zone, keeping the local time"
         )
     return Cells(column.name, column.array.cast(pa.timestamp("us", tz=fitted)))
@@ -144,7 +145,7 @@ def _wall(column: Cells) -> pa.Array:
         return pc.call_function("local_timestamp", [column.array])
     except pa.ArrowException as error:
         raise TableError(
-            f"column {column.name!r} has the time zone {zone(column)}, which is not known here; "
+            f"column {quote(column.name)} has the time zone {zone(column)}, which is not known here; "
             "convert it to UTC, or install the tzdata of this system"
         ) from error
 

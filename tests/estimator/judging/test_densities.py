@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from condvae.estimator.judging.densities import findings, sides
+from condvae.estimator.judging.densities import equal_by_chance, findings, sides
+from condvae.estimator.judging.rows import Rows
 
 SIDE = {"rows": 100, "log_prob": -2.0, "stderr": 0.05}
 
@@ -15,6 +18,7 @@ def measured(**changes):
         "rows_scored": 100,
         "impossible": 0,
         "training_rows": 0,
+        "equal_by_chance": 0.0,
         "outside": 0,
         "untrusted": {"rows": 0},
         "log_prob": -2.0,
@@ -84,8 +88,29 @@ def test_what_is_not_worth_a_word(change):
 
 
 def test_rows_of_few_values_are_equal_by_chance():
-    (found,) = [one for one in findings(measured(training_rows=60), real=False) if one.level != "good"]
+    repeated = measured(training_rows=60, equal_by_chance=70.0)
+    (found,) = [one for one in findings(repeated) if one.level != "good"]
     assert (found.code, found.level) == ("rows-repeat", "note")
+    assert "60 of 100 rows are equal to rows trained on, no more than these are to each other" in found.what
+    assert "rows-trained-on" in said(training_rows=60, equal_by_chance=59.5)
+
+
+def test_how_many_rows_are_equal_by_chance():
+    rng = np.random.default_rng(0)
+
+    def judged(hashes, rows):
+        model = SimpleNamespace(training_rows=None if hashes is None else np.sort(hashes))
+        return Rows(model, {"numeric": np.zeros((rows, 1))}, None, np.arange(rows))
+
+    for kinds in (20, 400, 10_000):
+        training, new = rng.integers(kinds, size=1000), rng.integers(kinds, size=300)
+        most = equal_by_chance(judged(training, 300), real=False)
+        assert np.isin(new, training).sum() <= most
+        again = np.isin(training[:300], training).sum()
+        assert (again > most) == (kinds > 20)  # where every kind is there, nothing tells
+    assert equal_by_chance(judged(np.arange(1000), 300), real=True) == 0
+    assert 0 < equal_by_chance(judged(np.arange(1000), 300), real=False) < 5
+    assert equal_by_chance(judged(None, 300), real=True) is None
 
 
 def test_sides():

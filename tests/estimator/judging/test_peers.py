@@ -4,6 +4,7 @@ from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy import stats
 
@@ -66,6 +67,19 @@ def test_densities_are_in_the_tables_own_units(installed):
     truth = stats.norm.logpdf(rows.x["numeric"].value[:, 0] * sd + mean, 3 * c, 2)
     assert abs(found["NGBoost"].mean() - truth.mean()) < 0.1  # the scales of both tables differ a little
     assert abs(found["Treeffuser"].mean() - found["NGBoost"].mean()) < 0.05
+
+
+def test_universal_targets_are_taken_by_their_normal_scores(installed):
+    rows, training = pair()
+    plain = dict(peers.peers(rows, training))["NGBoost"]
+    y = training.model.to_units(training.x["numeric"].value)
+    schema = rows.model.schema.with_likelihoods(
+        pa.table({"y0": y[:, 0]}), given=pa.table({"dose": y[:, 0], "site": ["a", "b"] * (len(y) // 2)})
+    )
+    rows.model.schema = schema
+    assert schema.target[0].universal is not None
+    found = dict(peers.peers(rows, training))["NGBoost"]
+    assert abs(found.mean() - plain.mean()) < 0.1  # they are Gaussian as they are
 
 
 def test_cells_that_stand_for_an_interval_get_its_mass(installed, monkeypatch):

@@ -10,6 +10,7 @@ from condvae import tables
 from condvae.calibration import Uniformity, class_pit, mean_stderr, uniformity
 from condvae.diagnosis.findings import Finding
 from condvae.estimator.judging.rows import Rows, number, places_of
+from condvae.words import quote
 
 CHANCE = 0.01
 """What chance alone brings about less often than this is told; shared out among what is tested."""
@@ -146,7 +147,7 @@ def findings(pit: dict[str, Uniformity], by_slice: list[Slice]) -> list[Finding]
     said = []
     for name, found in pit.items():
         if (p_value := min(1.0, found.p_value * len(pit))) < CHANCE:
-            what = f"what is predicted of {name!r} is {SHAPES[found.shape]}"
+            what = f"what is predicted of {quote(name)} is {SHAPES[found.shape]}"
             said.append(_off("miscalibrated", what, off_by(found), p_value))
     tested = sum(len(own.pit) for own in by_slice)
     for name in pit:
@@ -158,7 +159,9 @@ def findings(pit: dict[str, Uniformity], by_slice: list[Slice]) -> list[Finding]
         if worst:
             p_value, own = min(worst, key=lambda item: (item[0], -off_by(item[1].pit[name])))
             others = "" if len(worst) == 1 else f" (and in {len(worst) - 1} of the other slices)"
-            what = f"where {own.column!r} is {own.group}{others}, what is predicted of {name!r} is "
+            what = (
+                f"where {quote(own.column)} is {own.group}{others}, what is predicted of {quote(name)} is "
+            )
             what += SHAPES[own.pit[name].shape]
             said.append(_off("slice-miscalibrated", what, off_by(own.pit[name]), p_value))
     if pit and not said:

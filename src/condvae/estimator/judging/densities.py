@@ -24,6 +24,9 @@ LITTLE = 0.1
 LOOSE = 0.5
 """Nats a row that the ELBO may lie below log p before it is said."""
 
+BY_CHANCE = 3.0
+"""Standard errors by which more rows must be equal to training rows than chance explains."""
+
 FEW = 0.01
 """A share of the rows below which it is not said that they are outside, or hard to score."""
 
@@ -71,6 +74,27 @@ def known_again(rows: Rows) -> np.ndarray | None:
     return None if hashes is None else np.isin(content_hashes((rows.x, rows.c)), hashes)
 
 
+def equal_by_chance(rows: Rows, real: bool) -> float | None:
+    """How many of the rows may be equal to training rows by chance; None where these are not remembered.
+
+    As large a share as that of training rows that are equal to others of them, and three standard errors.
+
+    Args:
+        rows: those judged.
+        real: whether some column is of real numbers, in which rows do not agree unless they repeat.
+    """
+    hashes = rows.model.training_rows
+    if hashes is None or len(hashes) < 2:
+        return None
+    same = np.diff(hashes) == 0
+    repeated = int((np.append(same, False) | np.append(False, same)).sum())
+    if not repeated and real:
+        return 0.0
+    share, judged = min((repeated + 1) / len(hashes), 1.0), len(rows)
+    error = np.sqrt(judged * share * (1 - share) * (1 + judged / len(hashes)))
+    return float(min(judged * share + BY_CHANCE * error, judged))
+
+
 def sides(fitting: dict[str, Any] | None, score: np.ndarray) -> dict[str, Any]:
     """The mean log p of rows trained on, of rows held out at fitting, and of these."""
     mean, stderr = mean_stderr(score)
@@ -83,17 +107,12 @@ def sides(fitting: dict[str, Any] | None, score: np.ndarray) -> dict[str, Any]:
     return {"train": None, "validation": None, "how": None} | found | {"test": here}
 
 
-def findings(found: dict[str, Any], *, real: bool = True) -> list[Finding]:
-    """Verdicts on what `evaluate` measured of log-densities.
-
-    Args:
-        found: what was measured.
-        real: whether some column is of real numbers, in which rows do not agree by chance.
-    """
+def findings(found: dict[str, Any]) -> list[Finding]:
+    """Verdicts on what `evaluate` measured of log-densities."""
     return [
         *_against_simpler(found["baseline"]),
         *_beside_training(found["sides"]),
-        *_rows_that_do_not_belong(found, real),
+        *_rows_that_do_not_belong(found),
         *_inference(found),
     ]
 
@@ -142,17 +161,23 @@ def _apart(first: dict[str, Any], second: dict[str, Any]) -> tuple[float | None,
     return parts[0] - parts[2], float(np.hypot(parts[1], parts[3]))
 
 
-def _rows_that_do_not_belong(found: dict[str, Any], real: bool) -> list[Finding]:
+def trained_on(found: dict[str, Any]) -> bool:
+    """Whether more rows are equal to training rows than may be by chance."""
+    return bool(found["training_rows"]) and found["training_rows"] > (found["equal_by_chance"] or 0.0)
+
+
+def _rows_that_do_not_belong(found: dict[str, Any]) -> list[Finding]:
     said, scored = [], found["rows_scored"]
     if found["impossible"]:
         what = f"{found['impossible']:,} of {scored:,} rows have density 0: to the model they cannot be"
         advice = "look at them first: a cell may be wrong, or the model too sure"
         said.append(Finding("impossible", "problem", what, advice=advice))
-    if found["training_rows"] and not real:
+    if found["training_rows"] and not trained_on(found):
         what = (
-            f"{found['training_rows']:,} of {scored:,} rows are equal to rows trained on, as rows of few "
+            f"{found['training_rows']:,} of {scored:,} rows are equal to rows trained on, no more than "
+            "these are to each other"
         )
-        said.append(Finding("rows-repeat", "note", what + "values are; else what is measured is too good"))
+        said.append(Finding("rows-repeat", "note", what))
     elif found["training_rows"]:
         what = (
             f"{found['training_rows']:,} of {scored:,} rows are rows that the model was trained on: what "

@@ -139,7 +139,7 @@ def diagnose(
     found.summary = summary = finite(summary)
     found.findings = ordered(
         [
-            *densities.findings(summary, real=_has_real_numbers(rows)),
+            *densities.findings(summary),
             *([] if found.latents is None else found.latents.findings(told=again is not None)),
             *(
                 []
@@ -153,11 +153,6 @@ def diagnose(
         ]
     )
     return found
-
-
-def _has_real_numbers(rows: Rows) -> bool:
-    columns = (*rows.model.schema.given, *rows.model.schema.target)
-    return any(column.kind != "categorical" and not column.integer for column in columns)
 
 
 def _training(estimator: Any, train: tuple[Any, Any]) -> Rows:
@@ -184,8 +179,9 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
 
         - `rows`; `rows_scored`, those with an observed target; `cells`, by target, those observed;
         - `outside`: rows whose conditions lie outside of what was trained on; `training_rows`: rows that
-          training rows are equal to (and so were trained on, or might as well have been), None where the
-          model was fitted to a table that was streamed, whose rows are not remembered;
+          training rows are equal to, None where the model was fitted to a table that was streamed, whose
+          rows are not remembered; `equal_by_chance`: how many of them may be so by chance, as training rows
+          are equal to each other: more were trained on;
         - `impossible`: rows of density 0; `log_prob`, in nats a row, and how it was found: `method`,
           `draws`, `log_prob_stderr`, `log_prob_noise`, `ess` and `untrusted`, as in
           `condvae.scoring.Totals.summary`; `elbo`;

@@ -90,6 +90,7 @@ def measure(
         "rows": len(everything),
         "outside": strange,
         "training_rows": None if again is None else int(again.sum()),
+        "equal_by_chance": densities.equal_by_chance(rows, _has_real_numbers(rows)),
         "impossible": int(np.isneginf(score.value).sum()),
         "elbo": float(np.mean(elbo)),
         "baseline": compare(score.value, model.baselines(rows.x, rows.c)),
@@ -100,3 +101,8 @@ def measure(
         "accuracy": predictions.accuracy(some, probability),
     }
     return Measured(rows, looked_at, score, support, probability, transforms, finite(summary))
+
+
+def _has_real_numbers(rows: Rows) -> bool:
+    columns = (*rows.model.schema.given, *rows.model.schema.target)
+    return any(column.kind != "categorical" and not column.integer for column in columns)

@@ -34,8 +34,9 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     model = rows.model
     if model.categorical or not all(own.x["numeric"].mask.all() for own in (rows, training)):
         return
-    scored = {own: tables.scored(model.schema.target, own.x["numeric"]) for own in (training, rows)}
-    ends, log_factor = scored[rows].intervals, scored[rows].log_factor
+    trained, judged = (tables.scored(model.schema.target, own.x["numeric"]) for own in (training, rows))
+    ends = judged.intervals
+    features = _features(training), _features(rows)
     for name, fit, most in (
         ("NGBoost", _ngboost, 1),
         ("Treeffuser", _treeffuser, 1),
@@ -43,12 +44,12 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     ):
         if len(model.numeric) > most:
             continue
-        sets = [part for own in (training, rows) for part in (_features(own), scored[own].block.value)]
+        sets = (features[0], trained.block.value, features[1], judged.block.value)
         try:
             value = fit(*(np.asarray(part, np.float64) for part in sets), ends=ends)
         except ImportError:
             continue
-        yield name, model.in_own_units(value + log_factor, rows.x)
+        yield name, model.in_own_units(value + judged.log_factor, rows.x)
 
 
 def _features(rows: Rows) -> np.ndarray:

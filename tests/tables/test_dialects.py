@@ -1,0 +1,84 @@
+"""What separates cells, how a file is encoded, and where its table begins."""
+
+import pytest
+
+from condvae.tables import TableError
+from condvae.tables.dialects import dialect_of, header_place, text_of
+
+
+@pytest.mark.parametrize(
+    ("text", "usual", "separator", "names"),
+    [
+        ("a,b\n1,2\n", ",", ",", ("a", "b")),
+        ("a;b\n1,5;2,5\n3,5;4\n", ",", ";", ("a", "b")),
+        ("a|b\n1|2\n", None, "|", ("a", "b")),
+        ("a\n1\n2\n", ",", ",", ("a",)),
+        ("price; EUR\n5\n", ",", ",", ("price; EUR",)),
+        ('"a;x","b"\n"1;2",3\n', ",", ",", ("a;x", "b")),
+        ("a;b\n", ",", ",", ("a;b",)),
+        ("sep=|\na|b\n1|2\n", ",", "|", ("a", "b")),
+        ("a\rb\r", ",", ",", ("a",)),
+        ("# x\na\n1\n", ",", ",", ("a",)),
+        ("#a,b\n1,2\n", ",", ",", ("#a", "b")),
+    ],
+)
+def test_what_separates_cells(text, usual, separator, names):
+    found = dialect_of(text, "f", usual)
+    assert (found.separator, found.names) == (separator, names)
+
+
+def test_what_stands_above_is_said():
+    found = dialect_of("Survey\n# of 2020\n\na,b\n1,2\n3,4\n", "f", ",")
+    assert found.names == ("a", "b")
+    assert found.body == "1,2\n3,4\n"
+    assert found.notes == ("f: left out what stands above the table ('Survey' and 1 more)",)
+    assert header_place([["a", "b"], ["1"], ["2", "3"]]) == 0
+    assert header_place([["a"], ["1"]]) == 0
+
+
+def test_quoted_names_may_have_line_ends():
+    found = dialect_of('"a\nx",b\n1,2\n', "f", ",")
+    assert (found.names, found.body) == (("a\nx", "b"), "1,2\n")
+
+
+@pytest.mark.parametrize("data", [b"", b"  \n "])
+def test_an_empty_file(data):
+    with pytest.raises(TableError, match="f is empty"):
+        dialect_of(*text_of(data, "f")[:1], "f", ",")
+
+
+def test_encodings():
+    for encoding, name in (
+        ("utf-8", None),
+        ("utf-16", "UTF-16"),
+        ("utf-16-be", "UTF-16"),
+        ("cp1252", "Latin-1"),
+    ):
+        assert text_of("größe,€\n1,2\n".encode(encoding), "f") == ("größe,€\n1,2\n", name)
+    for data in (b"a,b\n\0,1\n", b"\x89PNG\r\n\x1a\n\0\0\0", bytes(range(1, 256))):
+        with pytest.raises(TableError, match="f is not a CSV table"):
+            text_of(data, "f")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sales, 2020\nby hand\n\nshop,n\nA,1\nB,2\n",
+        "// made by us, today\nshop,n\nA,1\nB,2\n",
+        "shop n\nA  1\n B 2\n",
+        "shop,n\nA,1\nB,2\n",
+    ],
+)
+def test_titles_with_separators_and_cells_between_blanks(text):
+    found = dialect_of(text, "f", None)
+    assert found.names == ("shop", "n")
+    assert (
+        found.body.split() == [f"A{found.separator}1", f"B{found.separator}2"]
+        or found.body == "A\t1\nB\t2\n"
+    )
+
+
+def test_a_ragged_row_is_no_title():
+    found = dialect_of("a,b\n1\n2,3\n4,5\n", "f", ",")
+    assert found.names == ("a", "b")
+    assert dialect_of("two words\none more\n", "f", None).names == ("two words",)
