@@ -283,6 +283,11 @@ def universal_cell(column: tables.Column) -> UniversalCell:
     for step in steps:  # one near the mean, from which single precision counts best
         origins.append(support.origin + np.rint((mean - support.origin) / step) * step)
     low, high, centre, softness, *knots = scores
+    # A straight line through the knots: a fine spline bends what the conditions say, and closes gaps
+    # between modes, which the latent is to tell apart.
+    curve, score = (np.array(part) for part in knots[:2])
+    slope = float(score @ score / (score @ (curve - curve.mean())))
+    line = ((curve.mean() - 1 / slope, curve.mean() + 1 / slope), (-1.0, 1.0), (slope, slope))
     return UniversalCell(
         tuple(float(np.float32((point - mean) / sd)) for point in support.points),
         tuple(float(step / sd) for step in steps) if steps or support.closed else None,
@@ -293,7 +298,7 @@ def universal_cell(column: tables.Column) -> UniversalCell:
             None if high is None else (high - mean) / sd,
             (centre - mean) / sd,
             softness / sd,
-            *knots,
+            *(tuple(map(float, part)) for part in line),
         ),
     )
 

@@ -92,9 +92,7 @@ class UniversalHead(eqx.Module):
         if len({cell.kind for cell in cells}) > 1:
             raise ValueError("cells are of several kinds: give those of each kind a head of their own")
         components = 0 if cells[0].kind == "points" else components
-        # Logistics whose mixture is nearly the column's own, and stays so until the features tell more.
-        self.places = jnp.tile(jnp.linspace(-SPREAD, SPREAD, components), (len(cells), 1))
-        self.scales = jnp.full((len(cells), components), math.log(START / (1 - START)), float)
+        self.places, self.scales = _first_shape(len(cells), components)
         num_points, num_others = self._classes
         width = num_points + num_others + (2 + components if components else 0)
         bias = np.zeros((len(cells), width))
@@ -121,15 +119,22 @@ class UniversalHead(eqx.Module):
         points = max(len(cell.points) for cell in self.cells)
         return points, max(1 if cell.steps is None else len(cell.steps) for cell in self.cells)
 
+    @property
+    def _leads(self) -> Array:
+        """Which rows of the linear map are those of classes and places: they follow the features first."""
+        rows = jnp.asarray(self.linear.bias).size // len(self.columns)
+        return jnp.tile(jnp.arange(rows) <= sum(self._classes), len(self.columns))
+
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
         num_points, num_others = self._classes
         classes, dtype = num_points + num_others, features.dtype
-        raw = affine(self.linear, features).reshape(len(self.columns), -1)
+        pace = jnp.where(self._leads, 1.0, SLOWER)[:, None]
+        linear = eqx.tree_at(lambda linear: linear.weight, self.linear, self.linear.weight * pace)
+        raw = affine(linear, features).reshape(len(self.columns), -1)
         weights, places, scales = raw[:, classes + 2 :], self.places, self.scales
         if places.size:
             # The mixture has the shape of the column; its place, width and weights follow the features.
-            place, stretch = raw[:, classes : classes + 1], SLOWER * raw[:, classes + 1 : classes + 2]
-            weights = SLOWER * weights
+            place, stretch = raw[:, classes : classes + 1], raw[:, classes + 1 : classes + 2]
             places = place + jnp.exp(MOST_STRETCH * jnp.tanh(stretch / MOST_STRETCH)) * places
             scales = scales + stretch
 
@@ -153,11 +158,31 @@ class UniversalHead(eqx.Module):
         )
 
     def eased(self, ramp: Float[Array, ""]) -> "UniversalHead":
-        """The same, all but classes and places depending on the features by the part `ramp`."""
-        classes, rows = sum(self._classes), self.linear.bias.size // len(self.columns)  # pyright: ignore
-        follows = jnp.tile(jnp.arange(rows) <= classes, len(self.columns))
-        weight = jnp.where(follows[:, None], self.linear.weight, ramp * self.linear.weight)
-        return eqx.tree_at(lambda head: head.linear.weight, self, weight)
+        """The same, all but classes and places following the features by the part `ramp`.
+
+        The shape, too, departs from the first one by that part: else it would account for modes that the
+        latent is to tell apart.
+        """
+        weight = jnp.where(self._leads[:, None], self.linear.weight, ramp * self.linear.weight)
+        bias = jnp.asarray(self.linear.bias)
+        rows = bias.size // len(self.columns)
+        whole = jnp.tile(jnp.arange(rows) <= sum(self._classes) + 1, len(self.columns))
+        first = _first_shape(*self.places.shape)
+        parts = (
+            weight,
+            jnp.where(whole, bias, ramp * bias),
+            first[0] + ramp * (self.places - first[0]),
+            first[1] + ramp * (self.scales - first[1]),
+        )
+        return eqx.tree_at(
+            lambda head: (head.linear.weight, head.linear.bias, head.places, head.scales), self, parts
+        )
+
+
+def _first_shape(cells: int, components: int) -> tuple[Array, Array]:
+    """Places and scales of logistics whose mixture is nearly the column's own."""
+    places = jnp.tile(jnp.linspace(-SPREAD, SPREAD, components), (cells, 1))
+    return places, jnp.full((cells, components), math.log(START / (1 - START)), places.dtype)
 
 
 def stacked(scores: Sequence[tuple], dtype: jnp.dtype | type = float) -> NormalScores:

@@ -44,8 +44,8 @@ SOFTNESS = (0.03, 0.1, 0.3, 1.0, 3.0, 30.0)
 CURVATURE = (300.0, 5.0, 2.0, 1.0, 0.5, 0.2)
 """Of the curve without limits, in quartile distances: the first is as good as straight."""
 
-MOST_KNOTS = 5
-"""Of the spline: more of them would bend what the conditions say of a column."""
+MOST_KNOTS = 25
+"""Of the spline."""
 
 
 class Support(NamedTuple):
