@@ -62,7 +62,6 @@ def test_the_grids_of_a_mixture_and_their_shares(steps, shares, seed):
     assert sum(grids.shares) == pytest.approx(1.0)
 
 
-@pytest.mark.xfail(strict=True, reason="a value that holds many cells counts for every grid that it is on")
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("step", "sd", "pile", "share"),

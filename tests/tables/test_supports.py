@@ -131,7 +131,6 @@ SMOOTH = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="a density that is steep next to its limit is taken to be cut off")
 @pytest.mark.parametrize("name", SMOOTH)
 def test_cells_of_a_smooth_density_leave_room_for_more(name):
     """Of 200,000 other cells of the same kind no more than two are refused."""

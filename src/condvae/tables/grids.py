@@ -27,11 +27,14 @@ FEWEST = 0.01
 WORTH = 8.0
 """Nats of log-likelihood, over all cells, that it must be worth."""
 
+PILE = 1.5
+"""Times as many cells as most values hold: more at one value say nothing of a grid."""
+
 FEWEST_VALUES = 4
 """Different values that it must hold, none of them most of its cells: else they are piles, and no grid."""
 
-FINE = 1e-6
-"""Standard deviations: the step of cells that are on no grid, in a column of which others are."""
+FINE = 6
+"""Digits of the standard deviation to which cells on no grid are taken, where others are on one."""
 
 
 class Grids(NamedTuple):
@@ -70,8 +73,9 @@ def grids_of(values: np.ndarray) -> Grids:
     spread = float(values.std())
     if finest is None:
         # Some cells may be on a grid all the same; the others then have one that is as good as none.
-        unit = 10.0 ** np.floor(np.log10(spread))
-        found = _mixture(distinct, counts, FINE * unit, _candidates(1e-3 * unit, np.ptp(distinct)))
+        top = int(np.floor(np.log10(spread)))
+        coarser = _candidates(float(_shifted(1.0, top - 3)), float(np.ptp(distinct)))
+        found = _mixture(distinct, counts, float(_shifted(1.0, top - FINE)), coarser)
         return found if len(found.steps) > 1 else Grids((), (), 0.0)
     step, origin = finest
     if origin != 0.0:
@@ -124,6 +128,7 @@ def _mixture(distinct: np.ndarray, counts: np.ndarray, finest: float, coarser: l
     inside = np.stack([*held.values(), np.ones(len(distinct), bool)])
     steps = np.array([*held, finest])
     kept = np.arange(len(steps))
+    everything, counts = counts, np.minimum(counts, PILE * max(1.0, np.quantile(counts, 0.9)))
     while True:
         shares, log_likelihood = _shares(steps[kept], inside[kept], counts)
         if (few := (shares < FEWEST)[:-1]).any():
@@ -136,6 +141,7 @@ def _mixture(distinct: np.ndarray, counts: np.ndarray, finest: float, coarser: l
         if not worth or (min(worth) >= WORTH and len(kept) <= MOST):
             break
         kept = np.delete(kept, int(np.argmin(worth)))
+    shares, _ = _shares(steps[kept], inside[kept], everything)
     return Grids(tuple(map(float, steps[kept])), tuple(map(float, shares)), 0.0)
 
 

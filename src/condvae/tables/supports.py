@@ -22,18 +22,18 @@ FEWEST_PER_LEVEL = 4
 """Cells for each different value, on average, from which a few different values are levels."""
 
 FEWEST_AT_LEVEL = 5
+THINNING = 0.25
 LAST_LEVEL = 0.01
 """The share of cells at the first and the last level of a scale: counts thin out, and scales end."""
 
-FEWEST_AT_AN_END = 40
-WINDOWS = (0.1, 0.2, 0.35)
-"""Shares of the cells at an end by which it is told whether they thin out there."""
+CELLS_AT_AN_END = (40, 150, 0.05)
+"""Cells by which it is told whether they thin out at an end: at least, if there are enough, and a share."""
 
 ABRUPT = (0.5, 0.3)
 """The share of a window's cells in its outer half: where they are cut off, and where they thin out."""
 
-CLEARLY = 5.0
-"""Nats of log-likelihood by which the first must be the better account."""
+CLEARLY, CLEARLY_TOO = 6.0, 2.0
+"""Nats of log-likelihood by which the first must be the better account: at one end, then at the other."""
 
 CLOSE = 5.0
 """Mean distances between cells at an end within which a round number is taken for the limit."""
@@ -96,6 +96,8 @@ def support_of(values: np.ndarray) -> Support:
     rest = values[~np.isin(values, distinct[at])]
     if len(rest) < 2 or rest[0] == rest[-1]:  # two values are needed for a spread
         at, rest = np.zeros(len(distinct), bool), values
+    elif at.any():  # whose cells are on grids too
+        grids = grids_of(rest)
     low, high = _limits(values, rest, distinct[at], counts[at] / n, grids)
     shares = tuple(len(rest) / n * share for share in grids.shares or (1.0,))
     return Support(
@@ -243,13 +245,18 @@ def place(support: Support, scores: NormalScores, values: np.ndarray) -> Placed:
     if support.closed:
         return _between(before, share_at, 0.0, np.zeros(values.shape), np.zeros(values.shape), log_factor)
     u, log_slope = to_scores(scores, values)
-    low, high = u, u
+    low, high, held, finer = u, u, np.zeros(values.shape), 0.0
     for step, share in zip(support.steps[::-1], support.step_shares[::-1], strict=False):
         on = support.origin + np.rint((values - support.origin) / step) * step
         at = ~match & ((np.abs(values - on) <= 0.3 * support.steps[-1]) | (step == support.steps[-1]))
         low = np.where(at, to_scores(scores, values - 0.5 * step)[0], low)
         high = np.where(at, to_scores(scores, values + 0.5 * step)[0], high)
-        log_factor = np.where(at, np.log(share / sum(support.step_shares)), log_factor)
+        # The finer grids have this value too, among all that lie in the step.
+        held = np.where(
+            at, (held * finer / step if finer else 0.0) + share / sum(support.step_shares), held
+        )
+        finer = step
+        log_factor = np.where(at, np.log(np.maximum(held, 1e-300)), log_factor)
     placed = _between(before, share_at, rest, low, high, log_factor)
     if support.steps:
         return placed
@@ -308,6 +315,7 @@ def _levels(distinct: np.ndarray, counts: np.ndarray) -> Support | None:
         return None
     # Counts begin at 0 and thin out: where the last level is rare, the next one may come.
     ends = counts[[0, -1]] >= np.maximum(FEWEST_AT_LEVEL, LAST_LEVEL * n)
+    ends &= (counts[[0, -1]] >= THINNING * counts[[1, -2]]) | (counts[[0, -1]] >= 0.1 * n)
     if len(distinct) > 2 and not (ends[1] and (ends[0] or distinct[0] == 0)):
         return None
     return Support(
@@ -359,37 +367,47 @@ def _limits(
     values: np.ndarray, rest: np.ndarray, points: np.ndarray, shares: np.ndarray, grids: Grids
 ) -> tuple[float | None, float | None]:
     """Where the values end, on either side; None where they do not."""
-    ends = []
-    for sign in (-1.0, 1.0):
+    ends, step = [], grids.steps[-1] if grids.steps else 0.0
+    gains = [_abruptness(np.sort(sign * rest), step) for sign in (-1.0, 1.0)]
+    # Where one end is cut off, the other is likely to be.
+    needed = CLEARLY_TOO if max(gains) > CLEARLY else CLEARLY
+    for sign, gain in zip((-1.0, 1.0), gains, strict=True):
         last, ordered = float((sign * values).max()), np.sort(sign * rest)
-        mine, step = sign * points, grids.steps[-1] if grids.steps else 0.0
+        mine = sign * points
         piled = bool(len(points)) and mine.max() == last and shares[int(np.argmax(mine))] >= 0.02
         reach = CLOSE * _distance(ordered)
         end: float | None = last if piled else None
-        if end is None and not last <= 0 <= last + reach and _abrupt(ordered, step):
+        # Amounts are not below 0: of a column that comes near it, no other limit is looked for.
+        near = last <= 0 and -last <= max(reach, last - ordered[-min(_window(len(ordered)), len(ordered))])
+        if end is None and not (near and not step) and gain > needed and not last <= 0 <= last + reach:
             end = _round_beyond(last, reach, step)
         if end is None and last <= 0:
-            end = 0.0  # amounts are not below 0
+            end = 0.0
         if end is None and sign > 0 and values[0] >= 0 and 0.8 <= last <= 1 and step < 0.1:
             end = 1.0  # shares are not above 1
         ends.append(None if end is None else sign * end + 0.0)
     return ends[0], ends[1]
 
 
-def _abrupt(ordered: np.ndarray, step: float) -> bool:
-    """Whether the cells end at their greatest as if cut off, and do not thin out."""
+def _window(n: int) -> int:
+    """How many cells at an end are looked at."""
+    least, most, share = CELLS_AT_AN_END
+    return max(least, min(most, int(0.4 * n)), int(share * n))
+
+
+def _abruptness(ordered: np.ndarray, step: float) -> float:
+    """Nats by which cells are rather cut off at their greatest than thinning out."""
     n, top = len(ordered), float(ordered[-1]) + 0.5 * step
-    for window in WINDOWS if n >= FEWEST_AT_AN_END else ():
-        half = 0.5 * (top - float(ordered[-max(FEWEST_AT_AN_END, int(window * n))]))
-        if step:
-            half = step * max(1.0, np.round(half / step))
-        outer = int((ordered > top - half).sum())
-        inner = int((ordered > top - 2 * half).sum()) - outer
-        cut, thin = max(ABRUPT[0], outer / (outer + inner)), ABRUPT[1]
-        gain = outer * np.log(cut / thin) + inner * np.log(max(1 - cut, 1e-12) / (1 - thin))
-        if outer > 0.4 * (outer + inner) and gain > CLEARLY:
-            return True
-    return False
+    if n < CELLS_AT_AN_END[0]:
+        return -np.inf
+    half = 0.5 * (top - float(ordered[-_window(n)]))
+    if step:
+        half = step * max(1.0, np.round(half / step))
+    outer = int((ordered > top - half).sum())
+    inner = int((ordered > top - 2 * half).sum()) - outer
+    cut, thin = max(ABRUPT[0], outer / (outer + inner)), ABRUPT[1]
+    gain = outer * np.log(cut / thin) + inner * np.log(max(1 - cut, 1e-12) / (1 - thin))
+    return float(gain) if outer > 0.4 * (outer + inner) else -np.inf
 
 
 def _distance(ordered: np.ndarray) -> float:
