@@ -1,8 +1,8 @@
 """condvae: `ConditionalVAE()` as it comes but for the seed, and for a density of every number.
 
-The numbers of the papers and of the peers are densities, unbounded where targets repeat themselves. What
-condvae chooses for such targets by itself, masses of rounding intervals, has another measure: they are
-Student-t here, for every data set alike.
+The numbers of the papers and of the peers are densities, unbounded where targets repeat themselves. The
+universal column, condvae's default, gives such targets the masses of rounding intervals, which is another
+measure: they are Student-t here, for every data set alike.
 
 `condvae-no-z`: the same without a latent, `latent_size=0`: one network for the parameters of each target's
 distribution, the targets independent given c. What the latent earns is the difference.
