@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from condvae.normal_scores import NormalScores, from_scores, to_scores
-from condvae.tables.supports import scores_of, support_of
+from condvae.tables.shapes import scores_of
+from condvae.tables.supports import support_of
 
 RNG = np.random.default_rng(0)
 COLUMNS = {

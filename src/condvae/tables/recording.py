@@ -12,7 +12,8 @@ import numpy as np
 from condvae.observed import Observed
 from condvae.tables.columns import Column
 from condvae.tables.likelihoods import SINGLE
-from condvae.tables.supports import as_written, place, recorded_as
+from condvae.tables.shapes import place
+from condvae.tables.supports import as_written, recorded_as
 from condvae.words import listed
 
 NEXT_TO = 1e-6

@@ -18,8 +18,9 @@ from condvae.tables.columns import MANY_LEVELS, Column, Role
 from condvae.tables.errors import TableError
 from condvae.tables.likelihoods import Likelihood
 from condvae.tables.recognition import reading_of
+from condvae.tables.shapes import scores_of
 from condvae.tables.summaries import Summary
-from condvae.tables.supports import scores_of, support_of
+from condvae.tables.supports import support_of
 from condvae.tables.text_cells import Reading, read_cells
 from condvae.tables.times import seconds
 from condvae.words import quote, quoted
