@@ -123,3 +123,14 @@ def test_text_is_read_as_asked_and_said_to_be():
         prepare.training_table(X, y, None, None, None)
     with pytest.raises(TableError, match="target column 'day' holds dates or times"):
         prepare.training_table(X, y, None, None, None, missing=("?",))
+
+
+def test_a_pile_far_from_the_other_cells_is_noted_and_levels_are_not_continuous():
+    rng = np.random.default_rng(0)
+    glucose = np.where(rng.random(300) < 0.03, 0, np.round(rng.normal(120, 25, 300)))
+    y = pd.DataFrame({"glucose": glucose, "rating": rng.integers(1, 6, 300)})
+    notes = prepare.training_table(None, y, None, None, None).notes
+    (note,) = notes
+    assert note.endswith(
+        "'glucose' are 0, far from all others: empty them if that stands for a missing cell"
+    )

@@ -13,6 +13,7 @@ from condvae.tables import (
     Schema,
     decode,
     encode,
+    far_points,
     intervals,
     log_scale,
     measure,
@@ -90,3 +91,21 @@ def test_it_is_said_of_what_a_log_density_is():
         "of the probability of a step of 0.1, over the step, in a; of a density, and at 0 a "
         "probability, in b; of a density in d, e"
     )
+
+
+def test_single_values_far_from_the_others_are_told():
+    rng = np.random.default_rng(0)
+    columns = {
+        "glucose": np.where(rng.random(800) < 0.02, 0, np.round(rng.normal(120, 30, 800))),
+        "code": np.where(rng.random(800) < 0.05, 999, np.round(rng.normal(30, 5, 800))),
+        "rain": np.where(rng.random(800) < 0.1, 0, rng.gamma(1.0, 8, 800)),
+        "rating": rng.integers(1, 6, 800),
+    }
+    frame = pa.table(columns)
+    schema = Schema.infer(frame, target=list(columns)).with_likelihoods(frame)
+    assert {c.name: [point for point, _ in far_points(c)] for c in schema.target} == {
+        "glucose": [0.0],
+        "code": [999.0],
+        "rain": [],
+        "rating": [],
+    }

@@ -469,11 +469,19 @@ def _notes(schema: tables.Schema, rows: int, kept: int, holes: int | None) -> li
     continuous = [
         column
         for column in schema.target
-        if column.integer and (column.likelihood is None or column.likelihood.step is None)
+        if column.integer
+        and column.universal is None
+        and (column.likelihood is None or column.likelihood.step is None)
     ]
     if whole := [quote(column.name) for column in continuous]:
         those = "targets" if len(whole) > 1 else "target"
         notes.append(f"whole numbers in {those} {listed(whole)}: modelled as continuous, draws are rounded")
+    for column in schema.target:
+        for point, share in tables.far_points(column):
+            notes.append(
+                f"{share:.1%} of the cells of {quote(column.name)} are {point:g}, far from all others: "
+                "empty them if that stands for a missing cell"
+            )
     if kept < FEW_ROWS:
         notes.append(f"{kept} rows are few: expect a rough model")
     return notes

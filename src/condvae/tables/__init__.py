@@ -18,7 +18,7 @@ from condvae.tables.names import apart, join_names, level_name, level_text, matc
 from condvae.tables.notes import Note, notes_on, of_identifiers, of_readings
 from condvae.tables.ranges import outside, unseen
 from condvae.tables.recognition import reading_of
-from condvae.tables.recording import intervals, log_scale, measure, reach, recorded, scored
+from condvae.tables.recording import far_points, intervals, log_scale, measure, reach, recorded, scored
 from condvae.tables.scans import ENDINGS as PARQUET
 from condvae.tables.scans import Scan, scan
 from condvae.tables.schema import Schema, Unknown
@@ -47,6 +47,7 @@ __all__ = [
     "column_at",
     "decode",
     "encode",
+    "far_points",
     "intervals",
     "join_names",
     "level_name",

@@ -9,12 +9,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from condvae.normal_scores import from_scores
 from condvae.observed import Observed
 from condvae.tables.columns import Column
 from condvae.tables.likelihoods import SINGLE
 from condvae.tables.shapes import place
 from condvae.tables.supports import as_written, recorded_as
 from condvae.words import listed
+
+QUARTILE = 0.6745
+"""Of a standard Gaussian."""
+
+FAR = 3.0
+"""Standard deviations, told by the quartiles, at which a single value is far from the others."""
 
 NEXT_TO = 1e-6
 """Standard deviations within which a number is the one that it is next to, after single precision."""
@@ -120,6 +127,20 @@ def intervals(columns: Sequence[Column], block: Observed) -> tuple[np.ndarray, n
             else:
                 low[at, j] = -np.inf
     return low, high
+
+
+def far_points(column: Column) -> list[tuple[float, float]]:
+    """Single values of a target that lie far from its other cells, as 0 or 999 do that mean "missing".
+
+    Returns:
+        Each value and the share of cells at it.
+    """
+    if column.universal is None or column.universal.closed:
+        return []
+    low, middle, high = from_scores(column.normal_scores, np.array([-QUARTILE, 0.0, QUARTILE]))
+    spread = (high - low) / (2 * QUARTILE)
+    pairs = zip(column.universal.points, column.universal.point_shares, strict=True)
+    return [(p, share) for p, share in pairs if share < 0.2 and abs(p - middle) > FAR * spread]
 
 
 class Scored(NamedTuple):
