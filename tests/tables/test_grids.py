@@ -80,3 +80,8 @@ def test_zero_is_on_every_grid_and_tells_nothing():
     among = grids_of(np.sort(np.r_[values, np.zeros(2000)]))
     assert among.steps == alone.steps
     assert among.shares == pytest.approx(alone.shares)
+
+
+def test_numbers_next_to_the_least_that_there_are_have_no_grid():
+    cells = np.sort(np.random.default_rng(0).gamma(2, 1e-300, 500))
+    assert grids_of(cells).steps == ()

@@ -15,6 +15,9 @@ DIGITS = 11
 BY_CHANCE = 1e-6
 """The chance at which a regularity of the cells is no accident."""
 
+MOST_POWER = 300
+"""Of ten, by which a number is multiplied at once."""
+
 MULTIPLES = (1.0, 2.0, 2.5, 5.0)
 """Steps that people record to, times a power of ten."""
 
@@ -70,7 +73,7 @@ def grids_of(values: np.ndarray) -> Grids:
     distinct, counts = np.unique(values, return_counts=True)
     finest = finest_grid(distinct)
     counts = np.where(distinct == 0, 0, counts)  # which is on every grid
-    spread = float(values.std())
+    spread = deviation(values)
     if finest is None:
         # Some cells may be on a grid all the same; the others then have one that is as good as none.
         top = int(np.floor(np.log10(spread)))
@@ -108,8 +111,23 @@ def finest_grid(distinct: np.ndarray) -> tuple[float, float] | None:
     return None
 
 
+def deviation(values: np.ndarray) -> float:
+    """The standard deviation, scaled before squaring so that squares of tiny numbers do not underflow.
+
+    Example:
+        >>> deviation(np.array([1e-300, 3e-300]))
+        1e-300
+    """
+    apart = values - values.mean()
+    largest = float(np.abs(apart).max())
+    return largest * float(np.sqrt(np.mean((apart / largest) ** 2))) if largest else 0.0
+
+
 def _shifted(value: np.ndarray | float, power: int) -> np.ndarray | float:
     """value · 10^power, without the error that a negative power of ten has itself."""
+    if abs(power) > MOST_POWER:  # in two steps, as 10^309 is no number
+        rest = power - MOST_POWER if power > 0 else power + MOST_POWER
+        return _shifted(_shifted(value, power - rest), rest)
     return value * 10.0**power if power >= 0 else value / 10.0**-power
 
 

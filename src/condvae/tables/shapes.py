@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.special import ndtr, ndtri
 
 from condvae.normal_scores import NormalScores, bend, to_scores
+from condvae.tables.grids import deviation
 from condvae.tables.supports import Support, spread_over
 
 SOFTNESS = (0.03, 0.1, 0.3, 1.0, 3.0, 30.0)
@@ -63,7 +64,7 @@ def _dithered(values: np.ndarray, step: float) -> np.ndarray:
 
 def _best_curve(values: np.ndarray, low: float, high: float) -> tuple[tuple[float, float], np.ndarray]:
     """Centre and softness under which the values are most nearly Gaussian, and the values on that curve."""
-    centre, sd = float(np.median(values)), float(values.std())
+    centre, sd = float(np.median(values)), deviation(values)
     if np.isfinite(low) and np.isfinite(high):
         options = [(centre, high - low)]
     elif np.isfinite(low) or np.isfinite(high):
