@@ -61,6 +61,7 @@ PARTS: dict[str, type[eqx.Module]] = {
         networks.ConvDecoder,
         networks.ConvEncoder,
         networks.Features,
+        networks.PiecewiseLinear,
         networks.MLP,
         networks.PatchDecoder,
         networks.SetDecoder,

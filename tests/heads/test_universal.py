@@ -1,10 +1,13 @@
 """The head of columns of any kind: where it begins, what it refuses."""
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from condvae.heads import UniversalCell, UniversalHead
+from condvae.heads.universal import BACKGROUND
 
 PLAIN = (None, None, 0.0, 1e3, (-1e-3, 1e-3), (-1.0, 1.0), (1e3, 1e3))
 LEVELS = UniversalCell((-1.0, 0.0, 2.0), (), (), (0.5, 0.3, 0.2), PLAIN)
@@ -45,3 +48,20 @@ def test_easing_leaves_where_it_is_and_shares_the_rest():
     classes = 1
     assert (eased.linear.weight[: classes + 1] == 1).all()
     assert (eased.linear.weight[classes + 1 :] == 0).all()
+
+
+@pytest.mark.parametrize("cell", [LEVELS, GRID, REAL], ids=["levels", "grid", "real"])
+def test_no_value_costs_more_than_a_bound_beyond_the_column_by_itself(cell):
+    head = UniversalHead(4, [cell])
+    weight = 100 * jax.random.normal(jax.random.key(0), head.linear.weight.shape)
+    sure = eqx.tree_at(lambda head: head.linear.weight, head, weight)
+    values = jnp.array([*cell.points, *([] if cell.steps == () else [1.0, -7.0])])[:, None]
+    by_itself = UniversalHead(4, [cell], components=1)
+    standard = jnp.zeros_like(by_itself.places), jnp.full_like(by_itself.scales, 50.0)  # scale 1
+    by_itself = eqx.tree_at(lambda head: (head.places, head.scales), by_itself, standard)
+    least = np.array([float(by_itself(jnp.zeros(4)).log_prob(value)) for value in values])
+    for features in jax.random.normal(jax.random.key(1), (20, 4)):
+        found = np.array([float(sure(features).log_prob(value)) for value in values])
+        assert (found >= least + 2 * np.log(BACKGROUND) - 1e-3).all()  # once by class, once by place
+        if cell is not REAL:
+            assert (found <= 0).all()

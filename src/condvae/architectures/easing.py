@@ -10,17 +10,20 @@ from jaxtyping import Array
 from condvae.heads import FamilyHead, LocationScale, UniversalHead
 from condvae.model import CVAE
 
-EASED = (0.2, 0.4)
-"""The parts of training between which scales come to depend on the inputs."""
+EASED = 0.02
+"""The part of training after which scales depend on the inputs.
+
+All at once: weights that are multiplied by a small number have small gradients, which Adam makes up for, and
+so outgrow the data before that number is 1.
+"""
 
 
 def ease_scales(model: CVAE, progress: Array) -> CVAE:
-    """The model with a shared scale at first: for `fit(..., anneal=ease_scales)`.
+    """The model with shared scales at first: for `fit(..., anneal=ease_scales)`.
 
-    For the first fifth of training the scales of Gaussian and Student-t targets are the same for all
-    inputs, then over the next fifth they come to depend on (z, c). A scale that may depend on the input
-    from the start grows wherever the mean is still wrong, which takes away the gradient that would mend
-    the mean: it is left under-fitted.
+    For the first 2% of training the scales of targets are the same for all inputs; then they depend on
+    (z, c). A scale that may depend on the input from the start grows wherever the mean is still wrong, which
+    takes away the gradient that would mend the mean: it is left under-fitted.
 
     Args:
         model: a `CVAE` whose likelihood has such heads; other parts stay as they are.
@@ -29,8 +32,7 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     Source:
         Seitzer et al. 2022 (on the pitfalls of heteroscedastic likelihoods); the remedy here is simpler.
     """
-    start, end = EASED
-    ramp = jnp.clip((progress - start) / (end - start), 0.0, 1.0)
+    ramp = jnp.where(progress < EASED, 0.0, 1.0)
 
     def ease(node: Any) -> Any:
         return node.eased(ramp) if is_head(node) else node

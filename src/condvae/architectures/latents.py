@@ -17,7 +17,7 @@ from condvae.conditionals import (
     VampPrior,
 )
 from condvae.heads import FlowHead, FlowKind, FullGaussianHead, GaussianHead, GaussianMixtureHead, Head
-from condvae.networks import MLP, Features
+from condvae.networks import MLP, ByPart, Encoder, Features
 from condvae.rows import num_rows
 
 Prior = Literal["learned", "fixed", "mixture", "flow", "vamp"]
@@ -48,23 +48,24 @@ def latent_pair(
     *,
     size: int,
     network: Network,
-    levels: tuple[tuple[int, ...], tuple[int, ...]],
+    encoders: tuple[Encoder, Encoder],
     flow: FlowKind,
     num_components: int,
     num_layers: int,
     keys: Iterator[PRNGKeyArray],
 ) -> tuple[Callable, Callable]:
-    """The two modules of these names, for x and c like those of one row.
+    """The two modules of these names, for x and c like those of one row, encoded each by its encoder.
 
     Raises:
         ValueError: for a name that there is not, or a pair that cannot be.
     """
     _check(prior, posterior, flow, num_layers)
     if posterior == "ladder":
-        return _ladder(x, c, size=size, network=network, levels=levels, num_layers=num_layers, keys=keys)
+        return _ladder(
+            x, c, size=size, network=network, encoders=encoders, num_layers=num_layers, keys=keys
+        )
 
-    def part(levels: tuple[int, ...], head: Callable[..., Head], *inputs: PyTree) -> Conditional:
-        features = Features(levels)
+    def part(features: Encoder, head: Callable[..., Head], *inputs: PyTree) -> Conditional:
         body = network(features.size(inputs), next(keys))
         return Conditional(features, body, head(body.out_size, key=next(keys)))
 
@@ -80,7 +81,7 @@ def latent_pair(
     def mixture(in_size: int, *, key: PRNGKeyArray) -> Head:
         return GaussianMixtureHead(in_size, size, components=num_components, key=key)
 
-    given_c, given_both = levels[1], levels[0] + levels[1]
+    given_c, given_both = ByPart(encoders[1:]), ByPart(encoders)
     if prior in ("mixture", "flow"):
         head = mixture if prior == "mixture" else flowing
         prior_module: Callable = part(given_c, head, c) if c is not None else _constant(head, next(keys))
@@ -90,10 +91,9 @@ def latent_pair(
         learned = prior == "learned" and c is not None
         prior_module = part(given_c, gaussian, c) if learned else StandardNormal((size,))
     if posterior == "correction":
-        features = Features(given_both)
-        body = network(features.size((x, c)), next(keys))
+        body = network(given_both.size((x, c)), next(keys))
         linear = eqx.nn.Linear(body.out_size, 2 * size, key=next(keys))
-        return prior_module, PriorCorrection(features, body, linear)
+        return prior_module, PriorCorrection(given_both, body, linear)
     head = {"network": gaussian, "full": full, "flow": flowing}[posterior]
     return prior_module, part(given_both, head, x, c)
 
@@ -142,17 +142,18 @@ def _ladder(
     *,
     size: int,
     network: Network,
-    levels: tuple[tuple[int, ...], tuple[int, ...]],
+    encoders: tuple[Encoder, Encoder],
     num_layers: int,
     keys: Iterator[PRNGKeyArray],
 ) -> tuple[Hierarchy, LadderPosterior]:
     """A hierarchy whose top is Normal(0, 1) without c, and the ladder that corrects it."""
     prior_keys, posterior_keys = (iter(jax.random.split(next(keys), 3 * num_layers)) for _ in range(2))
-    given_c, given_both = Features(levels[1]), Features(levels[0] + levels[1])
+    given_both = ByPart(encoders)
 
     def layer(*inputs: PyTree) -> Conditional:
-        body = network(given_c.size(inputs), next(prior_keys))
-        return Conditional(given_c, body, GaussianHead(body.out_size, (size,), key=next(prior_keys)))
+        given = ByPart([*(Features() for _ in inputs[1:]), encoders[1]])
+        body = network(given.size(inputs), next(prior_keys))
+        return Conditional(given, body, GaussianHead(body.out_size, (size,), key=next(prior_keys)))
 
     above = [(jnp.zeros(size),) * place for place in range(num_layers)]
     top = StandardNormal((size,)) if c is None else layer(c)

@@ -8,7 +8,7 @@ from jaxtyping import Array, PyTree
 
 from condvae.conditionals.corrections import corrected
 from condvae.distributions import Chain, Distribution, as_distribution
-from condvae.networks import Features, affine
+from condvae.networks import Encoder, Features, affine
 
 
 class Hierarchy(eqx.Module):
@@ -84,7 +84,7 @@ class LadderPosterior(eqx.Module):
         the layers above).
     """
 
-    features: Features
+    features: Encoder
     encoders: tuple[Callable[[Array], Array], ...]
     joins: tuple[Callable[[Array], Array], ...]
     linears: tuple[eqx.nn.Linear, ...]

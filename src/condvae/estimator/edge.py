@@ -56,21 +56,21 @@ class Edge:
         return model, c, x
 
     def _scored(self, X: Any, y: Any, told: bool = False) -> tuple[TableModel, Any, Any, np.ndarray]:
-        """Likewise, for scoring; and the rows, bool [n], that have a target of a level never seen.
+        """Likewise, for scoring; and the rows, bool [n], of which a target cannot be what it is.
 
-        Such a level has no probability: log p of the row is −inf, and one such cell does not keep the other
-        rows from being scored. In x it is missing.
+        A level never seen and a number outside of the column's support have no probability: log p of the
+        row is −inf, and one such cell does not keep the other rows from being scored. In x it is missing.
         """
         with outside.told_once():
             model, c = self._given(X, told=told)
             frame = prepare.target_frame(y)
             x = tables.encode(self.schema_.target, frame, unseen="missing")
             prepare.require_rows(c, x)
-            never = tables.unseen(self.schema_.target, frame)
+            never = tables.impossible(self.schema_.target, frame)
             outside.tell(model, None, None, never)
         impossible = np.zeros(num_rows(x=x), bool)
-        for levels in never.values():
-            impossible[np.concatenate(list(levels.values()))] = True
+        for values in never.values():
+            impossible[np.concatenate(list(values.values()))] = True
         return model, c, x, impossible
 
     def _key(self, random_state: int | None, purpose: int, part: int = 0) -> jax.Array:

@@ -26,6 +26,7 @@ from condvae.heads import Cell, UniversalCell
 from condvae.holdout import held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
+from condvae.networks import quantile_knots
 from condvae.observed import Observed
 from condvae.rows import content_hashes, num_rows
 from condvae.support import Support, reference_rows
@@ -158,6 +159,8 @@ def fit_table(
     masks = np.stack([_held_out("validation_fraction", fraction, len(rest), own, key) for key in mask_keys])
     x_levels, c_levels = tables.levels(schema.target), tables.levels(schema.given)
     numeric, ordinal = likelihoods(schema)
+    blocks = [(side or {}).get("numeric") for side in (x_rest, c_rest)]
+    x_knots, c_knots = (() if block is None else quantile_knots(block) for block in blocks)
 
     def build(key: PRNGKeyArray) -> CVAE:
         return mlp_cvae(
@@ -170,6 +173,8 @@ def fit_table(
             x_levels=x_levels,
             x_ordinal=ordinal,
             c_levels=c_levels,
+            x_knots=x_knots,
+            c_knots=c_knots,
             key=key,
         )
 

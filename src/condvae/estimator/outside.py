@@ -41,7 +41,8 @@ class Outside:
         cells: of each condition, how many cells lie outside of what the column held.
         levels: of each condition, the levels that were never seen, and the rows of each.
         alone: rows whose every cell is ordinary, and whose combination of cells is not.
-        impossible: of each target, the levels that were never seen, and the rows of each.
+        impossible: of each target, the levels that were never seen and the numbers outside of its support,
+            and the rows of each.
     """
 
     seen: int = 0
@@ -69,9 +70,9 @@ class Outside:
             tables.unseen([column for column in columns if cells[str(column.name)].any()], given),
         )
 
-    def look_at_targets(self, unseen: Mapping[Any, Mapping[Any, np.ndarray]]) -> None:
-        """Count cells of targets of levels never seen, as `tables.unseen` gives them."""
-        _add(self.impossible, unseen)
+    def look_at_targets(self, impossible: Mapping[Any, Mapping[Any, np.ndarray]]) -> None:
+        """Count cells of targets that have no probability, as `tables.impossible` gives them."""
+        _add(self.impossible, impossible)
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.impossible)
@@ -91,7 +92,7 @@ class Outside:
         if self.impossible:
             where = [f"{quote(name)}: {_named(levels)}" for name, levels in self.impossible.items()]
             said.append(
-                f"a level that was never seen has no probability, and log p of its row is -inf "
+                f"a value that the column cannot hold has no probability, and log p of its row is -inf "
                 f"({'; '.join(where)}); empty such cells to score the rest of the row"
             )
         return "; ".join(said)
@@ -144,19 +145,19 @@ def told_once() -> Iterator[None]:
         warn(total)
 
 
-def tell(model: TableModel, c: Any, given: Any, unseen: Mapping[Any, Any] | None = None) -> None:
+def tell(model: TableModel, c: Any, given: Any, impossible: Mapping[Any, Any] | None = None) -> None:
     """Warn of rows outside, or count them within `gathered`.
 
     Args:
         model: what is asked.
         c: the conditions, encoded; None for none.
         given: the conditions, a frame.
-        unseen: levels of the targets that were never seen, as `tables.unseen` gives them.
+        impossible: cells of the targets that have no probability, as `tables.impossible` gives them.
     """
     gathering = _gathering.get()
     total = Outside() if gathering is None else gathering
     total.look(model, c, given)
-    total.look_at_targets(unseen or {})
+    total.look_at_targets(impossible or {})
     if gathering is None:
         warn(total)
 

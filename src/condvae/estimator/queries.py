@@ -124,8 +124,8 @@ class Queries(Predictions, TransformerMixin):
         By importance sampling with a defensive proposal, or by annealing, which is slower and sees more
         of a posterior that q is far from. Missing targets are summed out: a row's
         log-density is that of the cells it has (0 where it has none). A level of a target that was never
-        seen has no probability: log p of its row is −inf, with a warning that names it, and the other rows
-        are scored.
+        seen has no probability, nor has a number outside of the target's support: log p of its row is
+        −inf, with a warning that names it, and the other rows are scored.
 
         Args:
             X: conditions, or None where the model was fitted without.
@@ -187,8 +187,8 @@ class Queries(Predictions, TransformerMixin):
             return np.concatenate([self.observed_rows(own) for own in y.parts()])
         frame = prepare.target_frame(y)
         seen = observed_rows(tables.encode(self.schema_.target, frame, unseen="missing") or {})
-        for levels in tables.unseen(self.schema_.target, frame).values():
-            seen[np.concatenate(list(levels.values()))] = True
+        for values in tables.impossible(self.schema_.target, frame).values():
+            seen[np.concatenate(list(values.values()))] = True
         return seen
 
     # scikit-learn wraps `transform` where it is defined, for `set_output`, and wants X by name or place.

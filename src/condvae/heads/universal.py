@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from condvae.distributions import Distribution, Numpyro
-from condvae.distributions.universal import Universal
+from condvae.distributions.universal import NO_CLASS, Universal
 from condvae.heads.scales import bounded_exp
 from condvae.networks import affine
 from condvae.normal_scores import NormalScores
@@ -30,6 +30,13 @@ SLOWER = 0.25
 
 SPREAD, START = 1.75, 0.7
 """How far apart the components begin, and their scale: together within 0.02 nats of the column's shape."""
+
+BACKGROUND = 0.003
+"""The part of every distribution that is the column by itself, whatever the features are.
+
+No cell costs more than -log(0.003) = 5.8 nats beyond what it costs without conditions: a network that is
+sure of a wrong value, as it soon is after a few rows, is neither trained nor judged by that one row.
+"""
 
 
 class UniversalCell(NamedTuple):
@@ -58,12 +65,16 @@ class UniversalCell(NamedTuple):
 class UniversalHead(eqx.Module):
     """Independent cells of any kind, each by the classes of values that it can hold.
 
-    It begins as the columns are by themselves: the same for all features.
+    It begins as the columns are by themselves: the same for all features. A part `BACKGROUND` stays so,
+
+        p(v | features) = (1 - β) q(v | features) + β q₀(v),
+
+    of the classes, and of the values within each: what it costs to be wrong is bounded.
 
     Args:
         in_size: the length of the feature vector.
         cells: what each cell can hold, all of one `kind`; a value is a vector as long.
-        components: of the mixture of Gaussians.
+        components: logistics in the mixture q.
         key: not needed; heads are made with one.
 
     Example:
@@ -96,11 +107,8 @@ class UniversalHead(eqx.Module):
         num_points, num_others = self._classes
         width = num_points + num_others + (2 + components if components else 0)
         bias = np.zeros((len(cells), width))
-        for row, cell in zip(bias, cells, strict=True):
-            logits = np.log(np.maximum(cell.shares, 1e-4))
-            row[: len(cell.points)] = logits[: len(cell.points)]
-            others = logits[len(cell.points) :]
-            row[num_points : num_points + len(others)] = others
+        first = self._first_logits
+        bias[:, : num_points + num_others] = np.where(first > NO_CLASS, first, 0.0)
         linear = eqx.nn.Linear(in_size, bias.size, key=jax.random.key(0))
         self.linear = eqx.tree_at(
             lambda linear: (linear.weight, linear.bias),
@@ -120,6 +128,17 @@ class UniversalHead(eqx.Module):
         return points, max(1 if cell.steps is None else len(cell.steps) for cell in self.cells)
 
     @property
+    def _first_logits(self) -> np.ndarray:
+        """Of the classes of each cell, with no regard to features: [cells, classes]."""
+        num_points, num_others = self._classes
+        first = np.full((len(self.columns), num_points + num_others), NO_CLASS)
+        for row, cell in zip(first, self.cells, strict=True):
+            logits = np.log(np.maximum(cell.shares, 1e-4))
+            row[: len(cell.points)] = logits[: len(cell.points)]
+            row[num_points : num_points + len(logits) - len(cell.points)] = logits[len(cell.points) :]
+        return first
+
+    @property
     def _leads(self) -> Array:
         """Which rows of the linear map are those of classes and places: they follow the features first."""
         rows = jnp.asarray(self.linear.bias).size // len(self.columns)
@@ -137,6 +156,14 @@ class UniversalHead(eqx.Module):
             place, stretch = raw[:, classes : classes + 1], raw[:, classes + 1 : classes + 2]
             places = place + jnp.exp(MOST_STRETCH * jnp.tanh(stretch / MOST_STRETCH)) * places
             scales = scales + stretch
+            places = FARTHEST_PLACE * jnp.tanh(places / FARTHEST_PLACE)
+            scales = bounded_exp(scales, *LOG_SCALE_BOUNDS)
+            # The column by itself is a standard logistic.
+            one = jnp.ones_like(places[:, :1])
+            places, scales = (
+                jnp.append(part, end * one, 1) for part, end in ((places, 0.0), (scales, 1.0))
+            )
+            weights = jnp.append(jax.nn.log_softmax(weights), one * _log_odds(BACKGROUND), 1)
 
         def padded(name: str, size: int) -> Array:
             table = np.full((len(self.cells), size), np.nan)
@@ -144,12 +171,15 @@ class UniversalHead(eqx.Module):
                 row[: len(getattr(cell, name))] = getattr(cell, name)
             return jnp.asarray(table, dtype)
 
+        first = jnp.asarray(self._first_logits, dtype)
+        logits = jax.nn.log_softmax(jnp.where(first > NO_CLASS, raw[:, :classes], NO_CLASS))
+        logits = jnp.logaddexp(logits, jax.nn.log_softmax(first) + _log_odds(BACKGROUND))
         return Numpyro(
             Universal(
-                raw[:, :classes],
+                logits,
                 weights,
-                FARTHEST_PLACE * jnp.tanh(places / FARTHEST_PLACE),
-                bounded_exp(scales, *LOG_SCALE_BOUNDS),
+                places,
+                scales,
                 padded("points", num_points),
                 None if self.cells[0].steps is None else padded("steps", num_others),
                 None if self.cells[0].steps is None else padded("origins", num_others),
@@ -177,6 +207,10 @@ class UniversalHead(eqx.Module):
         return eqx.tree_at(
             lambda head: (head.linear.weight, head.linear.bias, head.places, head.scales), self, parts
         )
+
+
+def _log_odds(share: float) -> float:
+    return math.log(share) - math.log1p(-share)
 
 
 def _first_shape(cells: int, components: int) -> tuple[Array, Array]:

@@ -16,7 +16,7 @@ from condvae.tables.files import (
 from condvae.tables.likelihoods import COUNTS, NUMERIC, OWN_UNITS, Likelihood
 from condvae.tables.names import apart, join_names, level_name, level_text, match_names
 from condvae.tables.notes import Note, notes_on, of_identifiers, of_readings
-from condvae.tables.ranges import outside, unseen
+from condvae.tables.ranges import impossible, outside, unseen
 from condvae.tables.recognition import reading_of
 from condvae.tables.recording import far_points, intervals, log_scale, measure, reach, recorded, scored
 from condvae.tables.scans import ENDINGS as PARQUET
@@ -48,6 +48,7 @@ __all__ = [
     "decode",
     "encode",
     "far_points",
+    "impossible",
     "intervals",
     "join_names",
     "level_name",

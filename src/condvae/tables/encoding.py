@@ -37,7 +37,8 @@ def encode(
         columns: the columns to encode, as a schema holds them.
         frame: a table of n rows with at least these columns, in any order.
         unseen: what becomes of a category that was not there at fitting, in a column without a level
-            for others: `"error"`, or `"missing"`, a missing cell.
+            for others, and of a number that the column's likelihood cannot give: `"error"`, or
+            `"missing"`, a missing cell.
 
     Returns:
         `{"numeric": Observed(float32 [n, d], bool [n, d]), "categorical": Observed(int32 [n, k],
@@ -71,7 +72,7 @@ def encode(
         for column, end in zip(chosen, ends, strict=True):
             own, found = slice(end - column.width, end), checked(column, taken[column.name])
             if block == "numeric":
-                value[:, own], mask[:, own] = _standardise(column, found)
+                value[:, own], mask[:, own] = _standardise(column, found, unseen)
             else:
                 value[:, own], mask[:, own] = _codes(column, found, unseen)
         blocks[block] = Observed(value, mask)
@@ -151,9 +152,12 @@ def levels(columns: Sequence[Column]) -> tuple[int, ...]:
     return tuple(len(column.levels) + column.other for column in columns if column.kind == "categorical")
 
 
-def _standardise(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
+def _standardise(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarray, np.ndarray]:
     values, mask = measured(column, found)
-    _require_possible(column, values, mask)
+    if unseen == "error":
+        _require_possible(column, values, mask)
+    elif column.likelihood is not None:
+        mask = mask & column.possible(values)
     with np.errstate(over="ignore"):
         standard = np.where(mask, (values - column.mean) / column.sd, 0.0)
     if (wrong := np.abs(standard) > np.finfo(np.float32).max).any():

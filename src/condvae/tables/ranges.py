@@ -75,6 +75,38 @@ def unseen(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dict[An
     return found
 
 
+def impossible(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dict[Any, np.ndarray]]:
+    """The cells of targets that have no probability: levels never seen, and numbers that cannot be.
+
+    Args:
+        columns: targets, each with its likelihood.
+        frame: a table of n rows with at least these columns, in any order.
+
+    Returns:
+        For the name of each column that has some, the rows of each such level or number, from 0.
+
+    Raises:
+        TableError: for a missing column or a cell of the wrong kind.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> from condvae.tables import Likelihood
+        >>> count = Column("n", "target", "numeric", "int64", likelihood=Likelihood("poisson", step=1.0))
+        >>> impossible([count], pa.table({"n": [3, -1, 0, None]}))
+        {'n': {-1.0: array([1])}}
+    """
+    found = unseen(columns, frame)
+    table = open_frame(frame)
+    for column in columns:
+        if column.kind != "numeric" or column.likelihood is None:
+            continue
+        values, mask = measured(column, checked(column, cells(table, column.name)))
+        rows = np.flatnonzero(mask & ~column.possible(values))
+        if len(rows):
+            found[column.name] = {float(one): rows[values[rows] == one] for one in np.unique(values[rows])}
+    return found
+
+
 def _strange_levels(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
     """Which cells are of a level that was not there, and which are observed."""
     codes, mask = coded(column, found)
