@@ -120,9 +120,7 @@ def mlp_cvae(
         row_c,
         size=latent_size,
         network=network,
-        encoders=encoders
-        if __import__("os").environ.get("ZE") == "1"
-        else (Features(tuple(x_levels)), Features(tuple(c_levels))),
+        encoders=encoders,
         flow=flow,
         num_components=num_components,
         num_layers=num_layers,
