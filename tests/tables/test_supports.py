@@ -209,3 +209,18 @@ def test_as_written():
 )
 def test_it_is_said_in_words(support, words):
     assert described(support) == words
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("step", [0.01, 1.0, 5.0])
+def test_a_grid_that_is_cut_off_ends_beyond_the_sample_where_it_is_fine(seed, step):
+    """Of values far apart on a fine grid the greatest is not the greatest that there can be."""
+    rng = np.random.default_rng(seed)
+    prices = step * np.round(rng.uniform(1100, 4000, 1000) / step)
+    support = support_of(prices)
+    others = step * np.round(rng.uniform(1100, 4000, 1000) / step)
+    assert holds(support, others).mean() > 0.998
+    assert support.low >= 1050
+    assert support.high <= 4050
+    days = support_of(rng.integers(1, 32, 1000).astype(float))
+    assert (days.low, days.high) == (1, 31)

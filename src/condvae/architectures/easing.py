@@ -13,8 +13,8 @@ from condvae.model import CVAE
 EASED = 0.02
 """The part of training after which scales depend on the inputs.
 
-All at once: weights that are multiplied by a small number have small gradients, which Adam makes up for, and
-so outgrow the data before that number is 1.
+All at once: weights that are multiplied by a small number have small gradients, which Adam makes up for,
+and so they outgrow the data before that number is 1.
 """
 
 
@@ -22,8 +22,8 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     """The model with shared scales at first: for `fit(..., anneal=ease_scales)`.
 
     For the first 2% of training the scales of targets are the same for all inputs; then they depend on
-    (z, c). A scale that may depend on the input from the start grows wherever the mean is still wrong, which
-    takes away the gradient that would mend the mean: it is left under-fitted.
+    (z, c). A scale that may depend on the input from the start grows wherever the mean is still wrong,
+    which takes away the gradient that would mend the mean: it is left under-fitted.
 
     Args:
         model: a `CVAE` whose likelihood has such heads; other parts stay as they are.

@@ -315,14 +315,15 @@ def _distance(ordered: np.ndarray) -> float:
 
 
 def _round_beyond(last: float, reach: float, step: float) -> float:
-    """The roundest number within reach of an end, and not inside of it; of a grid the end itself."""
-    if step or reach <= 0:
+    """The roundest number within reach of an end, not inside of it, and on the grid."""
+    if reach < max(step, 1e-300):
         return last
     top = max(abs(last), abs(last + reach))
     for digits in range(1, 6):
         power = digits - 1 - int(np.floor(np.log10(top)))
         unit = 10.0**-power
         candidate = float(np.round(np.ceil(last / unit - 1e-9) * unit, max(power, 0)))
-        if last <= candidate <= last + reach:
-            return candidate
-    return last + 0.5 * reach
+        steps = (candidate - last) / step if step else 0.0
+        if last - 1e-9 * unit <= candidate <= last + reach and abs(steps - round(steps)) < 1e-3:
+            return max(candidate, last)
+    return last + (step * round(0.5 * reach / step) if step else 0.5 * reach)
