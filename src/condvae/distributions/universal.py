@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as npd
-from jax.scipy.special import log_ndtr, logsumexp, ndtri
+from jax.scipy.special import logsumexp, ndtri
 from jaxtyping import Array, PRNGKeyArray
 
 from condvae.normal_scores import NormalScores, from_scores, to_scores
@@ -30,6 +30,9 @@ NO_CLASS = -1e9
 PLACES = np.linspace(-16.0, 16.0, 257)
 VARIANCES = np.linspace(0.0, 1.0, 25)
 """Where the mean of a component is tabulated; it is nearly linear in between."""
+
+FAR = 12.0
+"""Where the tail of a Gaussian is taken from its asymptotic series."""
 
 NODES = np.linspace(-18.0, 18.0, 289)
 """At which a logistic is summed (trapezoidal rule)."""
@@ -141,9 +144,9 @@ class Universal(npd.Distribution):
         """Where there is a density, [..., 1]: not at points; and its logarithm."""
         u, log_slope = to_scores(_with_axis(self.scores), value, jnp)
         odds, log_steep = to_log_odds(u)
-        unit = (odds - self.loc) / self.scale
-        terms = self.log_weights - _softplus(unit) - _softplus(-unit) - jnp.log(self.scale)
-        density = logsumexp(terms, axis=-1, keepdims=True) + log_slope + log_steep
+        far = jnp.abs((odds - self.loc) / self.scale)
+        parts = jnp.exp(self.log_weights) / self.scale / (1.0 + jnp.exp(-far)) ** 2
+        density = log_sum(parts, -far)[..., None] + log_slope + log_steep
         return ~at.any(axis=-1, keepdims=True) & self._inside(value), density
 
     @property
@@ -167,10 +170,10 @@ class Universal(npd.Distribution):
         low = jnp.where(narrow, odds - 0.5 * width, low)
         high = jnp.where(narrow, odds + 0.5 * width, high)
         loc, scale = self.loc[..., None, :], self.scale[..., None, :]
-        mass = log_logistic_mass(
+        parts, log_factor = logistic_mass(
             (low[..., None] - loc) / scale, (high[..., None] - loc) / scale, width[..., None] / scale
         )
-        log_mass = logsumexp(self.log_weights[..., None, :] + mass, axis=-1)
+        log_mass = log_sum(jnp.exp(self.log_weights)[..., None, :] * parts, log_factor)
         off = jnp.abs(value - origin - step * jnp.rint((value - origin) / step))
         finest = jnp.nanmin(self.steps, axis=-1, keepdims=True)
         slack = jnp.maximum(0.3 * finest, 4 * jnp.finfo(value.dtype).eps * jnp.abs(value))
@@ -241,23 +244,32 @@ class Universal(npd.Distribution):
         return means if self.steps is None else jnp.where(jnp.isnan(self.steps)[..., None], 0.0, means)
 
 
-def log_logistic_mass(low: Array, high: Array, width: Array) -> Array:
-    """log P(low < x < high) of a standard logistic, exact however far out or narrow the interval is.
+def logistic_mass(low: Array, high: Array, width: Array) -> tuple[Array, Array]:
+    """P(low < x < high) of a standard logistic as p eᶠ: p of no small size, f the rest.
 
         σ(high) − σ(low) = σ(high) σ(−low) (1 − exp(−(high − low)))
+
+    Exact however far out or narrow the interval is, and with exponentials alone: they take a CPU less time
+    than logarithms.
 
     Example:
         >>> import jax.numpy as jnp
         >>> low = jnp.array([-1.0, 90.0])
-        >>> [round(float(v), 2) for v in log_logistic_mass(low, low + 2.0, jnp.array(2.0))]
+        >>> part, log_factor = logistic_mass(low, low + 2.0, jnp.array(2.0))
+        >>> [round(float(v), 2) for v in jnp.log(part) + log_factor]
         [-0.77, -90.15]
     """
-    return -_softplus(-high) - _softplus(low) + jnp.log(-jnp.expm1(-jnp.maximum(width, 1e-30)))
+    factor = (1.0 + jnp.exp(-jnp.abs(high))) * (1.0 + jnp.exp(-jnp.abs(low)))
+    series = width * (1.0 - 0.5 * width * (1.0 - width / 3.0 * (1.0 - 0.25 * width)))
+    inside = jnp.where(width < 0.05, series, 1.0 - jnp.exp(-width))
+    return inside / factor, -jnp.maximum(-high, 0.0) - jnp.maximum(low, 0.0)
 
 
-def _softplus(x: Array) -> Array:
-    """log(1 + eˣ), without the branches for infinities of `jax.nn.softplus`."""
-    return jnp.maximum(x, 0.0) + jnp.log1p(jnp.exp(-jnp.abs(x)))
+def log_sum(parts: Array, log_factors: Array) -> Array:
+    """log Σ_k p_k exp(f_k) over the last axis, for p_k > 0 of no extreme size."""
+    most = jax.lax.stop_gradient(jnp.max(log_factors, axis=-1, keepdims=True))
+    total = jnp.sum(parts * jnp.exp(log_factors - most), axis=-1)
+    return jnp.log(jnp.maximum(total, jnp.finfo(total.dtype).tiny)) + most[..., 0]
 
 
 def to_log_odds(u: Array) -> tuple[Array, Array]:
@@ -268,8 +280,16 @@ def to_log_odds(u: Array) -> tuple[Array, Array]:
         >>> [round(float(v), 3) for v in to_log_odds(jnp.array(1.0))]
         [1.668, 0.595]
     """
-    below, above = log_ndtr(u), log_ndtr(-u)
-    return below - above, -0.5 * u**2 - 0.5 * np.log(2 * np.pi) - below - above
+    away = jnp.abs(u)
+    log_density = -0.5 * away**2 - 0.5 * np.log(2 * np.pi)
+    near, far = jnp.minimum(away, FAR), jnp.maximum(away, FAR)
+    tail = 0.5 * jax.lax.erfc(near / np.sqrt(2.0))
+    series, ratio = 1.0, 1.0 / far**2
+    for odd in (9.0, 7.0, 5.0, 3.0, 1.0):  # Φ(−u) = φ(u) / u (1 − 1/u² + 3/u⁴ − 15/u⁶ + 105/u⁸ − ...)
+        series = 1.0 - odd * ratio * series
+    log_tail = jnp.where(away < FAR, jnp.log(tail), log_density - jnp.log(far) + jnp.log(series))
+    log_rest = jnp.log1p(-tail)
+    return jnp.sign(u) * (log_rest - log_tail), log_density - log_tail - log_rest
 
 
 def from_log_odds(odds: Array) -> Array:

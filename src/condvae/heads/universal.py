@@ -34,8 +34,8 @@ SPREAD, START = 1.75, 0.7
 BACKGROUND = 0.003
 """The part of classes, and of values within a class, that is as in the column by itself.
 
-Neither costs more than -log(0.003) = 5.8 nats beyond what it costs without conditions: a network that is sure
-of a wrong value, as it soon is after a few rows, is neither trained nor judged by that one row.
+Neither costs more than -log(0.003) = 5.8 nats beyond what it costs without conditions: a network that is
+sure of a wrong value, as it soon is after a few rows, is neither trained nor judged by that one row.
 """
 
 
