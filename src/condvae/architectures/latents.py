@@ -159,13 +159,13 @@ def _ladder(
     top = StandardNormal((size,)) if c is None else layer(c)
     prior = Hierarchy([top, *(layer(above[place], c) for place in range(1, num_layers))])
     # From the bottom up: the lowest encoder sees the row.
-    encoders = [network(given_both.size((x, c)), next(posterior_keys))]
+    bodies = [network(given_both.size((x, c)), next(posterior_keys))]
     for _ in range(1, num_layers):
-        encoders.insert(0, network(encoders[0].out_size, next(posterior_keys)))
+        bodies.insert(0, network(bodies[0].out_size, next(posterior_keys)))
     joins = [
-        network(encoders[place].out_size + place * size, next(posterior_keys))
+        network(bodies[place].out_size + place * size, next(posterior_keys))
         for place in range(1, num_layers)
     ]
-    widths = [encoders[0].out_size, *(join.out_size for join in joins)]
+    widths = [bodies[0].out_size, *(join.out_size for join in joins)]
     linears = [eqx.nn.Linear(width, 2 * size, key=next(posterior_keys)) for width in widths]
-    return prior, LadderPosterior(given_both, tuple(encoders), tuple(joins), tuple(linears))
+    return prior, LadderPosterior(given_both, tuple(bodies), tuple(joins), tuple(linears))
