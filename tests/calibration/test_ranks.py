@@ -75,3 +75,13 @@ def test_p_values_go_as_low_as_they_need():
 def test_bad_input_gets_one_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_few_values_far_out_are_told_apart_where_all_others_are_right():
+    rng = np.random.default_rng(0)
+    u = rng.random(2000)
+    assert uniformity(u).inside
+    for end in (1e-5, 1 - 1e-5):
+        found = uniformity(np.concatenate([u[:-12], np.full(12, end)]))
+        assert not found.inside
+        assert found.p_value < 0.001

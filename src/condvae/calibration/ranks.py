@@ -11,6 +11,9 @@ from condvae.calibration.draws import check, chunks
 POINTS, SIMULATIONS = 100, 2000
 """Where a distribution function is held to a line, and how often that is done to numbers known uniform."""
 
+TAILS = (0.001, 0.002, 0.005)
+"""Where it is held to it at either end too, of numbers enough: an outlier is no part of the rest."""
+
 EXACT = 200
 """From so many numbers on, the band of nearly as many is taken: within a tenth."""
 
@@ -135,7 +138,8 @@ def uniformity(u: np.ndarray, level: float = 0.95) -> Uniformity:
     """Whether numbers, such as probability integral transforms, are uniform on (0, 1).
 
     Their distribution function is held to binomial intervals at 99 points (one less than their count, if
-    they are few), all of which hold at once with probability `level`: the size that they have in common
+    they are few) and, of 200 numbers or more, at three in each tail, down to 0.001. All hold at once with
+    probability `level`: the size that they have in common
     is found by simulation, with a seed of its own. Where no simulation is as far off, the p-value
     is Bonferroni's bound over the points.
 
@@ -185,7 +189,10 @@ def _like(n: int) -> int:
 def _band(n: int, cells: int, level: float) -> tuple[np.ndarray, float, np.ndarray]:
     """The points; the size of each one's interval by which all hold at once; simulated sizes."""
     points = np.arange(1, cells) / cells
-    counts = np.random.default_rng(n).multinomial(n, np.full(cells, 1 / cells), size=SIMULATIONS)
+    if n >= EXACT:
+        points = np.sort(np.concatenate([points, TAILS, 1.0 - np.array(TAILS)]))
+    between = np.diff(points, prepend=0.0, append=1.0)
+    counts = np.random.default_rng(n).multinomial(n, between, size=SIMULATIONS)
     simulated = _farthest(counts.cumsum(axis=1)[:, :-1], n, points)
     return points, float(np.quantile(simulated, 1 - level, method="lower")), simulated
 
