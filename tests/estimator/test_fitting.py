@@ -338,3 +338,21 @@ def test_it_is_a_function_of_its_key(untrained):
     assert_array_equal(masks[0], masks[1])
     assert (masks[0] != masks[2]).any()
     assert callable(fit_table)
+
+
+def test_steps_within_a_small_part_of_a_skewed_condition_are_learned():
+    """y jumps by 2 at each of ten quantiles of a log-normal c: nine of them within a tenth of its range."""
+    rng = np.random.default_rng(0)
+    c = rng.lognormal(0, 1.5, 2000)
+    edges = np.quantile(c, np.linspace(0.1, 0.9, 9))
+    y = 2.0 * (np.searchsorted(edges, c) % 2) + 0.1 * rng.normal(size=len(c))
+    small = {"num_members": 1, "width": 32, "latent_size": 0, "num_steps": 1500}
+    model = ConditionalVAE(**small).fit(pd.DataFrame({"c": c}), pd.DataFrame({"y": y}))
+    encoder = model.table_.mixture.member(0).likelihood.features.parts[1]
+    column = model.schema_.given[0]
+    (knots,) = encoder.knots
+    assert len(knots) == 33
+    assert_allclose(np.interp(0.5, np.linspace(0, 1, 33), knots) * column.sd + column.mean, 1.0, atol=0.1)
+    middles = np.sqrt(edges[:-1] * edges[1:])
+    predicted = model.predict(pd.DataFrame({"c": middles}))["y"].to_numpy()
+    assert_allclose(predicted, 2.0 * (np.arange(1, 9) % 2), atol=0.4)
