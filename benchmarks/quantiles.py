@@ -92,9 +92,10 @@ def compare(table: pd.DataFrame, target: str, seed: int, name: str) -> None:
         quantiles, log_prob = method(train, test, target, seed)
         losses[method] = pinball(y, quantiles)
         covered = np.mean((y >= quantiles[:, 0]) & (y <= quantiles[:, -1]))
+        density = "-" if np.isnan(log_prob) else f"{log_prob:.3f}"
         print(
             f"{name:<10} {'LightGBM' if method is boosted else 'condvae':<9} {losses[method].mean():>9.5g} "
-            f"{covered:>8.1%} {log_prob:>9.3f} {time.perf_counter() - start:>8.0f}",
+            f"{covered:>8.1%} {density:>9} {time.perf_counter() - start:>8.0f}",
             flush=True,
         )
     off = losses[condvae] - losses[boosted]
