@@ -12,7 +12,7 @@ POINTS, SIMULATIONS = 100, 2000
 """Where a distribution function is held to a line, and how often that is done to numbers known uniform."""
 
 TAILS = (0.001, 0.002, 0.005)
-"""Where it is held to it at either end too, of numbers enough: an outlier is no part of the rest."""
+"""Further such points in each tail, for samples large enough: 99 even points miss a few outliers."""
 
 EXACT = 200
 """From so many numbers on, the band of nearly as many is taken: within a tenth."""

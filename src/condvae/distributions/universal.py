@@ -245,7 +245,7 @@ class Universal(npd.Distribution):
 
 
 def logistic_mass(low: Array, high: Array, width: Array) -> tuple[Array, Array]:
-    """P(low < x < high) of a standard logistic as p eᶠ: p of no small size, f the rest.
+    """P(low < x < high) of a standard logistic as p eᶠ: returns p, which never underflows, and f.
 
         σ(high) − σ(low) = σ(high) σ(−low) (1 − exp(−(high − low)))
 
@@ -260,13 +260,14 @@ def logistic_mass(low: Array, high: Array, width: Array) -> tuple[Array, Array]:
         [-0.77, -90.15]
     """
     factor = (1.0 + jnp.exp(-jnp.abs(high))) * (1.0 + jnp.exp(-jnp.abs(low)))
-    series = width * (1.0 - 0.5 * width * (1.0 - width / 3.0 * (1.0 - 0.25 * width)))
+    least = jnp.minimum(width, 0.05)  # no power of it overflows, in the gradient neither
+    series = least * (1.0 - 0.5 * least * (1.0 - least / 3.0 * (1.0 - 0.25 * least)))
     inside = jnp.where(width < 0.05, series, 1.0 - jnp.exp(-width))
     return inside / factor, -jnp.maximum(-high, 0.0) - jnp.maximum(low, 0.0)
 
 
 def log_sum(parts: Array, log_factors: Array) -> Array:
-    """log Σ_k p_k exp(f_k) over the last axis, for p_k > 0 of no extreme size."""
+    """log Σ_k p_k exp(f_k) over the last axis, for p_k > 0 far from overflow and underflow."""
     most = jax.lax.stop_gradient(jnp.max(log_factors, axis=-1, keepdims=True))
     total = jnp.sum(parts * jnp.exp(log_factors - most), axis=-1)
     return jnp.log(jnp.maximum(total, jnp.finfo(total.dtype).tiny)) + most[..., 0]

@@ -32,10 +32,11 @@ SPREAD, START = 1.75, 0.7
 """How far apart the components begin, and their scale: together within 0.02 nats of the column's shape."""
 
 BACKGROUND = 0.003
-"""The part of classes, and of values within a class, that is as in the column by itself.
+"""The weight of the column's own distribution, without conditions, in every prediction.
 
-Neither costs more than -log(0.003) = 5.8 nats beyond what it costs without conditions: a network that is
-sure of a wrong value, as it soon is after a few rows, is neither trained nor judged by that one row.
+It is mixed into the choice of a class and into the values within a class. Neither costs more than
+-log(0.003) = 5.8 nats beyond what it costs without conditions, so that one row of which a network is sure
+and wrong does not decide its training or its score.
 """
 
 

@@ -13,10 +13,10 @@ from condvae.networks.features import Features
 from condvae.observed import Observed
 
 PIECES = 32
-"""Of one cell, at most."""
+"""The most pieces of one column."""
 
 MOST_PIECES = 2048
-"""Of all cells together: with more cells, each has fewer pieces."""
+"""The most pieces of all columns together: the more columns, the fewer pieces each has."""
 
 LEAST_PIECE = 1e-6
 """The least width of a piece, in standard deviations: single precision divides by it."""
@@ -35,8 +35,7 @@ class PiecewiseLinear(Encoder):
 
     Args:
         features: of all inputs; the new features come after these.
-        knots: increasing, for each floating-point cell in the order of the pytree; () for a cell that has
-            none.
+        knots: of each floating-point cell in the order of the pytree, increasing; () for a cell without.
 
     Raises:
         ValueError: for knots that do not increase; when called on more or fewer floating-point cells than
