@@ -129,6 +129,30 @@ SMOOTH = {
 }
 
 
+MODES = {
+    "two": (300, lambda rng, n: rng.normal(np.where(rng.random(n) < 0.36, 15.0, 18.4), 1.1)),
+    "two far apart": (60, lambda rng, n: rng.normal(10.0 * rng.integers(1, 3, n), 1.0)),
+    "three": (300, lambda rng, n: rng.normal(np.array([0.0, 5.0, 9.0])[rng.integers(0, 3, n)], 1.0)),
+    "five, to tenths": (
+        300,
+        lambda rng, n: np.round(
+            rng.normal(np.array([-4.0, -1.0, 0.0, 2.0, 5.0])[rng.integers(0, 5, n)], 0.6), 1
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_the_outermost_of_several_modes_does_not_end_at_a_limit(name):
+    """A share of 0.003 of other cells is refused at most: a row that is refused has log p of -inf."""
+    n, cells = MODES[name]
+    refused = []
+    for seed in range(40):
+        support = support_of(cells(np.random.default_rng(seed), n))
+        refused.append((~holds(support, cells(np.random.default_rng(seed + 100), 2000))).mean())
+    assert np.mean(refused) <= 0.003
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 def test_cells_of_a_smooth_density_leave_room_for_more(name):
     """Of 200,000 other cells of the same kind no more than two are refused."""

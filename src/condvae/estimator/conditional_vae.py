@@ -115,7 +115,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         num_steps: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
-        weight_decay: float = 0.02,
+        weight_decay: float = 0.05,
         free_bits: float = 0.0,
         objective: Any = "elbo",
         num_samples: int = 1,

@@ -27,11 +27,12 @@ LAST_LEVEL = 0.01
 CELLS_AT_AN_END = (40, 150, 0.05)
 """Cells by which it is told whether they thin out at an end: at least, if there are enough, and a share."""
 
-ABRUPT = (0.5, 0.3)
-"""The share of a window's cells in its outer half: where they are cut off, and where they thin out."""
+WINDOWS = ((1, ((1.0, 1.0), (0.5, 2.0))), (2, ((1.0, 2.0),)), (4, ((1.0, 8.0),)))
+"""Parts of these cells that are looked at too, and what the evidence of each is multiplied by: a narrow mode
+ends as abruptly as a limit does, until one looks at its outermost cells alone."""
 
-CLEARLY, CLEARLY_TOO = 6.0, 2.0
-"""Nats of log-likelihood by which the first must be the better account: at one end, then at the other."""
+CLEARLY, CLEARLY_TOO = 8.0, 3.0
+"""Nats of log-likelihood by which a limit must be the better account: at one end, then at the other."""
 
 CLOSE = 5.0
 """Mean distances between cells at an end within which a round number is taken for the limit."""
@@ -294,18 +295,36 @@ def _window(n: int) -> int:
 
 
 def _abruptness(ordered: np.ndarray, step: float) -> float:
-    """Nats by which cells are rather cut off at their greatest than thinning out."""
-    n, top = len(ordered), float(ordered[-1]) + 0.5 * step
+    """Nats by which cells are rather cut off at their greatest than thinning out.
+
+    The k spacings d₁ ... d_k from the greatest cell inwards are exponential: of one mean where the density
+    ends at a limit, of means in proportion to 1/i where it has a tail that falls as an exponential does
+    (Rényi 1953). The difference of the two maximal log-likelihoods is
+    k log(mean of i dᵢ / mean of dᵢ) − Σ log i.
+    """
+    n = len(ordered)
     if n < CELLS_AT_AN_END[0]:
         return -np.inf
-    half = 0.5 * (top - float(ordered[-_window(n)]))
-    if step:
-        half = step * max(1.0, np.round(half / step))
-    outer = int((ordered > top - half).sum())
-    inner = int((ordered > top - 2 * half).sum()) - outer
-    cut, thin = max(ABRUPT[0], outer / (outer + inner)), ABRUPT[1]
-    gain = outer * np.log(cut / thin) + inner * np.log(max(1 - cut, 1e-12) / (1 - thin))
-    return float(gain) if outer > 0.4 * (outer + inner) else -np.inf
+    window = _window(n)
+    if step:  # cells of one step are spread evenly over it
+        ordered = ordered[np.searchsorted(ordered, ordered[-window - 1] - 0.5 * step) :]
+        number, place, counts = np.unique(
+            np.rint((ordered - ordered[-1]) / step), return_inverse=True, return_counts=True
+        )
+        rank = np.arange(len(ordered)) - (np.cumsum(counts) - counts)[place]
+        ordered = step * (number[place] + (rank + 0.5) / counts[place])
+    spacings = np.diff(ordered[-window - 1 :])[::-1]
+    number = np.arange(1, len(spacings) + 1)
+    gains = []
+    for part, factors in WINDOWS:
+        d, i = spacings[: window // part], number[: window // part]
+        if not d.any():
+            return -np.inf
+        gains += [
+            factor * float(len(d) * np.log((i**power * d).mean() / d.mean()) - power * np.log(i).sum())
+            for power, factor in factors
+        ]
+    return min(gains)
 
 
 def _distance(ordered: np.ndarray) -> float:
