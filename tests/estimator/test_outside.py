@@ -83,14 +83,17 @@ def test_few_of_many_levels_are_named():
     assert "'b' in 1 row, 'c' in 1 row, 'd' in 1 row, and 3 more" in told.words()
 
 
-def test_a_level_of_a_target_that_was_never_seen_has_no_probability(fitted):
+def test_a_level_of_a_target_that_was_never_seen_counts_as_one_in_all_rows(fitted):
     strange = OWN.assign(kind=["a", "z", "b", "z"])
     with pytest.warns(OutsideWarning) as said:
         found = fitted.log_prob(GIVEN.head(4), strange)
     assert said[0].message.outside.impossible == {"kind": {"z": 2}}
     assert "'kind': 'z' in 2 rows" in str(said[0].message)
-    assert np.isneginf(found.value).tolist() == [False, True, False, True]
-    assert np.isfinite(found.stderr).tolist() == found.trusted.tolist() == [True, False, True, False]
+    empty = fitted.log_prob(GIVEN.head(4), OWN.assign(kind=["a", None, "b", None]))
+    one = -np.log(fitted.num_rows_ + 1)
+    np.testing.assert_allclose(found.value - empty.value, [0, one, 0, one], rtol=1e-6)
+    np.testing.assert_array_equal(found.stderr, empty.stderr)
+    assert fitted.elbo(GIVEN.head(4), strange)[1] < fitted.elbo(GIVEN.head(4), OWN.head(4))[1]
     alone = fitted.observed_rows(pd.DataFrame({"y": [None, None, 1.0], "kind": ["z", None, None]}))
     assert alone.tolist() == [True, False, True]
     for question in (fitted.impute, fitted.transform):

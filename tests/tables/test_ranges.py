@@ -7,8 +7,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from scipy import stats
 
-from condvae.tables import Schema, TableError, outside, unseen
+from condvae.tables import Likelihood, Schema, TableError, impossible, log_unforeseen, outside, unseen
+from condvae.tables.supports import holds
 
 DAYS = [datetime.datetime(2024, 1, day) for day in (3, 1, 5, 4)]
 DATA = {
@@ -119,3 +121,37 @@ def test_dates_of_another_zone_are_compared_as_instants():
 def test_one_sentence_each(data, sentence):
     with pytest.raises(TableError, match=sentence):
         outside(columns()[1:2], pa.table({"other": [1]} | data))
+
+
+def targets(**cells):
+    frame = pd.DataFrame({"c": np.arange(len(next(iter(cells.values())))) % 7 * 1.0, **cells})
+    given, target = frame[["c"]], frame[list(cells)]
+    return Schema.infer_pair(given, target).with_likelihoods(target, {}, given=given).target
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_a_number_outside_of_its_support_has_a_cauchy_density(scale):
+    cells = np.random.default_rng(0).uniform(0, 1, 2000) * scale
+    (column,) = targets(x=np.append(cells, 0.0))
+    rows = np.linspace(-400, 400, 400_001) * scale
+    beyond = impossible([column], pd.DataFrame({"x": rows}))
+    value = log_unforeseen([column], beyond, len(rows), 99)
+    there = value != 0
+    np.testing.assert_array_equal(there, ~holds(column.universal, rows))
+    right = stats.cauchy(column.mean, column.sd).logpdf(rows[there]) - np.log(100)
+    np.testing.assert_allclose(value[there], right, rtol=1e-9)
+    assert np.exp(value[there]).sum() * (rows[1] - rows[0]) < 0.01  # of 1 in 100
+
+
+def test_a_number_that_is_none_of_the_levels_has_a_share_of_the_distance_between_them():
+    (column,) = targets(x=np.arange(2000) % 5 / 2.0)
+    beyond = impossible([column], pd.DataFrame({"x": [0.5, 0.7, 2.5]}))
+    value = log_unforeseen([column], beyond, 3, 2000)
+    density = stats.cauchy(column.mean, column.sd).logpdf([0.7, 2.5])
+    np.testing.assert_allclose(value, [0, *(np.log(0.5) + density - np.log(2001))], rtol=1e-9)
+
+
+def test_a_number_that_a_named_likelihood_cannot_give_is_impossible():
+    count = Column("n", "target", "numeric", "int64", likelihood=Likelihood("poisson", step=1.0))
+    beyond = impossible([count], pa.table({"n": [3, -1]}))
+    assert log_unforeseen([count], beyond, 2, 10).tolist() == [0.0, -np.inf]

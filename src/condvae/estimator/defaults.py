@@ -2,7 +2,7 @@
 
 | rows | members | width | batch | steps | patience | rate |
 | --- | --- | --- | --- | --- | --- | --- |
-| up to 20,000 | 8 | 64 | 64 | 8,000 | 2,000 | 0.015 |
+| up to 20,000 | 8 | 64 | 64 | 8,000 | 1,000 | 0.015 |
 | up to 200,000 | 4 | 128 | 256 | 20 epochs, at least 6,000 | a quarter | 0.005 |
 | more | 2 | 256 | 1,024 | 10 epochs, at least 15,000 | a quarter | 0.003 |
 
@@ -38,7 +38,7 @@ def defaults(num_rows: int, num_targets: int) -> Settings:
         >>> from condvae.estimator.defaults import defaults
         >>> settings = defaults(num_rows=500, num_targets=1)
         >>> settings.num_members, settings.width, settings.num_steps, settings.patience
-        (8, 64, 8000, 2000)
+        (8, 64, 8000, 1000)
     """
     if num_rows <= SMALL:
         width, members, steps, batch, rate = 64, 8, 8_000, 64, 1.5e-2
@@ -55,5 +55,5 @@ def defaults(num_rows: int, num_targets: int) -> Settings:
         num_steps=steps,
         batch_size=batch,
         learning_rate=rate,
-        patience=max(1, steps // 4),
+        patience=steps // 8 if num_rows <= SMALL else steps // 4,
     )

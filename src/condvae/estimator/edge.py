@@ -56,10 +56,10 @@ class Edge:
         return model, c, x
 
     def _scored(self, X: Any, y: Any, told: bool = False) -> tuple[TableModel, Any, Any, np.ndarray]:
-        """Likewise, for scoring; and the rows, bool [n], of which a target cannot be what it is.
+        """Likewise, for scoring; and what cells that the model cannot give add to log p of their rows, [n].
 
-        A level never seen and a number outside of the column's support have no probability: log p of the
-        row is −inf, and one such cell does not keep the other rows from being scored. In x it is missing.
+        Such a cell, of a level never seen or a number outside of the column's support, is missing in x, and
+        does not keep the others from being scored (see `tables.log_unforeseen`).
         """
         with outside.told_once():
             model, c = self._given(X, told=told)
@@ -68,10 +68,7 @@ class Edge:
             prepare.require_rows(c, x)
             never = tables.impossible(self.schema_.target, frame)
             outside.tell(model, None, None, never)
-        impossible = np.zeros(num_rows(x=x), bool)
-        for values in never.values():
-            impossible[np.concatenate(list(values.values()))] = True
-        return model, c, x, impossible
+        return model, c, x, tables.log_unforeseen(self.schema_.target, never, num_rows(x=x), self.num_rows_)
 
     def _key(self, random_state: int | None, purpose: int, part: int = 0) -> jax.Array:
         seed = self.seed_ if random_state is None else random_state

@@ -71,7 +71,7 @@ class Outside:
         )
 
     def look_at_targets(self, impossible: Mapping[Any, Mapping[Any, np.ndarray]]) -> None:
-        """Count cells of targets that have no probability, as `tables.impossible` gives them."""
+        """Count cells of targets outside of what these can hold, as `tables.impossible` gives them."""
         _add(self.impossible, impossible)
 
     def __bool__(self) -> bool:
@@ -92,8 +92,10 @@ class Outside:
         if self.impossible:
             where = [f"{quote(name)}: {_named(levels)}" for name, levels in self.impossible.items()]
             said.append(
-                f"a value that the column cannot hold has no probability, and log p of its row is -inf "
-                f"({'; '.join(where)}); empty such cells to score the rest of the row"
+                f"a target holds values outside of what its training cells show to be possible "
+                f"({'; '.join(where)}); in log p such a cell counts as one exception among all training "
+                "rows, and as impossible under a likelihood that you named; empty it to score the rest "
+                "of the row"
             )
         return "; ".join(said)
 
@@ -152,7 +154,7 @@ def tell(model: TableModel, c: Any, given: Any, impossible: Mapping[Any, Any] | 
         model: what is asked.
         c: the conditions, encoded; None for none.
         given: the conditions, a frame.
-        impossible: cells of the targets that have no probability, as `tables.impossible` gives them.
+        impossible: cells of the targets outside of what these can hold, as `tables.impossible` gives them.
     """
     gathering = _gathering.get()
     total = Outside() if gathering is None else gathering

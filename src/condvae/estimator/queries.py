@@ -124,8 +124,9 @@ class Queries(Predictions, TransformerMixin):
         By importance sampling with a defensive proposal, or by annealing, which is slower and sees more
         of a posterior that q is far from. Missing targets are summed out: a row's
         log-density is that of the cells it has (0 where it has none). A level of a target that was never
-        seen has no probability, nor has a number outside of the target's support: log p of its row is
-        −inf, with a warning that names it, and the other rows are scored.
+        seen, or a number outside of the support that its training cells show, counts as one in n + 1 of the
+        n training rows (`tables.log_unforeseen`), with a warning that names it. A number that a likelihood
+        named by the user cannot give has log p of −inf.
 
         Args:
             X: conditions, or None where the model was fitted without.
@@ -144,16 +145,15 @@ class Queries(Predictions, TransformerMixin):
             options["random_state"] = random_state
             found = by_part(both, X, y, lambda _, own, target: self.log_prob(own, target, **options))
             return LogProb.joined(list(found))
-        model, c, x, never = self._scored(X, y)
+        model, c, x, unforeseen = self._scored(X, y)
         key = self._key(random_state, 2)
         found = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
-        return found.without_density(never)
+        return found.plus(unforeseen)
 
     def elbo(self, X: Any, y: Any, *, num_samples: int = 100) -> np.ndarray:
         """The ELBO of each row, a lower bound of its log p, shape (n,): log-mean-exp of the members'."""
-        model, c, x, never = self._scored(X, y)
-        value = model.elbo(x, c, key=self._key(None, 3), num_samples=num_samples)
-        return np.where(never, -np.inf, value)
+        model, c, x, unforeseen = self._scored(X, y)
+        return model.elbo(x, c, key=self._key(None, 3), num_samples=num_samples) + unforeseen
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean of log p(y | X) over the rows that have an observed target: higher is better.

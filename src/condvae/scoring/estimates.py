@@ -47,12 +47,13 @@ class LogProb(NamedTuple):
         reach = NormalDist().inv_cdf(0.5 + level / 2) * self.stderr
         return self.value - reach, self.value + reach
 
-    def without_density(self, rows: np.ndarray) -> "LogProb":
-        """The same but for `rows`, bool (n,), which cannot be: log p is −inf, as where no draw has any."""
+    def plus(self, known: np.ndarray) -> "LogProb":
+        """With so many nats added to each row, (n,); −inf for a row that cannot be."""
+        never = np.isneginf(known)
         return self._replace(
-            value=np.where(rows, -np.inf, self.value),
-            stderr=np.where(rows, np.inf, self.stderr),
-            ess=np.where(rows, 0.0, self.ess),
+            value=self.value + known,
+            stderr=np.where(never, np.inf, self.stderr),
+            ess=np.where(never, 0.0, self.ess),
         )
 
     @classmethod

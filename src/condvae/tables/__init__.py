@@ -16,7 +16,7 @@ from condvae.tables.files import (
 from condvae.tables.likelihoods import COUNTS, NUMERIC, OWN_UNITS, Likelihood
 from condvae.tables.names import apart, join_names, level_name, level_text, match_names
 from condvae.tables.notes import Note, notes_on, of_identifiers, of_readings
-from condvae.tables.ranges import impossible, outside, unseen
+from condvae.tables.ranges import impossible, log_unforeseen, outside, unseen
 from condvae.tables.recognition import reading_of
 from condvae.tables.recording import far_points, intervals, log_scale, measure, reach, recorded, scored
 from condvae.tables.scans import ENDINGS as PARQUET
@@ -55,6 +55,7 @@ __all__ = [
     "level_text",
     "levels",
     "log_scale",
+    "log_unforeseen",
     "match_names",
     "measure",
     "notes_on",

@@ -1,6 +1,6 @@
 """Which cells of a table lie outside of what a model was trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ def unseen(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dict[An
 
 
 def impossible(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dict[Any, np.ndarray]]:
-    """The cells of targets that have no probability: levels never seen, and numbers that cannot be.
+    """The cells of targets that are not in their support: levels never seen, and numbers that cannot be.
 
     Args:
         columns: targets, each with its likelihood.
@@ -105,6 +105,52 @@ def impossible(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dic
         if len(rows):
             found[column.name] = {float(one): rows[values[rows] == one] for one in np.unique(values[rows])}
     return found
+
+
+def log_unforeseen(
+    columns: Sequence[Column],
+    found: Mapping[Any, Mapping[Any, np.ndarray]],
+    num_rows: int,
+    training_rows: int,
+) -> np.ndarray:
+    """What the cells that `impossible` found add to the log-density of their rows, in nats.
+
+    Levels and supports are inferred from n training cells, so that the next cell is none of them with a
+    probability of about 1 / (n + 1), the rule of succession. A cell of a column whose levels or support
+    were inferred adds log 1 / (n + 1); a number also the log-density of a Cauchy distribution of the
+    column's mean and standard deviation (for levels that are numbers, times the least distance between
+    two). A cell that a likelihood which the user named cannot give adds -inf.
+
+    Args:
+        columns: targets, each with its likelihood.
+        found: what `impossible` gives.
+        num_rows: rows of the frame.
+        training_rows: n.
+
+    Returns:
+        float64 [num_rows]; 0 for a row without such a cell.
+
+    Example:
+        >>> columns = [Column("a", "target", "categorical", "string", levels=("f", "m"))]
+        >>> log_unforeseen(columns, {"a": {"x": np.array([1])}}, 3, 99).round(2).tolist()
+        [0.0, -4.61, 0.0]
+    """
+    total = np.zeros(num_rows)
+    for column in columns:
+        for value, rows in found.get(column.name, {}).items():
+            cell = -np.log(training_rows + 1.0)
+            if column.kind == "numeric":
+                cell += -np.inf if column.universal is None else _log_cauchy(column, float(value))
+            total[rows] += cell
+    return total
+
+
+def _log_cauchy(column: Column, value: float) -> float:
+    """Of a column with a universal support, in what its log-density is in."""
+    assert column.universal is not None
+    unit = np.diff(column.universal.points).min() if len(column.universal.points) > 1 else column.sd
+    scale = np.log(unit) if column.universal.closed else 0.0
+    return float(scale - np.log(np.pi * column.sd) - np.log1p(((value - column.mean) / column.sd) ** 2))
 
 
 def _strange_levels(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:

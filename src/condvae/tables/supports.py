@@ -28,8 +28,9 @@ CELLS_AT_AN_END = (40, 150, 0.05)
 """Cells by which it is told whether they thin out at an end: at least, if there are enough, and a share."""
 
 WINDOWS = ((1, ((1.0, 1.0), (0.5, 2.0))), (2, ((1.0, 2.0),)), (4, ((1.0, 8.0),)))
-"""Parts of these cells that are looked at too, and what the evidence of each is multiplied by: a narrow mode
-ends as abruptly as a limit does, until one looks at its outermost cells alone."""
+"""All of these cells, their outer half and quarter are looked at. For each, powers a of the tails that a
+limit competes with, and what the evidence against them is multiplied by. A narrow mode ends as abruptly as
+a limit does, until one looks at its outermost cells alone."""
 
 CLEARLY, CLEARLY_TOO = 8.0, 3.0
 """Nats of log-likelihood by which a limit must be the better account: at one end, then at the other."""
@@ -298,9 +299,9 @@ def _abruptness(ordered: np.ndarray, step: float) -> float:
     """Nats by which cells are rather cut off at their greatest than thinning out.
 
     The k spacings d₁ ... d_k from the greatest cell inwards are exponential: of one mean where the density
-    ends at a limit, of means in proportion to 1/i where it has a tail that falls as an exponential does
-    (Rényi 1953). The difference of the two maximal log-likelihoods is
-    k log(mean of i dᵢ / mean of dᵢ) − Σ log i.
+    ends at a limit, and of means in proportion to 1/iᵃ where it thins out: a = 1 for a tail that falls as
+    an exponential does (Rényi 1953), a = 1/2 for a density that falls to 0 in a straight line. The
+    difference of the maximal log-likelihoods is k log(mean of iᵃ dᵢ / mean of dᵢ) − a Σ log i.
     """
     n = len(ordered)
     if n < CELLS_AT_AN_END[0]:

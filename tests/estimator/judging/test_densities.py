@@ -17,6 +17,7 @@ def measured(**changes):
         "rows": 100,
         "rows_scored": 100,
         "impossible": 0,
+        "unforeseen": 0,
         "training_rows": 0,
         "equal_by_chance": 0.0,
         "outside": 0,
@@ -71,6 +72,7 @@ def test_rows_trained_on_and_rows_of_another_kind():
     [
         ({"training_rows": 7}, "rows-trained-on", "7 of 100 rows are rows that the model was trained on"),
         ({"impossible": 2}, "impossible", "2 of 100 rows have density 0"),
+        ({"unforeseen": 40}, "unforeseen", "40 of 100 rows hold a level or a number outside"),
         ({"outside": 5}, "outside", "the conditions of 5 of 100 rows lie outside"),
         ({"untrusted": {"rows": 9}}, "log-p-unsure", "9 of 100 rows is not known well"),
         ({"elbo": -2.9}, "elbo-loose", "the ELBO is below log p"),

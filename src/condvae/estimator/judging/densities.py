@@ -172,6 +172,14 @@ def _rows_that_do_not_belong(found: dict[str, Any]) -> list[Finding]:
         what = f"{found['impossible']:,} of {scored:,} rows have density 0: to the model they cannot be"
         advice = "look at them first: a cell may be wrong, or the model too sure"
         said.append(Finding("impossible", "problem", what, advice=advice))
+    if found["unforeseen"]:
+        many = found["unforeseen"] > FEW * scored
+        what = (
+            f"{found['unforeseen']:,} of {scored:,} rows hold a level or a number outside of what the "
+            "training rows show to be possible"
+        )
+        advice = "train on rows that show what the targets can be" if many else None
+        said.append(Finding("unforeseen", "problem" if many else "note", what, advice=advice))
     if found["training_rows"] and not trained_on(found):
         what = (
             f"{found['training_rows']:,} of {scored:,} rows are equal to rows trained on, no more than "

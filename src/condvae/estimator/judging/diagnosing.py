@@ -182,7 +182,8 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
           training rows are equal to, None where the model was fitted to a table that was streamed, whose
           rows are not remembered; `equal_by_chance`: how many of them may be so by chance, as training rows
           are equal to each other: more were trained on;
-        - `impossible`: rows of density 0; `log_prob`, in nats a row, and how it was found: `method`,
+        - `impossible`: rows of density 0; `unforeseen`: rows with a level or a number outside of what the
+          targets were seen to hold; `log_prob`, in nats a row, and how it was found: `method`,
           `draws`, `log_prob_stderr`, `log_prob_noise`, `ess` and `untrusted`, as in
           `condvae.scoring.Totals.summary`; `elbo`;
         - where it was annealed, `upper_estimate`, no bound (see `condvae.scoring.Annealed`), and

@@ -56,8 +56,8 @@ def measure(
     interval_samples: int | None = None,
 ) -> Measured:
     """Score the rows of a table, and what is predicted of them; see `evaluate`."""
-    model, c, x, never = estimator._scored(X, y)
-    seen = np.flatnonzero(observed_rows(x) | never)
+    model, c, x, unforeseen = estimator._scored(X, y)
+    seen = np.flatnonzero(observed_rows(x) | (unforeseen != 0))
     if not len(seen):
         raise tables.TableError("no row has an observed target, so there is nothing to evaluate")
     support = outside.support(model, c, as_frame(X, "c"))
@@ -69,7 +69,7 @@ def measure(
     looked_at = rows.evenly(MAX_ROWS)
     some = rows.take(looked_at)
     score, annealed = densities.log_prob(rows, estimator._key(None, 2), num_samples, budget, method)
-    score = score.without_density(never[seen])
+    score = score.plus(unforeseen[seen])
     totals = Totals()
     totals.add(score, np.ones(len(rows), bool))
     found = totals.summary()
@@ -84,6 +84,9 @@ def measure(
         some, interval_samples or predictions.prediction_draws(len(some)), estimator._key(None, 5)
     )
     elbo = model.elbo(rows.x, rows.c, key=estimator._key(None, 3), num_samples=ELBO_DRAWS)
+    # A cell that no support foresaw counts alike for the model and for the baselines.
+    alike = np.where(np.isfinite(unforeseen), unforeseen, 0.0)[seen]
+    baselines = {name: value + alike for name, value in model.baselines(rows.x, rows.c).items()}
     summary = {
         **found,
         **annealed,
@@ -92,8 +95,9 @@ def measure(
         "training_rows": None if again is None else int(again.sum()),
         "equal_by_chance": densities.equal_by_chance(rows, _has_real_numbers(rows)),
         "impossible": int(np.isneginf(score.value).sum()),
+        "unforeseen": int((np.isfinite(unforeseen) & (unforeseen != 0)).sum()),
         "elbo": float(np.mean(elbo)),
-        "baseline": compare(score.value, model.baselines(rows.x, rows.c)),
+        "baseline": compare(score.value, baselines),
         "sides": densities.sides(estimator.validation_, score.value),
         "cells": predictions.cells(rows),
         "looked_at": len(looked_at),
