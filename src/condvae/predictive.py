@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from condvae.distributions import Distribution
+from condvae.distributions import Distribution, InTurn
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
 from condvae.rows import map_rows, num_rows
@@ -95,7 +95,10 @@ def _expect_row(
     prior = model.p_z(c)
 
     def one(key: PRNGKeyArray) -> PyTree:
-        return statistic(model.p_x(prior.sample(key), c), extra)
+        likelihood = model.p_x(prior.sample(key), c)
+        if isinstance(likelihood, InTurn):  # each cell given those drawn before it
+            likelihood, _ = likelihood.unrolled(jax.random.fold_in(key, 1))
+        return statistic(likelihood, extra)
 
     def block(total: PyTree, i: jax.Array) -> tuple[PyTree, None]:
         keys = jax.random.split(jax.random.fold_in(key, i), at_once)

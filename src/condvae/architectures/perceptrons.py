@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.architectures.latents import Posterior, Prior, latent_pair, latent_row
-from condvae.conditionals import Conditional, SameAsPrior, StandardNormal
+from condvae.conditionals import Conditional, ConditionalInTurn, SameAsPrior, StandardNormal
 from condvae.heads import (
     FAMILIES,
     BernoulliHead,
@@ -23,9 +23,19 @@ from condvae.heads import (
     ProductHead,
     Scale,
     StudentTHead,
+    cellwise,
 )
 from condvae.model import CVAE
-from condvae.networks import MLP, Activation, ByPart, Encoder, Features, PiecewiseLinear, ResidualMLP
+from condvae.networks import (
+    MLP,
+    Activation,
+    ByPart,
+    CellwiseMLP,
+    Encoder,
+    Features,
+    PiecewiseLinear,
+    ResidualMLP,
+)
 from condvae.observed import Observed
 
 
@@ -50,6 +60,7 @@ def mlp_cvae(
     c_levels: Sequence[int] = (),
     x_knots: Sequence[Sequence[float]] = (),
     c_knots: Sequence[Sequence[float]] = (),
+    in_turn: bool = False,
     key: PRNGKeyArray,
 ) -> CVAE:
     """A CVAE of three perceptrons, for x and c of any shape.
@@ -84,6 +95,9 @@ def mlp_cvae(
         x_knots: of each floating-point cell of x, for the `condvae.networks.PiecewiseLinear` encoding of
             it that the posterior gets; () for none.
         c_knots: likewise for c, for all networks.
+        in_turn: whether the cells of x are decoded one after another, each given those before it (see
+            `condvae.conditionals.ConditionalInTurn`), in an order drawn by `key`. Else they are independent
+            given (z, c).
         key: for the initial weights.
 
     Raises:
@@ -107,9 +121,26 @@ def mlp_cvae(
 
     encoders = _encoder(x_levels, x_knots), _encoder(c_levels, c_knots)
     decode = ByPart((Features(), encoders[1]))
-    decoder = network(decode.size((latent, row_c)), next(keys))
-    head = _head(row_x, decoder.out_size, likelihood, scale, _codes(x_levels, x_ordinal), next(keys))
-    likelihood_module = Conditional(decode, decoder, head)
+    decoder_key, head_key = next(keys), next(keys)
+    head = _head(row_x, width, likelihood, scale, _codes(x_levels, x_ordinal), head_key)
+    in_size = decode.size((latent, row_c))
+    if in_turn:
+        order_key, decoder_key = jax.random.split(decoder_key)
+        cells = sum(leaf.size for leaf in jax.tree.leaves(_values(row_x)))
+        seen = jax.tree.map(lambda leaf: Observed(leaf, np.zeros(leaf.shape, bool)), _values(row_x))
+        networks = CellwiseMLP(
+            cells,
+            in_size,
+            encoders[0].size(seen),
+            width=width,
+            depth=depth,
+            activation=activation,
+            key=decoder_key,
+        )
+        order = jax.random.permutation(order_key, cells)
+        likelihood_module = ConditionalInTurn(decode, encoders[0], networks, cellwise(head, cells), order)
+    else:
+        likelihood_module = Conditional(decode, network(in_size, decoder_key), head)
     if latent_size == 0:
         return CVAE(StandardNormal((0,)), likelihood_module, SameAsPrior())
     prior_module, posterior_module = latent_pair(
@@ -127,6 +158,15 @@ def mlp_cvae(
         keys=keys,
     )
     return CVAE(prior_module, likelihood_module, posterior_module)
+
+
+def _values(row: PyTree) -> PyTree:
+    """The row without masks."""
+    return jax.tree.map(
+        lambda leaf: leaf.value if isinstance(leaf, Observed) else leaf,
+        row,
+        is_leaf=lambda leaf: isinstance(leaf, Observed),
+    )
 
 
 def _encoder(levels: Sequence[int], knots: Sequence[Sequence[float]]) -> Encoder:

@@ -23,6 +23,7 @@ Families over one cell that numpyro lacks, or has without the precision, are in 
 
 from condvae.distributions.adapters import Flow, Numpyro, as_distribution
 from condvae.distributions.compositions import Cells, Chain, Product
+from condvae.distributions.in_turn import InTurn
 from condvae.distributions.mixtures import Gaussians, MixtureOf
 from condvae.distributions.protocol import MAX_SUPPORT, Distribution, Scalar
 from condvae.distributions.relaxed import RelaxedCategorical, relaxed_one_hot
@@ -34,6 +35,7 @@ __all__ = [
     "Distribution",
     "Flow",
     "Gaussians",
+    "InTurn",
     "MixtureOf",
     "Numpyro",
     "Product",

@@ -109,6 +109,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         latent_size: int | None = None,
         width: int | None = None,
         depth: int = 2,
+        joint: str = "auto",
         likelihood: str = "auto",
         likelihoods: dict[Any, str] | None = None,
         num_members: int | None = None,
@@ -134,6 +135,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         self.latent_size = latent_size
         self.width = width
         self.depth = depth
+        self.joint = joint
         self.likelihood = likelihood
         self.likelihoods = likelihoods
         self.num_members = num_members
@@ -265,6 +267,7 @@ class ConditionalVAE(Queries, BaseEstimator):
             self.test_fraction,
             self.calibration_fraction,
             self.progress,
+            settings.in_turn,
         )
         key = self._key(None, 0)
         return fit_table(table, settings=settings, options=options, key=key, start=start, **kept)

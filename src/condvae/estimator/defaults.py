@@ -29,9 +29,10 @@ class Settings(NamedTuple):
     batch_size: int
     learning_rate: float
     patience: int
+    in_turn: bool = False
 
 
-def defaults(num_rows: int, num_targets: int) -> Settings:
+def defaults(num_rows: int, num_targets: int, in_turn: bool = False) -> Settings:
     """The settings for a table of so many rows and target columns.
 
     Example:
@@ -49,11 +50,12 @@ def defaults(num_rows: int, num_targets: int) -> Settings:
         steps = min(max(15_000, 10 * num_rows // 1024), MAX_STEPS)
         width, members, batch, rate = 256, 2, 1024, 3e-3
     return Settings(
-        latent_size=min(max(2, num_targets), 16),
+        latent_size=0 if in_turn else min(max(2, num_targets), 16),
         width=width,
         num_members=members,
         num_steps=steps,
         batch_size=batch,
         learning_rate=rate,
         patience=steps // 8 if num_rows <= SMALL else steps // 4,
+        in_turn=in_turn,
     )

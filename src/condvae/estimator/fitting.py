@@ -38,6 +38,9 @@ RARE = 10
 HIDDEN = 0.01
 """How often any level is, at least."""
 
+HIDDEN_ROWS = 0.0
+"""The share of rows of which target cells are hidden in a step."""
+
 SCORED_ROWS = 2000
 """Held-out rows of a member that are scored at the end of fitting, at most."""
 
@@ -62,6 +65,7 @@ class Options(NamedTuple):
     test_fraction: float
     calibration_fraction: float
     progress: bool
+    in_turn: bool = False
 
 
 class SometimesOther(eqx.Module):
@@ -107,6 +111,44 @@ class SometimesOther(eqx.Module):
         share = self.shares[jnp.arange(len(self.others)), value]
         swap = (jax.random.uniform(key, value.shape) < share) & mask
         return x, {**c, "categorical": Observed(jnp.where(swap, self.others, value), mask)}
+
+
+class SometimesMissing(eqx.Module):
+    """A batch in which some cells of the targets are missing: it trains what is said given fewer cells.
+
+    Of a share of the rows a part of the cells is hidden, any part being as likely.
+
+    Args:
+        share: of the rows.
+    """
+
+    share: float = eqx.field(static=True)
+
+    def __call__(self, key: PRNGKeyArray, batch: PyTree) -> PyTree:
+        x, c = batch
+        row_key, part_key, cell_key = jax.random.split(key, 3)
+        rows = num_rows(x=x)
+        whole = jax.random.uniform(row_key, (rows, 1)) >= self.share
+        part = jax.random.uniform(part_key, (rows, 1))
+
+        def hide(name: str, block: Observed, key: PRNGKeyArray) -> Observed:
+            kept = whole | (jax.random.uniform(key, block.mask.shape) >= part)
+            return Observed(block.value, block.mask & kept)
+
+        keys = jax.random.split(cell_key, len(x))
+        blocks = {name: hide(name, x[name], own) for name, own in zip(sorted(x), keys, strict=True)}
+        return blocks, c
+
+
+class Transforms(eqx.Module):
+    """Transforms of a batch one after another."""
+
+    parts: tuple[eqx.Module, ...]
+
+    def __call__(self, key: PRNGKeyArray, batch: PyTree) -> PyTree:
+        for part, own in zip(self.parts, jax.random.split(key, len(self.parts)), strict=True):
+            batch = part(own, batch)
+        return batch
 
 
 @dataclass
@@ -175,6 +217,7 @@ def fit_table(
             c_levels=c_levels,
             x_knots=x_knots,
             c_knots=c_knots,
+            in_turn=options.in_turn,
             key=key,
         )
 
@@ -199,7 +242,9 @@ def fit_table(
             patience=settings.patience,
             averaging=AVERAGING,
             anneal=ease_scales if start is None else None,
-            batch_transform=_transform(schema, c_rest, 1.0 if stream is None else table.rows / n, mesh),
+            batch_transform=_transform(
+                schema, c_rest, 1.0 if stream is None else table.rows / n, options.in_turn, mesh
+            ),
             checkpoint=checkpoint,
             resume=resume,
             mesh=mesh,
@@ -368,11 +413,16 @@ def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyAr
         raise ValueError(f"{name}={fraction:g}: {error}") from error
 
 
-def _transform(schema: tables.Schema, c: Any, rows_each: float, mesh: Mesh | None) -> SometimesOther | None:
+def _transform(
+    schema: tables.Schema, c: Any, rows_each: float, in_turn: bool, mesh: Mesh | None
+) -> Transforms | None:
     columns = [column for column in schema.given if column.kind == "categorical"]
-    if not any(column.other for column in columns):
-        return None
-    return Devices(mesh).whole(SometimesOther.of(columns, c["categorical"], rows_each))
+    parts: list[eqx.Module] = []
+    if any(column.other for column in columns):
+        parts.append(SometimesOther.of(columns, c["categorical"], rows_each))
+    if in_turn and HIDDEN_ROWS:
+        parts.append(SometimesMissing(HIDDEN_ROWS))
+    return Devices(mesh).whole(Transforms(tuple(parts))) if parts else None
 
 
 def _measure_test(model: TableModel, rows: PyTree, learned: PyTree, key: PRNGKeyArray) -> dict[str, Any]:

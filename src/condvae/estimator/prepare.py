@@ -281,7 +281,11 @@ def check_arguments(parameters: dict[str, Any]) -> None:
         if not _is_number(parameters[name]) or not 0 <= parameters[name] < 1:
             raise ValueError(f"{name} is {quote(parameters[name])}, expected at least 0 and below 1")
     chosen_objective(parameters)
-    choices = {"likelihood": ("auto", "student_t", "gaussian"), "unknown": ("error", "other")}
+    choices = {
+        "joint": ("auto", "in_turn", "latent"),
+        "likelihood": ("auto", "student_t", "gaussian"),
+        "unknown": ("error", "other"),
+    }
     for name, allowed in choices.items():
         if parameters[name] not in allowed:
             raise ValueError(
@@ -348,8 +352,9 @@ def seed(random_state: Any) -> int:
 
 def settings(estimator: Any, rows: int, schema: tables.Schema) -> Settings:
     """The estimator's own sizes, and those of the data where it has none."""
-    found = defaults(rows, len(schema.target))
-    own = {name: getattr(estimator, name) for name in found._fields}
+    in_turn = estimator.joint == "in_turn" or (estimator.joint == "auto" and len(schema.target) > 1)
+    found = defaults(rows, len(schema.target), in_turn)
+    own = {name: getattr(estimator, name) for name in found._fields if name != "in_turn"}
     kinds = {name: type(value) for name, value in found._asdict().items()}
     return found._replace(**{name: kinds[name](value) for name, value in own.items() if value is not None})
 

@@ -23,6 +23,7 @@ makes the likelihood unbounded on constant or rounded cells.
 
 from condvae.heads.categories import CategoricalHead, EmbeddingHead, OrdinalHead, RelaxedCategoricalHead
 from condvae.heads.cells import BernoulliHead, GaussianHead, StudentTHead
+from condvae.heads.cellwise import cellwise
 from condvae.heads.columns import Cell, CodesHead, ColumnsHead
 from condvae.heads.families import FAMILIES, Family, FamilyHead, MixtureHead, PixelHead
 from condvae.heads.flows import FlowHead, FlowKind
@@ -64,4 +65,5 @@ __all__ = [
     "UniversalCell",
     "UniversalHead",
     "bounded_exp",
+    "cellwise",
 ]

@@ -11,6 +11,7 @@ example.
 """
 
 from condvae.networks.attention import AttentionBlock
+from condvae.networks.cellwise import CellwiseLinear, CellwiseMLP
 from condvae.networks.convolutions import ConvDecoder, ConvEncoder
 from condvae.networks.encoders import ByPart, Encoder
 from condvae.networks.features import Features, Transform
@@ -27,6 +28,8 @@ __all__ = [
     "Activation",
     "AttentionBlock",
     "ByPart",
+    "CellwiseLinear",
+    "CellwiseMLP",
     "ConvDecoder",
     "ConvEncoder",
     "Encoder",

@@ -30,8 +30,11 @@ def affine(linear: eqx.nn.Linear, x: Float[Array, "*map in_size"]) -> Float[Arra
     """W x + b of a vector, or of each in a map of them; written so that under `vmap` a batch stays rows.
 
     `linear(x)` itself is W @ x, which `vmap` turns into a product with the batch last: a training step of
-    a table model then takes half as long again on a CPU.
+    a table model then takes half as long again on a CPU. A map of another kind, as `CellwiseLinear`, is
+    called.
     """
+    if not isinstance(linear, eqx.nn.Linear):
+        return linear(x)
     out = x @ linear.weight.T
     return out if linear.bias is None else out + linear.bias
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
+from condvae.distributions import InTurn
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
@@ -35,7 +36,8 @@ def impute(
     Of a mixture, each draw is from member k with probability p_k(x_observed | c) / Σ_j p_j(x_observed | c).
 
     Args:
-        model: a `CVAE`, or a `Mixture`, whose likelihood factorises over cells given z.
+        model: a `CVAE`, or a `Mixture`, whose likelihood factorises over cells given z, or decodes them one
+            after another (`InTurn`): a proposal is then z and the missing cells.
         x: n rows of `Observed` parts.
         c: their conditions, or None.
         key: a PRNG key; row i uses `fold_in(key, i)`.
@@ -141,9 +143,23 @@ def _impute_row(
         log_r = jax.vmap(source.log_prob)(z)
     else:
         z, log_r = support, 0.0
-    log_w = jax.vmap(lambda z: prior.log_prob(z) + model.p_x(z, c).log_prob(x))(z) - log_r
+    in_turn = isinstance(model.p_x(jax.tree.map(lambda leaf: leaf[0], z), c), InTurn)
+
+    def weigh(z: PyTree, key: PRNGKeyArray) -> tuple[jax.Array, PyTree]:
+        """log w of a proposal; where cells depend on each other given z, with the missing cells drawn."""
+        likelihood = model.p_x(z, c)
+        if not isinstance(likelihood, InTurn):
+            return prior.log_prob(z) + likelihood.log_prob(x), None
+        row, filled = likelihood.unrolled(key, x)
+        return prior.log_prob(z) + row.log_prob(x), filled
+
+    proposals = len(jax.tree.leaves(z)[0])
+    log_w, filled = jax.vmap(weigh)(z, jax.random.split(draw_key, proposals))
+    log_w = log_w - log_r
     log_w = jnp.where(jnp.isfinite(log_w), log_w, -1e30)
     chosen = jax.random.categorical(choose_key, log_w, shape=(num_samples,))
+    if in_turn:
+        return jax.tree.map(lambda leaf: leaf[chosen], filled)
 
     def draw(place: jax.Array, key: PRNGKeyArray) -> PyTree:
         own = jax.tree.map(lambda leaf: leaf[place], z)

@@ -1,0 +1,72 @@
+"""A likelihood that decodes the cells of a row one after another."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PyTree
+
+from condvae.distributions import Distribution, InTurn, as_distribution
+from condvae.heads import Head
+from condvae.networks import CellwiseMLP, Encoder
+from condvae.observed import Observed
+
+
+class ConditionalInTurn(eqx.Module):
+    """p_θ(x | z, c) = Π_i p_θ(x_i | x_before, z, c): a small network for each cell of x.
+
+    Network i sees (z, c), and of x the cells that come before cell i and are observed; the others are
+    hidden from it as missing ones are, by their mask.
+
+    Args:
+        inputs: encodes (z, c), for all networks.
+        targets: encodes x, as a row of `Observed` parts.
+        networks: a network for each cell.
+        head: of the features of all cells a distribution of independent cells (see
+            `condvae.heads.cellwise`).
+        order: the rank of each cell of x, 0 for the first, in the order of a pytree. It is not trained.
+
+    Source: Larochelle and Murray 2011 (NADE); Uria et al. 2014 (hidden cells).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae.architectures import mlp_cvae
+        >>> model = mlp_cvae(
+        ...     jnp.zeros((1, 3)), jnp.zeros((1, 2)), latent_size=0, in_turn=True, key=jax.random.key(0)
+        ... )
+        >>> model.p_x(jnp.zeros(0), jnp.zeros(2)).sample(jax.random.key(1)).shape
+        (3,)
+    """
+
+    inputs: Encoder
+    targets: Encoder
+    networks: CellwiseMLP
+    head: Head
+    order: Int[Array, " cells"]
+
+    def __call__(self, z: PyTree, c: PyTree = None) -> Distribution:
+        shared = self.inputs((z, c))
+
+        def given(x: PyTree) -> Distribution:
+            own = jax.vmap(lambda before: self.targets(hidden(x, before)))(
+                self.order[:, None] > self.order[None, :]
+            )
+            features = self.networks(shared, own)
+            return as_distribution(self.head(features.reshape(-1)), "the head")
+
+        blank = jnp.zeros(self.order.size * self.networks.out_size)
+        drawn = jax.eval_shape(lambda: self.head(blank).sample(jax.random.key(0)))
+        like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), drawn)
+        return InTurn(given, self.order, like)
+
+
+def hidden(x: PyTree, seen: Array) -> PyTree:
+    """The row with only those of its cells that are `seen`, [cells] in the order of a pytree."""
+    is_observed = lambda leaf: isinstance(leaf, Observed)  # noqa: E731
+    leaves, shape = jax.tree.flatten(x, is_leaf=is_observed)
+    place, found = 0, []
+    for leaf in leaves:
+        size = leaf.mask.size
+        mask = leaf.mask & seen[place : place + size].reshape(leaf.mask.shape)
+        found.append(Observed(leaf.value, mask))
+        place += size
+    return jax.tree.unflatten(shape, found)

@@ -1,0 +1,88 @@
+"""Heads for independent cells, each of which has a feature vector of its own."""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from condvae.heads.categories import CategoricalHead, OrdinalHead
+from condvae.heads.cells import BernoulliHead, GaussianHead, StudentTHead
+from condvae.heads.columns import CodesHead, ColumnsHead
+from condvae.heads.families import FamilyHead
+from condvae.heads.joint import ProductHead
+from condvae.heads.scales import Head, LocationScale
+from condvae.heads.universal import UniversalHead
+from condvae.networks import CellwiseLinear
+
+
+def cellwise(head: Head, num_cells: int) -> Head:
+    """The same head, of the feature vectors of its cells end to end: each cell depends on its own alone.
+
+    Args:
+        head: for independent cells of one vector, or a `ProductHead` of such; cells are counted in the
+            order of a pytree.
+        num_cells: how many there are.
+
+    Raises:
+        TypeError: for a head whose cells are not independent, or which has no such form.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from condvae.heads import GaussianHead, cellwise
+        >>> head = cellwise(GaussianHead(4, (3,), key=jax.random.key(0)), 3)
+        >>> head(jnp.zeros(3 * 4)).mean().shape
+        (3,)
+    """
+    made, count = _from(head, 0, num_cells)
+    if count != num_cells:
+        raise ValueError(f"the head has {count} cells, expected {num_cells}")
+    return made
+
+
+def _from(head: Any, first: int, total: int) -> tuple[Any, int]:
+    """The head with its cells counted from `first`, and how many they are."""
+    if isinstance(head, ProductHead):
+        heads, count = {}, 0
+        for name in sorted(head.heads):
+            heads[name], own = _from(head.heads[name], first + count, total)
+            count += own
+        return ProductHead(heads), count
+    if isinstance(head, ColumnsHead | CodesHead):
+        parts = [
+            _at(part, first + np.array(places), total)
+            for part, places in zip(head.heads, head.places, strict=True)
+        ]
+        return eqx.tree_at(lambda head: head.heads, head, tuple(parts)), sum(map(len, head.places))
+    count = _size(head)
+    return _at(head, first + np.arange(count), total), count
+
+
+def _size(head: Any) -> int:
+    if isinstance(head, CategoricalHead | OrdinalHead):
+        return len(head.levels)
+    if isinstance(head, UniversalHead):
+        return len(head.columns)
+    if isinstance(head, FamilyHead | BernoulliHead):
+        return int(np.prod(head.shape))
+    if isinstance(head, GaussianHead | StudentTHead):
+        return int(np.prod(head.parameters.shape))
+    raise TypeError(
+        f"{type(head).__name__} is not a head whose cells can have features of their own: use one for "
+        "independent cells"
+    )
+
+
+def _at(head: Any, places: np.ndarray, total: int) -> Any:
+    """A head for cells at these places of the whole."""
+    if isinstance(head, OrdinalHead | GaussianHead | StudentTHead):
+        return eqx.tree_at(lambda head: head.parameters, head, _at(head.parameters, places, total))
+    rows = head.linear.out_features
+    if isinstance(head, CategoricalHead):
+        cells = np.repeat(places, head.levels)
+    elif isinstance(head, UniversalHead):
+        cells = np.repeat(places, rows // len(places))
+    else:  # all cells of the first parameter, then all of the second
+        assert isinstance(head, FamilyHead | BernoulliHead | LocationScale)
+        cells = np.tile(places, rows // len(places))
+    linear = CellwiseLinear(head.linear.weight, head.linear.bias, tuple(map(int, cells)), total)
+    return eqx.tree_at(lambda head: head.linear, head, linear)
