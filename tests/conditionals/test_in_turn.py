@@ -17,7 +17,12 @@ ROW = {"categorical": np.zeros((1, 2), np.int32), "numeric": np.zeros((1, 2), np
 
 def model_of(order, **options):
     model = mlp_cvae(
-        ROW, np.zeros((1, 3), np.float32), latent_size=0, in_turn=True, x_levels=(3, 2), key=jax.random.key(0)
+        ROW,
+        np.zeros((1, 3), np.float32),
+        latent_size=0,
+        in_turn=True,
+        x_levels=(3, 2),
+        key=jax.random.key(0),
     )
     return _in_order(model, order)
 

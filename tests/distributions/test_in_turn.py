@@ -59,7 +59,9 @@ def test_missing_cells_given_observed_ones(mask):
 
     log_w, value = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(1), 100_000))
     value = np.asarray(value, float)
-    np.testing.assert_array_equal(value[:, mask], np.broadcast_to(x[mask], (100_000, mask.sum())).astype("f"))
+    np.testing.assert_array_equal(
+        value[:, mask], np.broadcast_to(x[mask], (100_000, mask.sum())).astype("f")
+    )
     weight = np.exp(np.asarray(log_w, float))
     a, b = COVARIANCE[np.ix_(~mask, mask)], COVARIANCE[np.ix_(mask, mask)]
     gain = a @ np.linalg.inv(b)

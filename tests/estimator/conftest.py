@@ -23,8 +23,8 @@ def tables():
 
 @pytest.fixture(scope="session")
 def model(tables):
-    """Hardly trained, on columns of every kind."""
-    settings = FAST | {"unknown": "other", "calibration_fraction": 0.1}
+    """Hardly trained, on columns of every kind, with a latent."""
+    settings = FAST | {"unknown": "other", "calibration_fraction": 0.1, "joint": "latent"}
     return ConditionalVAE(**settings).fit(*tables)
 
 

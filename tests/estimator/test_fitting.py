@@ -320,7 +320,7 @@ def test_the_rarer_a_level_the_more_often_it_is_hidden(rows_each, shares):
 @pytest.mark.parametrize("unknown", ["other", "error"])
 def test_levels_for_others_are_trained_where_there_are_any(untrained, unknown):
     given = pd.DataFrame({"site": ["a", "b"] * (N // 2), "tame": [True, False] * (N // 2)})
-    ConditionalVAE(**BARE, unknown=unknown).fit(given, Y)
+    ConditionalVAE(**BARE, unknown=unknown, joint="latent").fit(given, Y)
     transform = untrained.calls[-1]["batch_transform"]
     if unknown == "error":
         assert transform is None

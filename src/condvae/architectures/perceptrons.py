@@ -121,26 +121,23 @@ def mlp_cvae(
 
     encoders = _encoder(x_levels, x_knots), _encoder(c_levels, c_knots)
     decode = ByPart((Features(), encoders[1]))
-    decoder_key, head_key = next(keys), next(keys)
-    head = _head(row_x, width, likelihood, scale, _codes(x_levels, x_ordinal), head_key)
-    in_size = decode.size((latent, row_c))
+    in_size, decoder_key, head_key = decode.size((latent, row_c)), next(keys), next(keys)
+    codes = _codes(x_levels, x_ordinal)
     if in_turn:
         order_key, decoder_key = jax.random.split(decoder_key)
+        blank = jax.tree.map(lambda leaf: Observed(leaf, np.zeros(leaf.shape, bool)), _values(row_x))
         cells = sum(leaf.size for leaf in jax.tree.leaves(_values(row_x)))
-        seen = jax.tree.map(lambda leaf: Observed(leaf, np.zeros(leaf.shape, bool)), _values(row_x))
+        sizes = cells, in_size, encoders[0].size(blank)
         networks = CellwiseMLP(
-            cells,
-            in_size,
-            encoders[0].size(seen),
-            width=width,
-            depth=depth,
-            activation=activation,
-            key=decoder_key,
+            *sizes, width=width, depth=max(depth, 1), activation=activation, key=decoder_key
         )
+        head = cellwise(_head(row_x, width, likelihood, scale, codes, head_key), cells)
         order = jax.random.permutation(order_key, cells)
-        likelihood_module = ConditionalInTurn(decode, encoders[0], networks, cellwise(head, cells), order)
+        likelihood_module = ConditionalInTurn(decode, encoders[0], networks, head, order)
     else:
-        likelihood_module = Conditional(decode, network(in_size, decoder_key), head)
+        decoder = network(in_size, decoder_key)
+        head = _head(row_x, decoder.out_size, likelihood, scale, codes, head_key)
+        likelihood_module = Conditional(decode, decoder, head)
     if latent_size == 0:
         return CVAE(StandardNormal((0,)), likelihood_module, SameAsPrior())
     prior_module, posterior_module = latent_pair(

@@ -82,9 +82,13 @@ def likelihoods(target: Any) -> list[str]:
 def show_details(estimator: "ConditionalVAE", path: Path) -> None:
     """Sizes, what was calibrated, provenance."""
     settings, made = estimator.settings_, estimator.provenance_
+    latent = f"z has {count(settings.latent_size, 'dimension')}" if settings.latent_size else "no latent"
+    each = "a network for each target" if settings.in_turn else "a decoder"
+    networks = each + (", a prior's and a posterior's network" if settings.latent_size else "")
+    how = ", targets decoded in turn" if settings.in_turn else ""
     say(
-        f"z has {count(settings.latent_size, 'dimension')}; in each member three networks of "
-        f"{estimator.depth} x {settings.width} units; {estimator.num_parameters_:,} parameters in all, "
+        f"{latent}{how}; each member has {networks}, of {estimator.depth} x {settings.width} units; "
+        f"{estimator.num_parameters_:,} parameters in all, "
         f"batches of {count(settings.batch_size, 'row')}, seed {estimator.seed_}"
     )
     if pits := estimator.table_.calibration:

@@ -38,6 +38,14 @@ class Unknown(StrEnum):
     error = "error"
 
 
+class Joint(StrEnum):
+    """How the dependence between targets is modelled."""
+
+    auto = "auto"
+    in_turn = "in_turn"
+    latent = "latent"
+
+
 def fit(
     data: Annotated[
         str,
@@ -146,12 +154,21 @@ def fit(
             rich_help_panel=SIZES,
         ),
     ] = None,
+    joint: Annotated[
+        Joint,
+        typer.Option(
+            help="How targets depend on each other: in_turn, each is decoded given those before it; "
+            "latent, all of it by the latent; auto, in_turn where there are several targets and nothing "
+            "is asked of a latent.",
+            rich_help_panel=SIZES,
+        ),
+    ] = Joint.auto,
     latent_size: Annotated[
         int | None,
         typer.Option(
             metavar="N",
             min=0,
-            help="Length of the latent; by the number of targets if left out.",
+            help="Length of the latent; by default none for targets in turn, else by their number.",
             show_default=False,
             rich_help_panel=SIZES,
         ),
@@ -296,6 +313,7 @@ def fit(
     groups, time = columns.groups_of(table, roles.group), columns.times_of(table, roles.time, asked)
     _require_enough(len(table), groups, roles.group, fractions)
     model = ConditionalVAE(
+        joint=str(joint),
         latent_size=latent_size,
         num_members=members,
         num_steps=steps,

@@ -44,19 +44,26 @@ class ConditionalInTurn(eqx.Module):
     order: Int[Array, " cells"]
 
     def __call__(self, z: PyTree, c: PyTree = None) -> Distribution:
-        shared = self.inputs((z, c))
+        # A z of no cells is the same in every draw: what depends on c alone is then computed once.
+        z = jax.tree.map(lambda leaf: leaf if leaf.size else jnp.zeros(leaf.shape, leaf.dtype), z)
+        first = self.networks.of_shared(self.inputs((z, c)))
+
+        def seen_by(x: PyTree, rank: Array) -> Array:
+            return self.targets(hidden(x, self.order < rank))
 
         def given(x: PyTree) -> Distribution:
-            own = jax.vmap(lambda before: self.targets(hidden(x, before)))(
-                self.order[:, None] > self.order[None, :]
-            )
-            features = self.networks(shared, own)
+            own = jax.vmap(lambda rank: seen_by(x, rank))(self.order)
+            return as_distribution(self.head(self.networks(first, own).reshape(-1)), "the head")
+
+        def next_given(x: PyTree, rank: Array) -> Distribution:
+            cell = jnp.argmax(self.order == rank)
+            features = jnp.zeros_like(first).at[cell].set(self.networks.only(cell, first, seen_by(x, rank)))
             return as_distribution(self.head(features.reshape(-1)), "the head")
 
         blank = jnp.zeros(self.order.size * self.networks.out_size)
         drawn = jax.eval_shape(lambda: self.head(blank).sample(jax.random.key(0)))
         like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), drawn)
-        return InTurn(given, self.order, like)
+        return InTurn(given, self.order, like, next_given)
 
 
 def hidden(x: PyTree, seen: Array) -> PyTree:

@@ -111,6 +111,8 @@ class Numpyro(Distribution):
         return not isinstance(support, tuple(map(type, codes)))
 
     def enumerate_support(self) -> Array | None:
+        if 0 in self.base.shape():  # without cells there is one value
+            return jnp.zeros((1, *self.base.shape()))
         if not self.base.has_enumerate_support or self.base.event_shape != ():
             return None
         values = self.base.enumerate_support(expand=False).reshape(-1)

@@ -23,6 +23,8 @@ class InTurn(Distribution):
             depends on the seen cells before it alone.
         order: the rank of each cell, 0 for the first, in the order of a pytree.
         like: a row, for its shapes.
+        next_given: from such a row and a rank to a distribution that need be right for the cell of this
+            rank alone, where that is cheaper; None to use `given`.
 
     Example:
         >>> import jax, jax.numpy as jnp, numpyro.distributions as npd
@@ -39,6 +41,7 @@ class InTurn(Distribution):
     given: Callable[[PyTree], Distribution]
     order: Int[Array, " cells"]
     like: PyTree[Array]
+    next_given: Callable[[PyTree, Array], Distribution] | None = None
 
     @property
     def reparameterised(self) -> bool:
@@ -69,7 +72,7 @@ class InTurn(Distribution):
 
         def step(row: list[Array], turn: tuple[Array, PRNGKeyArray]) -> tuple[list[Array], None]:
             place, own_key = turn
-            drawn = jax.tree.leaves(self._given(jax.tree.unflatten(shape, row)).sample(own_key))
+            drawn = jax.tree.leaves(self._next(jax.tree.unflatten(shape, row), place).sample(own_key))
             now = jnp.split(self.order == place, list(_ends(sizes)))
             return [
                 jnp.where(mask.reshape(old.shape) & ~keep, new.astype(old.dtype), old)
@@ -88,10 +91,19 @@ class InTurn(Distribution):
         return self._given(value).terms(value)
 
     def _given(self, value: PyTree) -> Distribution:
-        def seen(leaf: Any) -> Observed:
-            return leaf if isinstance(leaf, Observed) else Observed(leaf, jnp.ones(jnp.shape(leaf), bool))
+        return self.given(_observed(value))
 
-        return self.given(jax.tree.map(seen, value, is_leaf=lambda leaf: isinstance(leaf, Observed)))
+    def _next(self, value: PyTree, rank: Array) -> Distribution:
+        return self._given(value) if self.next_given is None else self.next_given(_observed(value), rank)
+
+
+def _observed(value: PyTree) -> PyTree:
+    """The row with all cells observed, but for those of parts that are `Observed` already."""
+
+    def one(leaf: Any) -> Observed:
+        return leaf if isinstance(leaf, Observed) else Observed(leaf, jnp.ones(jnp.shape(leaf), bool))
+
+    return jax.tree.map(one, value, is_leaf=lambda leaf: isinstance(leaf, Observed))
 
 
 def _ends(sizes: list[int]) -> list[int]:

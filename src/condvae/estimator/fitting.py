@@ -38,7 +38,7 @@ RARE = 10
 HIDDEN = 0.01
 """How often any level is, at least."""
 
-HIDDEN_ROWS = 0.0
+HIDDEN_ROWS = 0.5
 """The share of rows of which target cells are hidden in a step."""
 
 SCORED_ROWS = 2000
@@ -415,14 +415,16 @@ def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyAr
 
 def _transform(
     schema: tables.Schema, c: Any, rows_each: float, in_turn: bool, mesh: Mesh | None
-) -> Transforms | None:
+) -> eqx.Module | None:
     columns = [column for column in schema.given if column.kind == "categorical"]
     parts: list[eqx.Module] = []
     if any(column.other for column in columns):
         parts.append(SometimesOther.of(columns, c["categorical"], rows_each))
     if in_turn and HIDDEN_ROWS:
         parts.append(SometimesMissing(HIDDEN_ROWS))
-    return Devices(mesh).whole(Transforms(tuple(parts))) if parts else None
+    if not parts:
+        return None
+    return Devices(mesh).whole(parts[0] if len(parts) == 1 else Transforms(tuple(parts)))
 
 
 def _measure_test(model: TableModel, rows: PyTree, learned: PyTree, key: PRNGKeyArray) -> dict[str, Any]:

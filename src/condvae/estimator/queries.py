@@ -198,6 +198,7 @@ class Queries(Predictions, TransformerMixin):
         They are those of one member, the best on its held-out rows: latents of different members do not
         compare.
         """
+        self._require_latent()
         model, c, x = (*self._given(X), None) if y is None else self._pair(X, y)
         latents = model.latents(x, c).astype(np.float64)
         source = X if X is not None else y
@@ -209,6 +210,16 @@ class Queries(Predictions, TransformerMixin):
             of,
             None if source is None else rows_of(source),
         )
+
+    def _require_latent(self) -> None:
+        check_is_fitted(self, "table_")
+        if not self.settings_.latent_size:
+            how = (
+                "decodes its targets in turn" if self.settings_.in_turn else "was fitted with latent_size=0"
+            )
+            raise tables.TableError(
+                f"the model has no latent, as it {how}: fit with joint='latent' (--joint latent) for one"
+            )
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The names of the latents, as `transform` gives them."""
@@ -234,6 +245,7 @@ class Queries(Predictions, TransformerMixin):
         Returns:
             Draws, as `sample` gives them.
         """
+        self._require_latent()
         with outside.told_once():
             model, c, x = self._pair(X, y)
             if c is None:

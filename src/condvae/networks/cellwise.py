@@ -6,9 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from condvae.networks.perceptrons import ACTIVATIONS, Activation
+from condvae.networks.perceptrons import ACTIVATIONS, Activation, affine
 
 
 class CellwiseLinear(eqx.Module):
@@ -76,7 +76,7 @@ class CellwiseMLP(eqx.Module):
         >>> import jax, jax.numpy as jnp
         >>> from condvae.networks import CellwiseMLP
         >>> networks = CellwiseMLP(3, 2, 5, width=8, depth=2, key=jax.random.key(0))
-        >>> networks(jnp.zeros(2), jnp.zeros((3, 5))).shape
+        >>> networks(networks.of_shared(jnp.zeros(2)), jnp.zeros((3, 5))).shape
         (3, 8)
     """
 
@@ -117,12 +117,31 @@ class CellwiseMLP(eqx.Module):
         """The length of the features of each cell."""
         return self.own.shape[-1]
 
+    def of_shared(self, shared: Float[Array, " shared_size"]) -> Float[Array, "cells width"]:
+        """V_i u + b_i: the part of the first layers that the own inputs do not change."""
+        return affine(self.shared, shared).reshape(self.own.shape[0], -1)
+
     def __call__(
-        self, shared: Float[Array, " shared_size"], own: Float[Array, "cells own_size"]
+        self, first: Float[Array, "cells width"], own: Float[Array, "cells own_size"]
     ) -> Float[Array, "cells width"]:
+        """The features of each cell.
+
+        Args:
+            first: what `of_shared` gives.
+            own: the inputs of each cell's own.
+        """
         activation, cells = ACTIVATIONS[self.activation], self.own.shape[0]
-        h = (shared @ self.shared.weight.T + self.shared.bias).reshape(cells, -1)
-        h = activation(h + jnp.einsum("ci,cio->co", own, self.own))
+        h = activation(first + jnp.einsum("ci,cio->co", own, self.own))
         for weight, bias in zip(self.weights, self.biases, strict=True):
             h = activation(jnp.einsum("ci,cio->co", h, weight) + bias.reshape(cells, -1))
+        return h
+
+    def only(
+        self, cell: Int[Array, ""], first: Float[Array, "cells width"], own: Float[Array, " own_size"]
+    ) -> Float[Array, " width"]:
+        """The features of one cell, from the inputs of its own."""
+        activation, cells = ACTIVATIONS[self.activation], self.own.shape[0]
+        h = activation(first[cell] + own @ self.own[cell])
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            h = activation(h @ weight[cell] + bias.reshape(cells, -1)[cell])
         return h

@@ -62,6 +62,8 @@ def nats_words(told: dict[str, Any]) -> str:
     """Rate, distortion, and what x and z share."""
     found = told["latents"]
     if found is None:
+        if told["in_turn"]:
+            return "The model has no latent: each target is decoded given those before it."
         return "The model has no latent: targets are independent given the conditions."
     rate, shared = (plus_minus(found[name], found[f"{name}_stderr"]) for name in ("rate", "information"))
     distortion = plus_minus(found["distortion"], None)

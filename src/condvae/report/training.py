@@ -9,6 +9,7 @@ from condvae.words import count
 OPTIONS = {
     "num_members": "--members",
     "num_steps": "--steps",
+    "joint": "--joint",
     "latent_size": "--latent-size",
     "test_fraction": "--test-fraction",
     "calibration_fraction": "--calibration-fraction",

@@ -241,6 +241,6 @@ def _enumerate(
 ) -> tuple[Array, Array, Array, Array, Array]:
     """The sum over the support, as so many draws of one weight: p_θ(x | c) itself."""
     log_joint = jax.vmap(lambda z: prior.log_prob(z) + model.p_x(z, c).log_prob(x))(support)
-    size = jnp.full(1, log_joint.shape[0], log_joint.dtype)
+    size = jnp.full(1, max(2, log_joint.shape[0]), log_joint.dtype)  # of one draw there is no variance
     exact = jax.nn.logsumexp(log_joint)
     return exact, size, size, size, jnp.full(5, exact)

@@ -144,6 +144,9 @@ def _impute_row(
     else:
         z, log_r = support, 0.0
     in_turn = isinstance(model.p_x(jax.tree.map(lambda leaf: leaf[0], z), c), InTurn)
+    if in_turn and support is not None:  # each value with draws of the missing cells
+        times = -(-num_proposals // len(jax.tree.leaves(z)[0]))
+        z = jax.tree.map(lambda leaf: jnp.repeat(leaf, times, axis=0), z)
 
     def weigh(z: PyTree, key: PRNGKeyArray) -> tuple[jax.Array, PyTree]:
         """log w of a proposal; where cells depend on each other given z, with the missing cells drawn."""

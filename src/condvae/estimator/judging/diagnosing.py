@@ -123,6 +123,7 @@ def diagnose(
         summary["baseline"] |= again.baseline
     tested = sum(len(one.pit) for one in found.slices)
     summary |= {
+        "in_turn": rows.model.in_turn,
         "latents": None if found.latents is None else found.latents.to_json(),
         "conditions": None if found.conditions is None else conditions.as_json(found.conditions),
         "calibration": {name: calibration.as_json(one, len(found.pit)) for name, one in found.pit.items()},
