@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,10 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from condvae import ConditionalVAE, Observed, scoring
 from condvae.baselines import fit_baseline
-from condvae.estimator.fitting import HIDDEN, SometimesOther, fit_table
+from condvae.estimator.fitting import fit_table
 from condvae.normal_scores import to_scores
 from condvae.rows import content_hashes
-from condvae.tables import Column
 from condvae.training import TrainingError
 from condvae.training.history import Entry
 from estimator.mixed import BARE
@@ -279,54 +277,6 @@ def test_adjusted_intervals_cover_whatever_the_model_is(known, monkeypatch, offs
     assert abs(np.mean(shares) - 26 / 32) < 4 * stderr
     assert stderr < 0.04
     assert np.mean(plain) < 0.6  # which is what there was to mend
-
-
-# --- the level for others
-
-
-def hidden(rows_each=1.0):
-    """Levels of 2,000, 30 and 1 rows, beside a column without a level for others; and rows."""
-    levels = {"levels": ("a", "b", "c")}
-    columns = [
-        Column("rare", "given", "categorical", "string", other=True, **levels),
-        Column("none", "given", "categorical", "string", **levels),
-    ]
-    trained = np.repeat([0, 1, 2], [2000, 30, 1])[:, None].repeat(2, axis=1)
-    transform = SometimesOther.of(columns, Observed(trained, np.ones_like(trained, bool)), rows_each)
-    n = 30_000
-    value = np.tile([0, 1, 2], n // 3)[:, None].repeat(2, axis=1)
-    mask = np.ones((n, 2), bool)
-    mask[: n // 2, 0] = False
-    c = {"categorical": Observed(value, mask), "numeric": Observed(np.zeros((n, 1)), np.ones((n, 1), bool))}
-    x, found = transform(jax.random.key(0), ("x", c))
-    assert x == "x"
-    return value, mask, found["categorical"]
-
-
-@pytest.mark.parametrize(
-    "rows_each, shares", [(1.0, [HIDDEN, 1 / 10, 100 / 101]), (9.0, [HIDDEN, HIDDEN, 100 / 181])]
-)
-def test_the_rarer_a_level_the_more_often_it_is_hidden(rows_each, shares):
-    value, mask, (codes, seen) = hidden(rows_each)
-    assert_array_equal(codes[~mask[:, 0], 0], value[~mask[:, 0], 0])  # a missing cell stays one
-    assert_array_equal(codes[:, 1], value[:, 1])  # a column without such a level
-    assert_array_equal(seen, mask)
-    for level, share in enumerate(shares):
-        own = np.asarray(codes)[mask[:, 0] & (value[:, 0] == level), 0]
-        assert set(np.unique(own)) == {level, 3}
-        assert abs((own == 3).mean() - share) < 4 * np.sqrt(share * (1 - share) / len(own))
-
-
-@pytest.mark.parametrize("unknown", ["other", "error"])
-def test_levels_for_others_are_trained_where_there_are_any(untrained, unknown):
-    given = pd.DataFrame({"site": ["a", "b"] * (N // 2), "tame": [True, False] * (N // 2)})
-    ConditionalVAE(**BARE, unknown=unknown, joint="latent").fit(given, Y)
-    transform = untrained.calls[-1]["batch_transform"]
-    if unknown == "error":
-        assert transform is None
-    else:  # of a boolean both levels are known
-        assert_allclose(transform.shares, [[1 / (1 + (N / 20) ** 2)] * 2 + [0], [0] * 3])
-        assert_array_equal(transform.others, [2, 2])
 
 
 def test_it_is_a_function_of_its_key(untrained):

@@ -6,8 +6,6 @@ import pytest
 
 from condvae import ConditionalVAE
 from condvae.conditionals import Conditional, ConditionalInTurn
-from condvae.estimator.fitting import SometimesMissing
-from condvae.observed import Observed
 from condvae.tables import TableError
 from estimator.mixed import BARE
 
@@ -119,27 +117,5 @@ def test_it_is_saved_and_loaded(model, tmp_path):
 def test_what_needs_a_latent_says_so(model):
     X, y = trips(5, 5)
     for ask in (lambda: model.transform(X, y), lambda: model.counterfactual(X, y, X)):
-        with pytest.raises(
-            TableError, match=r"as it decodes its targets in turn: .*joint='latent'"
-        ):
+        with pytest.raises(TableError, match=r"as it decodes its targets in turn: .*joint='latent'"):
             ask()
-
-
-def test_cells_are_hidden_in_a_share_of_the_rows():
-    import jax
-
-    x = {
-        "categorical": Observed(np.zeros((4000, 2), np.int32), np.ones((4000, 2), bool)),
-        "numeric": Observed(np.zeros((4000, 3), np.float32), np.ones((4000, 3), bool)),
-    }
-    x["numeric"].mask[:, 1] = False
-    hidden, c = SometimesMissing(0.5)(jax.random.key(0), (x, None))
-    assert c is None
-    mask = np.concatenate([hidden[name].mask for name in sorted(x)], axis=1)
-    assert not mask[:, 3].any()  # what is missing stays so
-    there = mask[:, [0, 1, 2, 4]]
-    whole = there.all(1).mean()
-    # Half of the rows, and of the others those of which no cell happens to be hidden: 1 / 5 of them.
-    assert whole == pytest.approx(0.5 + 0.5 / 5, abs=0.03)
-    number = there.sum(1)[~there.all(1)]
-    np.testing.assert_allclose(np.bincount(number, minlength=4)[:4] / len(number), 0.25, atol=0.04)

@@ -24,6 +24,7 @@ class Edge:
     kind_: str
     settings_: Any
     seed_: int
+    num_rows_: int
     n_features_in_: int
     progress: bool
 

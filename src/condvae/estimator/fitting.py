@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
@@ -16,10 +14,10 @@ from condvae import scoring, tables
 from condvae.architectures import ease_scales, mlp_cvae
 from condvae.baselines import Baseline, fit_baseline, fit_neighbours
 from condvae.calibration import mean_stderr, paired_difference
-from condvae.devices import Devices
 from condvae.estimator.adjusting import calibrate
 from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows, scored
+from condvae.estimator.hiding import hiding
 from condvae.estimator.prepare import TrainingTable
 from condvae.estimator.streaming import share_of
 from condvae.heads import Cell, UniversalCell
@@ -27,19 +25,9 @@ from condvae.holdout import held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.networks import quantile_knots
-from condvae.observed import Observed
 from condvae.rows import content_hashes, num_rows
 from condvae.support import Support, reference_rows
 from condvae.training import Checkpoints, History, TrainingError, fit
-
-RARE = 10
-"""Training rows of a level at which it is hidden behind "other" every other time."""
-
-HIDDEN = 0.01
-"""How often any level is, at least."""
-
-HIDDEN_ROWS = 0.5
-"""The share of rows of which target cells are hidden in a step."""
 
 SCORED_ROWS = 2000
 """Held-out rows of a member that are scored at the end of fitting, at most."""
@@ -66,89 +54,6 @@ class Options(NamedTuple):
     calibration_fraction: float
     progress: bool
     in_turn: bool = False
-
-
-class SometimesOther(eqx.Module):
-    """A batch in which some levels of the conditions are replaced by the level "other".
-
-    That trains what stands for levels never seen. A level of n training rows is replaced with probability
-    1 / (1 + (n / r)²), r = `RARE`: a level never seen is most like the rare ones, and what a few rows tell
-    of their own level counts the less. No level is replaced less often than `HIDDEN`, so that "other" is
-    learned where every level is frequent too.
-
-    Arrays are arguments of the compiled round: other rows of the same columns compile nothing.
-
-    Args:
-        shares: how often each level is replaced, [columns, most levels]; 0 for a column without "other".
-        others: the code of "other" of each column.
-    """
-
-    shares: jax.Array
-    others: jax.Array
-
-    @classmethod
-    def of(cls, columns: list[tables.Column], codes: Observed, rows_each: float = 1.0) -> Self:
-        """What is replaced of categorical conditions.
-
-        Args:
-            columns: the categorical conditions.
-            codes: their block, of training rows.
-            rows_each: how many rows of the table each row of the block stands for.
-        """
-        value, mask = codes
-        shares = np.zeros((len(columns), max(len(column.levels) for column in columns) + 1), np.float32)
-        for k, column in enumerate(columns):
-            if column.other:
-                counts = np.bincount(value[mask[:, k], k], minlength=len(column.levels))
-                rows = np.maximum(counts[: len(column.levels)], 1) * rows_each
-                shares[k, : len(rows)] = np.maximum(HIDDEN, 1 / (1 + (rows / RARE) ** 2))
-        others = np.array([len(column.levels) for column in columns], np.int32)
-        return cls(jnp.asarray(shares), jnp.asarray(others))
-
-    def __call__(self, key: PRNGKeyArray, batch: PyTree) -> PyTree:
-        x, c = batch
-        value, mask = c["categorical"]
-        share = self.shares[jnp.arange(len(self.others)), value]
-        swap = (jax.random.uniform(key, value.shape) < share) & mask
-        return x, {**c, "categorical": Observed(jnp.where(swap, self.others, value), mask)}
-
-
-class SometimesMissing(eqx.Module):
-    """A batch in which some cells of the targets are missing: it trains what is said given fewer cells.
-
-    Of a share of the rows a part of the cells is hidden, any part being as likely.
-
-    Args:
-        share: of the rows.
-    """
-
-    share: float = eqx.field(static=True)
-
-    def __call__(self, key: PRNGKeyArray, batch: PyTree) -> PyTree:
-        x, c = batch
-        row_key, part_key, cell_key = jax.random.split(key, 3)
-        rows = num_rows(x=x)
-        whole = jax.random.uniform(row_key, (rows, 1)) >= self.share
-        part = jax.random.uniform(part_key, (rows, 1))
-
-        def hide(name: str, block: Observed, key: PRNGKeyArray) -> Observed:
-            kept = whole | (jax.random.uniform(key, block.mask.shape) >= part)
-            return Observed(block.value, block.mask & kept)
-
-        keys = jax.random.split(cell_key, len(x))
-        blocks = {name: hide(name, x[name], own) for name, own in zip(sorted(x), keys, strict=True)}
-        return blocks, c
-
-
-class Transforms(eqx.Module):
-    """Transforms of a batch one after another."""
-
-    parts: tuple[eqx.Module, ...]
-
-    def __call__(self, key: PRNGKeyArray, batch: PyTree) -> PyTree:
-        for part, own in zip(self.parts, jax.random.split(key, len(self.parts)), strict=True):
-            batch = part(own, batch)
-        return batch
 
 
 @dataclass
@@ -242,7 +147,7 @@ def fit_table(
             patience=settings.patience,
             averaging=AVERAGING,
             anneal=ease_scales if start is None else None,
-            batch_transform=_transform(
+            batch_transform=hiding(
                 schema, c_rest, 1.0 if stream is None else table.rows / n, options.in_turn, mesh
             ),
             checkpoint=checkpoint,
@@ -413,20 +318,6 @@ def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyAr
         raise ValueError(f"{name}={fraction:g}: {error}") from error
 
 
-def _transform(
-    schema: tables.Schema, c: Any, rows_each: float, in_turn: bool, mesh: Mesh | None
-) -> eqx.Module | None:
-    columns = [column for column in schema.given if column.kind == "categorical"]
-    parts: list[eqx.Module] = []
-    if any(column.other for column in columns):
-        parts.append(SometimesOther.of(columns, c["categorical"], rows_each))
-    if in_turn and HIDDEN_ROWS:
-        parts.append(SometimesMissing(HIDDEN_ROWS))
-    if not parts:
-        return None
-    return Devices(mesh).whole(parts[0] if len(parts) == 1 else Transforms(tuple(parts)))
-
-
 def _measure_test(model: TableModel, rows: PyTree, learned: PyTree, key: PRNGKeyArray) -> dict[str, Any]:
     """The mixture on rows that no member saw, beside the baselines; and on as many that it learned from."""
     n = min(num_rows(rows=rows), 5 * SCORED_ROWS)
@@ -525,4 +416,4 @@ def _take(tree: Any, index: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-__all__ = ["Fitted", "Options", "SometimesOther", "compare", "fit_table", "observed_rows"]
+__all__ = ["Fitted", "Options", "compare", "fit_table", "observed_rows"]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 
 from condvae.heads.categories import CategoricalHead, OrdinalHead
@@ -84,5 +85,7 @@ def _at(head: Any, places: np.ndarray, total: int) -> Any:
     else:  # all cells of the first parameter, then all of the second
         assert isinstance(head, FamilyHead | BernoulliHead | LocationScale)
         cells = np.tile(places, rows // len(places))
-    linear = CellwiseLinear(head.linear.weight, head.linear.bias, tuple(map(int, cells)), total)
+    linear = CellwiseLinear(
+        head.linear.weight, jnp.asarray(head.linear.bias), tuple(map(int, cells)), total
+    )
     return eqx.tree_at(lambda head: head.linear, head, linear)

@@ -1,0 +1,86 @@
+"""Heads whose cells have features of their own: each cell as the plain head has it, given its features."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from condvae.heads import (
+    BernoulliHead,
+    CategoricalHead,
+    Cell,
+    CodesHead,
+    ColumnsHead,
+    FamilyHead,
+    FullGaussianHead,
+    GaussianHead,
+    OrdinalHead,
+    ProductHead,
+    StudentTHead,
+    UniversalCell,
+    UniversalHead,
+    cellwise,
+)
+
+SIZE, KEY = 5, jax.random.key(0)
+LINE = (None, None, 0.0, 1.0, (0.0, 1.0), (0.0, 1.0), (1.0, 1.0))
+COIN = UniversalCell((0.0, 1.0), (), (), (0.5, 0.5), LINE)
+WHOLE = UniversalCell((0.0,), (1.0,), (0.0,), (0.3, 0.7), LINE)
+FREE = UniversalCell((), None, (), (1.0,), LINE)
+CELLS = [
+    Cell("universal", (("cell", WHOLE),)),
+    Cell("poisson", start=(1.0,), units=(0.0, 1.0)),
+    Cell("universal", (("cell", FREE),)),
+    Cell("ordinal", (("low", 0.0), ("high", 3.0)), units=(0.0, 1.0)),
+    Cell("poisson", start=(0.5,), units=(0.0, 1.0)),
+]
+
+HEADS = {
+    "gaussian": (GaussianHead(SIZE, (3,), key=KEY), jnp.array([0.5, -1.0, 2.0])),
+    "student_t": (StudentTHead(SIZE, (3,), key=KEY), jnp.array([0.5, -1.0, 2.0])),
+    "bernoulli": (BernoulliHead(SIZE, (3,), key=KEY), jnp.array([0, 1, 1])),
+    "family": (FamilyHead(SIZE, (3,), "negative_binomial", key=KEY), jnp.array([0.0, 2.0, 7.0])),
+    "categorical": (CategoricalHead(SIZE, (2, 4, 3), key=KEY), jnp.array([1, 3, 0])),
+    "ordinal": (OrdinalHead(SIZE, (5, 2, 3), key=KEY), jnp.array([4, 0, 1])),
+    "codes": (CodesHead(SIZE, (3, 2, 4), ordinal=(True, False, True), key=KEY), jnp.array([2, 1, 3])),
+    "points": (UniversalHead(SIZE, [COIN] * 3), jnp.array([0.0, 1.0, 1.0])),
+    "columns": (ColumnsHead(SIZE, CELLS, key=KEY), jnp.array([0.0, 2.0, 0.3, 1.0, 4.0])),
+}
+
+
+def shaken(head):
+    """The head with weights of chance: a universal one begins without any."""
+    leaves, shape = jax.tree.flatten(head)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [
+        leaf + 0.3 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)
+    ]
+    return jax.tree.unflatten(shape, moved)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_each_cell_is_that_of_the_plain_head_given_its_features(name):
+    head, value = HEADS[name]
+    head = shaken(head)
+    cells = len(value)
+    features = jax.random.normal(jax.random.key(2), (cells, SIZE))
+    found = cellwise(head, cells)(features.reshape(-1)).terms(value)
+    right = jnp.stack([head(features[i]).terms(value)[i] for i in range(cells)])
+    np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)
+
+
+def test_parts_are_counted_in_the_order_of_a_pytree():
+    parts = {"b": HEADS["gaussian"], "a": HEADS["categorical"]}
+    head = ProductHead({name: shaken(head) for name, (head, _) in parts.items()})
+    value = {name: value for name, (_, value) in parts.items()}
+    features = jax.random.normal(jax.random.key(2), (6, SIZE))
+    found = cellwise(head, 6)(features.reshape(-1)).terms(value)
+    right = jnp.stack([head(features[i]).terms(value)[i] for i in range(6)])
+    np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)
+
+
+def test_a_head_whose_cells_are_not_independent_is_refused():
+    with pytest.raises(TypeError, match="FullGaussianHead is not a head whose cells can have features"):
+        cellwise(FullGaussianHead(SIZE, 3, key=KEY), 3)
+    with pytest.raises(ValueError, match="the head has 3 cells, expected 4"):
+        cellwise(HEADS["gaussian"][0], 4)

@@ -1,0 +1,43 @@
+"""A network for each cell."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from condvae.networks import CellwiseLinear, CellwiseMLP, affine
+
+
+def test_rows_of_a_cell_see_the_features_of_that_cell_alone():
+    key = jax.random.key(0)
+    weight, bias = jax.random.normal(key, (6, 4)), jnp.arange(6.0)
+    cells = (2, 0, 2, 2, 0, 3)  # in any order, none of cell 1
+    linear = CellwiseLinear(weight, bias, cells, 4)
+    features = jax.random.normal(jax.random.key(1), (4, 4))
+    right = [weight[row] @ features[cell] + bias[row] for row, cell in enumerate(cells)]
+    np.testing.assert_allclose(linear(features.reshape(-1)), right, rtol=1e-6)
+    np.testing.assert_array_equal(affine(linear, features.reshape(-1)), linear(features.reshape(-1)))
+    assert linear.out_features == 6
+
+
+def test_a_network_sees_what_is_shared_and_its_own():
+    networks = CellwiseMLP(3, 2, 5, width=8, depth=2, activation="tanh", key=jax.random.key(0))
+    shared, own = jnp.array([0.3, -1.0]), jax.random.normal(jax.random.key(1), (3, 5))
+    found = networks(networks.of_shared(shared), own)
+    for cell in range(3):
+        rows = slice(8 * cell, 8 * cell + 8)
+        first = (
+            networks.shared.weight[rows] @ shared
+            + networks.shared.bias[rows]
+            + own[cell] @ networks.own[cell]
+        )
+        right = jnp.tanh(jnp.tanh(first) @ networks.weights[0][cell] + networks.biases[0][rows])
+        np.testing.assert_allclose(found[cell], right, rtol=1e-5)
+        alone = networks.only(jnp.array(cell), networks.of_shared(shared), own[cell])
+        np.testing.assert_allclose(alone, right, rtol=1e-5)
+
+
+def test_weights_begin_as_those_of_one_layer_of_all_inputs():
+    networks = CellwiseMLP(3, 30, 70, width=64, depth=1, key=jax.random.key(0))
+    for weight in (networks.shared.weight, networks.own):
+        assert float(jnp.abs(weight).max()) <= 0.1 + 1e-6
+        assert abs(float(weight.std()) - 0.1 / 3**0.5) < 0.003
