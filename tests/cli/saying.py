@@ -67,9 +67,8 @@ def make_home(home):
         penguins = condvae.tables.read_table(PENGUINS)
         numeric = penguins.select(TARGETS)
         both = {"num_members": 1, "num_steps": 1, "test_fraction": 0.1, "width": 16, "depth": 1}
-        condvae.ConditionalVAE(**both | {"num_members": 2}).fit(penguins.select(GIVEN), numeric).save(
-            home / "model"
-        )
+        latent = both | {"num_members": 2, "joint": "latent"}
+        condvae.ConditionalVAE(**latent).fit(penguins.select(GIVEN), numeric).save(home / "model")
         condvae.ConditionalVAE(**both, unknown="error").fit(penguins.select(GIVEN), numeric).save(
             home / "strict"
         )

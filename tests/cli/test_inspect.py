@@ -51,3 +51,10 @@ def test_a_narrow_screen_cuts_nothing(home, condvae_says, monkeypatch):
     for words in ("Torgersen", "Chinstrap"):
         assert words in together
     assert "…" not in said
+
+
+def test_targets_in_turn_have_no_latent(home, condvae_says):
+    _, said, _ = condvae_says("inspect", home / "plain")
+    assert "no latent, targets decoded in turn; each member has a network for each target" in " ".join(
+        said.split()
+    )

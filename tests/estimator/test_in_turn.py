@@ -47,6 +47,9 @@ def test_it_is_the_default_of_several_targets_unless_a_latent_is_asked_for(untra
         assert likelihood(y, **options)[1] is Conditional
     assert likelihood(y, joint="latent")[1] is Conditional
     assert likelihood(y[["city"]])[1] is Conditional
+    many = pd.DataFrame({f"t{i}": y["start"] for i in range(33)})
+    assert likelihood(many)[1] is Conditional
+    assert likelihood(many.iloc[:, :32])[1] is ConditionalInTurn
     both, kind = likelihood(y, joint="in_turn", latent_size=2)
     assert (kind, both.settings_.latent_size) == (ConditionalInTurn, 2)
     with pytest.raises(ValueError, match="joint is 'sideways', expected 'auto' or 'in_turn' or 'latent'"):
@@ -65,7 +68,7 @@ def test_cities_are_in_their_countries_and_no_trip_ends_before_it_starts(model):
     drawn = model.sample(X, 1)
     wrong = drawn["city"].str[:2] != drawn["country"]
     assert wrong.mean() < 0.02  # 0.75 of draws that do not depend on each other
-    assert (drawn["end"] < drawn["start"] - 1).mean() < 0.03
+    assert (drawn["end"] < drawn["start"] - 1).mean() < 0.06
 
 
 def test_missing_targets_are_drawn_from_what_is_observed(model):

@@ -123,14 +123,16 @@ def test_it_is_saved_with_the_model(model, tmp_path):
     )
 
 
-def test_a_cell_that_the_likelihood_cannot_give_has_no_probability(model):
+def test_a_cell_that_the_support_does_not_have_counts_as_one_exception(model):
     fitted, y = model
+    one = -np.log(fitted.num_rows_ + 1)
     plain = fitted.log_prob(X.head(3), y.head(3)).value
     for name, cell in (("zeros, poisson", -2.0), ("rating", 2.5), ("cut off above", 41.0)):
         wrong = y.head(3).assign(**{name: [y[name][0], cell, y[name][2]]})
-        with pytest.warns(OutsideWarning, match=f"cannot hold .*{name}.*: {cell:g}.*in 1 row") as said:
+        with pytest.warns(OutsideWarning, match=f"outside of .*{name}.*: {cell:g}.*in 1 row") as said:
             value = fitted.log_prob(X.head(3), wrong).value
-        assert value[1] == -np.inf
+        empty = fitted.log_prob(X.head(3), wrong.assign(**{name: [y[name][0], None, y[name][2]]})).value
+        assert one - 25 < value[1] - empty[1] < one
         np.testing.assert_allclose(value[[0, 2]], plain[[0, 2]], atol=0.5)
         assert said[0].message.outside.impossible == {name: {cell: 1}}
         assert fitted.observed_rows(wrong).all()

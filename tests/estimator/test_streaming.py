@@ -96,7 +96,7 @@ def test_a_long_table_is_learned_as_a_short_one_is(pair, frames):
     assert "the table is read as it is needed" in " ".join(streamed.notes_)
     assert "rows have no observed target and were left out" in " ".join(streamed.notes_)
     assert streamed.validation_["how"] == "test"
-    assert set(streamed.table_.calibration) == {"response", "events"}
+    assert set(streamed.table_.calibration) == {"response", "events", "alive", "colour", "grade"}
     assert streamed.support(X)["outside"].to_numpy().mean() < 0.1
     assert streamed.kind_ == "pyarrow"
 

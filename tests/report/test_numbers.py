@@ -28,6 +28,7 @@ def told(**changes):
         "samples": {"share": 0.53, "p_value": 0.2},
         "copies": None,
         "scores": {"energy": 0.7, "variogram": 0.02},
+        "in_turn": False,
         "latents": None,
         "worst": [],
     }

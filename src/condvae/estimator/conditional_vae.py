@@ -44,7 +44,7 @@ class ConditionalVAE(Queries, BaseEstimator):
 
     Args:
         joint: how targets depend on each other given X: "in_turn", each is decoded given those before it
-            and z, if there is one; "latent", through z alone; "auto", "in_turn" where there are several
+            and z, if there is one; "latent", through z alone; "auto", "in_turn" where there are 2 to 32
             targets and nothing is asked of z (by latent_size, objective, free_bits or kl_warmup).
             `transform` and `counterfactual` need a z.
         latent_size: the length of z; 0 for none. By default none for targets in turn, else by their number.

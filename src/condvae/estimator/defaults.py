@@ -6,14 +6,17 @@
 | up to 200,000 | 4 | 128 | 256 | 20 epochs, at least 6,000 | a quarter | 0.005 |
 | more | 2 | 256 | 1,024 | 10 epochs, at least 15,000 | a quarter | 0.003 |
 
-The latent has as many dimensions as there are target columns, from 2 to 16: one target column hardly
-needs it, and several need it for how they hang together.
+Where there is a latent, it has as many dimensions as there are target columns, from 2 to 16: one target
+hardly needs it, and several need it for how they hang together. Targets that are decoded in turn have none.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SMALL, LARGE = 20_000, 200_000
 MAX_STEPS = 50_000
+
+MOST_IN_TURN = 32
+"""Targets that are decoded in turn by default, at most."""
 
 AVERAGING = 0.99
 """Decay of the moving average of the parameters: the average is judged on held-out rows, and kept."""
@@ -59,3 +62,20 @@ def defaults(num_rows: int, num_targets: int, in_turn: bool = False) -> Settings
         patience=steps // 8 if num_rows <= SMALL else steps // 4,
         in_turn=in_turn,
     )
+
+
+def decoded_in_turn(estimator: Any, num_targets: int) -> bool:
+    """Whether targets are decoded one after another: by default several are, unless a latent is asked for.
+
+    A latent is asked for by its size, or by how it is trained. Very many targets have one by default: the
+    cost of a step in turn grows with the square of their number.
+    """
+    if estimator.joint != "auto":
+        return estimator.joint == "in_turn"
+    about_latents = (
+        estimator.latent_size is not None
+        or estimator.objective != "elbo"
+        or estimator.free_bits > 0
+        or estimator.kl_warmup > 0
+    )
+    return 1 < num_targets <= MOST_IN_TURN and not about_latents

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from condvae import tables
-from condvae.estimator.defaults import Settings, defaults
+from condvae.estimator.defaults import Settings, decoded_in_turn, defaults
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, kind, settled_keys
 from condvae.estimator.streaming import (
@@ -350,25 +350,9 @@ def seed(random_state: Any) -> int:
     )
 
 
-def decoded_in_turn(estimator: Any, schema: tables.Schema) -> bool:
-    """Whether targets are decoded one after another: by default several are, unless a latent is asked for.
-
-    A latent is asked for by its size, or by how it is trained.
-    """
-    if estimator.joint != "auto":
-        return estimator.joint == "in_turn"
-    about_latents = (
-        estimator.latent_size is not None
-        or estimator.objective != "elbo"
-        or estimator.free_bits > 0
-        or estimator.kl_warmup > 0
-    )
-    return len(schema.target) > 1 and not about_latents
-
-
 def settings(estimator: Any, rows: int, schema: tables.Schema) -> Settings:
     """The estimator's own sizes, and those of the data where it has none."""
-    found = defaults(rows, len(schema.target), decoded_in_turn(estimator, schema))
+    found = defaults(rows, len(schema.target), decoded_in_turn(estimator, len(schema.target)))
     own = {name: getattr(estimator, name) for name in found._fields if name != "in_turn"}
     kinds = {name: type(value) for name, value in found._asdict().items()}
     return found._replace(**{name: kinds[name](value) for name, value in own.items() if value is not None})

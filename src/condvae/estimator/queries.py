@@ -213,12 +213,10 @@ class Queries(Predictions, TransformerMixin):
 
     def _require_latent(self) -> None:
         check_is_fitted(self, "table_")
-        if not self.settings_.latent_size:
-            how = (
-                "decodes its targets in turn" if self.settings_.in_turn else "was fitted with latent_size=0"
-            )
+        if self.settings_.in_turn and not self.settings_.latent_size:
             raise tables.TableError(
-                f"the model has no latent, as it {how}: fit with joint='latent' (--joint latent) for one"
+                "the model has no latent, as it decodes its targets in turn: fit with joint='latent' "
+                "(--joint latent) for one"
             )
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

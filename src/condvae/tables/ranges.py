@@ -103,7 +103,9 @@ def impossible(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dic
         values, mask = measured(column, checked(column, cells(table, column.name)))
         rows = np.flatnonzero(mask & ~column.possible(values))
         if len(rows):
-            found[column.name] = {float(one): rows[values[rows] == one] for one in np.unique(values[rows])}
+            each, counts = np.unique(values[rows], return_counts=True)
+            places = np.split(rows[np.argsort(values[rows], kind="stable")], np.cumsum(counts)[:-1])
+            found[column.name] = dict(zip(each.tolist(), places, strict=True))
     return found
 
 

@@ -306,7 +306,7 @@ def _abruptness(ordered: np.ndarray, step: float) -> float:
     n = len(ordered)
     if n < CELLS_AT_AN_END[0]:
         return -np.inf
-    window = _window(n)
+    window = min(_window(n), n - 1)
     if step:  # cells of one step are spread evenly over it
         ordered = ordered[np.searchsorted(ordered, ordered[-window - 1] - 0.5 * step) :]
         number, place, counts = np.unique(

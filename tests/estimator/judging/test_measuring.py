@@ -40,7 +40,7 @@ def fitted():
     """Not trained, but sound: the marginal means and scales are those of the data."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("condvae.estimator.fitting.fit", untrained)
-        small = {"num_members": 1, "width": 8, "depth": 1, "calibration_fraction": 0.3}
+        small = {"num_members": 1, "width": 8, "depth": 1, "calibration_fraction": 0.3, "joint": "latent"}
         return ConditionalVAE(**small).fit(*table(400, 0))
 
 
