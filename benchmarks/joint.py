@@ -85,6 +85,7 @@ def compare(name: str, given: pd.DataFrame, target: pd.DataFrame, split: int) ->
         first = value if first is None else first
         gain, stderr = paired_difference(first, value)
         drawn = model.sample(asked, 1)[list(target)].reset_index(drop=True)
+        drawn = drawn.mask(rows.isna())  # draws have no holes
         ahead = "" if way == "in turn" else f"{gain:+8.2f} ± {stderr:.2f}"
         share = told(asked, rows, drawn)
         print(f"{name:<10}{way:<13}{value.mean():>9.2f}{share:>8.1%}{seconds:>9.0f}{ahead}", flush=True)
