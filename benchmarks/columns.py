@@ -128,6 +128,7 @@ def compared(name: str, family: str, one: np.ndarray, other: np.ndarray) -> floa
 def timed(given, target, named, rows, steps, per_step) -> dict[str, np.ndarray]:
     start = time.perf_counter()
     value = log_p(given, target, named, rows, steps, per_step)
+    jax.clear_caches()  # a process can hold only so many compiled programs
     which = "named" if named else "universal"
     print(f"{which}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     return value

@@ -1,7 +1,7 @@
 """Dataclasses of arrays and numbers, as arrays by name: what is kept in a file beside a model's weights."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, Self
 
 import numpy as np
@@ -29,17 +29,18 @@ class Arrays:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The inverse of `to_arrays`.
+        """The inverse of `to_arrays`; a field with a default may be absent, as in files of before.
 
         Raises:
             ValueError: if an array is missing.
         """
         own: Any = cls
-        names = [field.name for field in fields(own)]
+        needed = [field.name for field in fields(own) if field.default is MISSING]
+        names = [field.name for field in fields(own) if field.name in arrays or field.name in needed]
         if absent := [name for name in names if name not in arrays]:
             raise ValueError(f"the arrays of {cls.__name__} lack {', '.join(absent)}")
         found: dict[str, Any] = {name: np.asarray(arrays[name]) for name in names}
         for field in fields(own):
-            if field.type in (int, float):
+            if field.name in found and field.type in (int, float, bool):
                 found[field.name] = found[field.name].item()
         return cls(**found)

@@ -178,7 +178,7 @@ def test_two_levels_of_three_and_two_columns_do_not_mix():
 def test_the_marginal_is_in_closed_form():
     x = np.array([[0.0], [1.0], [3.0], [4.0]], np.float32)
     codes = np.array([0, 0, 2, 0])
-    baseline = fit({**numeric(x), **categorical(codes)}, None, (3,))
+    baseline = fit({**numeric(x), **categorical(codes)}, None, (3,), independent=True)
     # Each row's error from the mean of the other three: 4 / 3 of its deviation.
     np.testing.assert_allclose(baseline.covariance, [[np.mean((4 / 3 * (x - 2)) ** 2)]], rtol=1e-6)
     np.testing.assert_allclose(baseline.intercept, [2.0])

@@ -28,9 +28,10 @@ def test_better_worse_and_neither():
     "target, given, words",
     [
         ((LEVEL,), (NUMBER,), "than multinomial regression"),
-        ((LEVEL, NUMBER), (NUMBER,), "than linear and multinomial regression"),
+        ((LEVEL, NUMBER), (NUMBER,), "than a chain of regressions"),
         ((NUMBER,), (), "than a Gaussian"),
         ((LEVEL,), (), "than the shares of the levels"),
+        ((NUMBER, NUMBER), (), "than a chain of regressions"),
     ],
 )
 def test_what_it_is_compared_with(target, given, words):

@@ -27,6 +27,7 @@ def told(**changes):
         "rows_scored": 90,
         "samples": {"share": 0.53, "p_value": 0.2},
         "copies": None,
+        "dependence": None,
         "scores": {"energy": 0.7, "variogram": 0.02},
         "in_turn": False,
         "latents": None,
@@ -38,7 +39,7 @@ def told(**changes):
 def test_densities_and_sides():
     densities, sides = numbers.nats(told())
     assert densities.rows[0] == ["the model", "-2.00 ± 0.10", ""]
-    assert densities.rows[-1] == ["regression", "-2.50", "0.50 ± 0.05"]
+    assert densities.rows[-1] == ["a chain of regressions", "-2.50", "0.50 ± 0.05"]
     assert [row[0] for row in sides.rows] == [
         "rows trained on (members, each alone)",
         "held out at fitting (members, each alone)",
@@ -54,6 +55,22 @@ def test_targets_in_the_order_of_the_table():
     assert targets.rows[0] == ["mass", "90", "1.25", "48%", "91%", "", "right", "0.3", "4%"]
     assert targets.rows[1] == ["kind", "80", "", "", "", "75%", "too narrow", "< 0.0001", "4%"]
     assert slices.rows == []
+
+
+def test_pairs_of_targets():
+    assert numbers.pairs(told()).rows == []
+    pair = {
+        "targets": ["mass", "kind"],
+        "rows": 80,
+        "information": 0.3,
+        "information_drawn": 0.28,
+        "correlation": None,
+        "correlation_drawn": None,
+    }
+    nats = {"nats": 0.5, "stderr": 0.01}
+    found = told(dependence={"model": nats, "chain": nats, "lacking": nats, "pairs": [pair]})
+    assert numbers.pairs(found).rows == [["mass and kind", "80", "0.30", "0.28", "", ""]]
+    assert "share 0.50 ± 0.01 nats a row under the model" in numbers.samples_words(found)
 
 
 def test_slices_the_least_calibrated_first():

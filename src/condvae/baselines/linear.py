@@ -1,7 +1,8 @@
 """What is simpler than a conditional VAE: a joint density of the targets that is linear in the conditions.
 
 A model that does not beat it on held-out rows has learned nothing that a regression would not. So it is
-meant to be hard to beat: penalties are chosen by rows left out, and the covariance is that of such rows.
+meant to be hard to beat: penalties are chosen by rows left out, the covariance is that of such rows, and
+each target is given the targets before it.
 """
 
 import warnings
@@ -46,24 +47,28 @@ _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 @dataclass(frozen=True, eq=False)
 class Baseline(Arrays):
-    """A density of the targets that is linear in the conditions.
+    """A density of the targets that is linear in the conditions and in the targets before.
 
-        p(x | c) = N(x_numeric; B' h(c) + b, Sigma) * prod_k p_k(x_k | c)
-        p_k(x_k = l | c) = (N_k softmax(A_k' h(c) + a_k)_l + 1/2) / (N_k + L_k / 2)
+        p(x | c) = prod_k p_k(x_k | h_k) * N(x_numeric; B' h + b, Sigma)
+        p_k(x_k = l | h_k) = (N_k softmax(A_k' h_k + a_k)_l + 1/2) / (N_k + L_k / 2)
 
-    with N_k the training rows in which x_k is observed and L_k its levels: half a row of each level keeps
-    the density of one that was not seen above 0. Without conditions h is empty: `Baseline` is then the
-    marginal, of one Gaussian and of smoothed frequencies.
+    where h holds the features of c and indicators of the levels of all categorical targets, and h_k those
+    of the categorical targets before k. Sigma is what numeric targets have in common given those:
+    factorised, it is a chain of regressions as well. N_k are the training rows in which x_k is observed and
+    L_k its levels: half a row of each level keeps the density of one that was not seen above 0. Independent
+    targets have only the features of c, and a diagonal Sigma.
 
     Attributes:
-        coefficients: B, [p, d].
+        coefficients: B, [p, d]; p counts the features of c, and those of the categorical targets unless the
+            targets are independent.
         intercept: b, [d].
         covariance: Sigma, [d, d].
-        level_coefficients: the A_k side by side, [p, sum of L_k].
+        level_coefficients: the A_k side by side, [p, sum of L_k]; 0 for targets that do not come before k.
         level_intercept: the a_k, [sum of L_k]; -inf for a level that was not seen.
         level_rows: the N_k, [k].
         x_levels: the L_k, [k].
         c_levels: the number of levels of each categorical condition.
+        in_turn: whether targets are given those before.
 
     Example:
         >>> import numpy as np
@@ -88,6 +93,7 @@ class Baseline(Arrays):
     level_rows: np.ndarray
     x_levels: np.ndarray
     c_levels: np.ndarray
+    in_turn: bool = False
 
     def log_prob(
         self,
@@ -111,6 +117,7 @@ class Baseline(Arrays):
         """
         n, p = num_rows(x), len(self.coefficients)
         numeric, categorical = numeric_block(x, n), categorical_block(x, self.x_levels, n)
+        of_c = p - int((self.x_levels + 1).sum()) if self.in_turn else p
         if numeric.value.shape[1] != len(self.intercept):
             raise ValueError(f"x has {numeric.value.shape[1]} numeric columns, not {len(self.intercept)}")
         c_levels = tuple(int(count) for count in self.c_levels)
@@ -118,10 +125,12 @@ class Baseline(Arrays):
         ends = [np.zeros(residual.shape) for _ in intervals or ()]
         for rows in chunks(n, p + len(self.level_intercept) + len(self.intercept)):
             length = len(log_prob[rows])
-            part = {name: Observed(*(a[rows] for a in block)) for name, block in (c or {}).items()}
-            h = design_matrix(part, c_levels, length) if p else np.zeros((length, 0))
-            if h.shape[1] != p:
-                raise ValueError(f"c has {h.shape[1]} features, not {p}: pass the columns fitted to")
+            part = {name: take(block, rows) for name, block in (c or {}).items()}
+            h = design_matrix(part, c_levels, length) if of_c else np.zeros((length, 0))
+            if h.shape[1] != of_c:
+                raise ValueError(f"c has {h.shape[1]} features, not {of_c}: pass the columns fitted to")
+            if self.in_turn:
+                h = np.concatenate([h, _levels_of(take(categorical, rows), self.x_levels)], axis=1)
             mean = h @ self.coefficients + self.intercept
             residual[rows] = np.where(numeric.mask[rows], numeric.value[rows] - mean, 0.0)
             for end, whole in zip(ends, intervals or (), strict=True):
@@ -140,16 +149,17 @@ def fit_baseline(
     x_levels: tuple[int, ...],
     c_levels: tuple[int, ...],
     sample_weight: np.ndarray | None = None,
+    independent: bool = False,
 ) -> Baseline:
-    """Fit p(x | c), linear in c; or the marginal p(x), where `c` is None.
+    """Fit p(x | c), linear in c and in the targets before; or the marginal p(x), where `c` is None.
 
-    Each numeric target: ridge regression on the rows in which it is observed, the penalty the one of least
-    squared error of rows left out (exactly, by their leverage). Their covariance: of the residuals of rows
-    left out, which pays for the coefficients that were fitted, also where they are more than the rows;
-    by pairs of columns observed together, and shrunk towards the diagonal by as much as is best for the
-    density of rows left out (of at most 1000), and no less than makes it positive definite. Each
-    categorical target: multinomial logistic regression, its penalty chosen by cross-validation on at most
-    3000 rows.
+    Each categorical target: multinomial logistic regression on c and the categorical targets before it, its
+    penalty chosen by cross-validation on at most 3000 rows. Each numeric target: ridge regression on c and
+    the categorical targets, in the rows in which it is observed, the penalty the one of least squared error
+    of rows left out (exactly, by their leverage). Their covariance: of the residuals of rows left out,
+    which pays for the coefficients that were fitted, also where they are more than the rows; by pairs of
+    columns observed together, and shrunk towards the diagonal by as much as is best for the density of rows
+    left out (of at most 1000), and no less than makes it positive definite.
 
     Very large tables are fitted on a random part of their rows (20 million cells of the design matrix), the
     same one every time.
@@ -160,6 +170,7 @@ def fit_baseline(
         x_levels: the number of levels of each categorical target.
         c_levels: of each categorical condition.
         sample_weight: a non-negative weight for each row, [n].
+        independent: each target given c alone, which shows what dependence between targets is worth.
 
     Raises:
         ValueError: if rows, levels or weights do not belong together, or no weight is above 0.
@@ -174,33 +185,47 @@ def fit_baseline(
     rows, weight = _training_rows(sample_weight, n)
     if c is None:
         c, c_levels = {}, ()
-    width = 2 * numeric_block(c, n).value.shape[1] + sum(c_levels) + len(c_levels)
+    before = () if independent else x_levels
+    width = 2 * numeric_block(c, n).value.shape[1] + sum(level + 1 for level in (*c_levels, *before))
     if len(rows) * width > TRAINING_CELLS:
         kept = np.sort(rng.permutation(len(rows))[: max(TRAINING_CELLS // width, FEWEST_ROWS)])
         rows, weight = rows[kept], weight[kept] / weight[kept].mean()
     c = {name: take(block, rows) for name, block in c.items()}
     h = design_matrix(c, c_levels, len(rows))
     numeric, categorical = take(numeric, rows), take(categorical, rows)
-    coefficients, intercept, covariance = _fit_numeric(h, numeric, weight)
-    fitted = [
-        _fit_level(h[mask], codes[mask], weight[mask], count, rng)
-        for codes, mask, count in zip(categorical.value.T, categorical.mask.T, x_levels, strict=True)
-    ]
+    of_c = h.shape[1]
+    if not independent:
+        h = np.concatenate([h, _levels_of(categorical, x_levels)], axis=1)
+    coefficients, intercept, covariance = _fit_numeric(h, numeric, weight, independent)
+    level_coefficients = np.zeros((h.shape[1], sum(x_levels)))
+    level_intercept = np.zeros(sum(x_levels))
+    for k, own in enumerate(slices(np.array(x_levels, int))):
+        codes, mask = categorical.value[:, k], categorical.mask[:, k]
+        seen = of_c if independent else of_c + sum(level + 1 for level in x_levels[:k])
+        fitted = _fit_level(h[mask, :seen], codes[mask], weight[mask], x_levels[k], rng)
+        level_coefficients[:seen, own], level_intercept[own] = fitted
     return Baseline(
         coefficients,
         intercept,
         covariance,
-        np.concatenate([np.zeros((h.shape[1], 0)), *(a for a, _ in fitted)], axis=1),
-        np.concatenate([np.zeros(0), *(a for _, a in fitted)]),
+        level_coefficients,
+        level_intercept,
         weight @ categorical.mask,
         np.array(x_levels, np.int64),
         np.array(c_levels, np.int64),
+        not independent,
     )
+
+
+def _levels_of(categorical: Observed, levels: np.ndarray | tuple[int, ...]) -> np.ndarray:
+    """Categorical targets as features of those that come later."""
+    sizes = tuple(int(count) for count in levels)
+    return design_matrix({"categorical": categorical}, sizes, len(categorical.mask))
 
 
 @_one_thread
 def _fit_numeric(
-    h: np.ndarray, block: Observed, weight: np.ndarray
+    h: np.ndarray, block: Observed, weight: np.ndarray, independent: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     d = block.value.shape[1]
     coefficients, intercept = np.zeros((h.shape[1], d)), np.zeros(d)
@@ -216,7 +241,8 @@ def _fit_numeric(
         y = block.value[np.ix_(mask, columns)].astype(np.float64)
         fit = _ridge(h[mask], y, weight[mask])
         coefficients[:, columns], intercept[columns], residual[np.ix_(mask, columns)] = fit
-    return coefficients, intercept, _covariance(residual, usable, weight)
+    covariance = _covariance(residual, usable, weight)
+    return coefficients, intercept, np.diag(np.diag(covariance)) if independent else covariance
 
 
 def _ridge(h: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -113,17 +113,21 @@ def verdict(estimator: "ConditionalVAE") -> str:
 
 def against(estimator: "ConditionalVAE", baseline: dict[str, Any]) -> str:
     """How the model compares with the marginal and with regression, in words."""
-    target = estimator.schema_.target
-    kinds = {column.kind for column in target}
-    numeric, categorical = "numeric" in kinds, "categorical" in kinds
+    second = _compared(baseline["linear"], regression(estimator))
     if not estimator.schema_.given:
-        plain = "a Gaussian" if numeric else "the shares of the levels"
-        plain += " and the shares of the levels" if numeric and categorical else ""
-        return _compared(baseline["marginal"], plain)
-    linear = "linear regression" if numeric else "multinomial regression"
-    linear = "linear and multinomial regression" if numeric and categorical else linear
-    first, second = _compared(baseline["marginal"], "ignoring the conditions"), baseline["linear"]
-    return f"{first}, {_compared(second, linear)}"
+        return second
+    return f"{_compared(baseline['marginal'], 'ignoring the conditions')}, {second}"
+
+
+def regression(estimator: "ConditionalVAE") -> str:
+    """What the `linear` baseline is called."""
+    target = estimator.schema_.target
+    if len(target) > 1:
+        return "a chain of regressions"
+    numeric = target[0].kind == "numeric"
+    if not estimator.schema_.given:
+        return "a Gaussian" if numeric else "the shares of the levels"
+    return "linear regression" if numeric else "multinomial regression"
 
 
 def _compared(found: dict[str, Any], other: str) -> str:

@@ -99,12 +99,13 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
     density.add_row("the model", plus_minus(found["log_prob"], found["log_prob_stderr"]), "")
     density.add_row("its lower bound, the ELBO", plus_minus(found["elbo"], None), "")
     names = {
-        "linear": "regression on the conditions",
+        "linear": describe.regression(estimator),
+        "independent": "regression of each target by itself",
         "neighbours": "the nearest training rows",
         "marginal": "without the conditions",
     }
     if not estimator.schema_.given:
-        names = {"marginal": "a Gaussian, shares of levels"}
+        names = {"linear": describe.regression(estimator), "independent": "each target by itself"}
     names |= {name: name for name in found["baseline"] if name not in (*names, "linear", "marginal")}
     for name, words in names.items():
         if (other := found["baseline"].get(name)) is None:

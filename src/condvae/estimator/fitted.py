@@ -49,14 +49,15 @@ class TableModel:
         mixture: the members.
         best: the member that did best on its held-out rows.
         support: the training conditions; None where there are none.
-        linear: regression of the targets on the conditions.
-        marginal: the targets' distribution without conditions.
+        linear: regression of each target on the conditions and the targets before it.
+        marginal: likewise, without the conditions.
         training_rows: a hash of each training row, sorted; of very many, the million smallest; None of a
             table that was streamed.
         calibration: of the calibration rows, by target, shape (m, 2): P(x_j < observed | c) and
             P(x_j ≤ observed | c) of a numeric one ((m,), the second, in models of before); shape (m,): of a
             categorical one the probability of all levels that are more probable than the one observed.
         neighbours: the targets' density by the nearest training rows; None where there are no conditions.
+        independent: regression of each target on the conditions alone; None where there is one target.
         progress: whether to show progress bars.
     """
 
@@ -69,6 +70,7 @@ class TableModel:
     training_rows: np.ndarray | None
     calibration: dict[str, np.ndarray] = field(default_factory=dict)
     neighbours: Neighbours | None = None
+    independent: Baseline | None = None
     progress: bool = False
 
     @property
@@ -194,6 +196,8 @@ class TableModel:
         }
         if self.neighbours is not None and self.support is not None:
             found["neighbours"] = self.neighbours.log_prob(self.support, self.features(c), scores, ends)
+        if self.independent is not None:
+            found["independent"] = self.independent.log_prob(scores, c, ends)
         return {name: self.in_own_units(value + log_factor, x) for name, value in found.items()}
 
     def summaries(
@@ -366,6 +370,8 @@ class TableModel:
             parts["support"] = self.support.to_arrays()
         if self.neighbours is not None:
             parts["neighbours"] = self.neighbours.to_arrays()
+        if self.independent is not None:
+            parts["independent"] = self.independent.to_arrays()
         parts["calibration"] = dict(self.calibration)
         named = {f"{part}.{name}": array for part, found in parts.items() for name, array in found.items()}
         return named if self.training_rows is None else named | {"training_rows": self.training_rows}
@@ -391,6 +397,7 @@ class TableModel:
             arrays.get("training_rows"),
             part("calibration"),
             Neighbours.from_arrays(part("neighbours")) if part("neighbours") else None,
+            Baseline.from_arrays(part("independent")) if part("independent") else None,
         )
 
 

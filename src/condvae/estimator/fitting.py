@@ -159,9 +159,14 @@ def fit_table(
         raise _in_the_table(error, table, rest if stream is None else rest[masks[0]]) from error
     best = int(np.argmax(history.best_value)) if masks.any() else 0
 
-    def baseline(given: PyTree) -> Baseline:
+    def baseline(given: PyTree, independent: bool = False) -> Baseline:
         return fit_baseline(
-            scored(schema, x_rest)[0], given, x_levels=x_levels, c_levels=c_levels, sample_weight=weight
+            scored(schema, x_rest)[0],
+            given,
+            x_levels=x_levels,
+            c_levels=c_levels,
+            sample_weight=weight,
+            independent=independent,
         )
 
     model = TableModel(
@@ -171,6 +176,7 @@ def fit_table(
         support=None,
         linear=baseline(c_rest),
         marginal=baseline(None),
+        independent=baseline(c_rest, independent=True) if len(schema.target) > 1 else None,
         training_rows=None if stream is not None else _hashes(x_rest, c_rest),
         progress=options.progress,
     )

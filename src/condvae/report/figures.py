@@ -77,7 +77,7 @@ def nats(found: Diagnosis) -> Iterator[Picture]:
         gain, stderr = (
             np.array([baseline[name][part] for name in names], float) for part in ("gain", "gain_stderr")
         )
-        shown = [simpler(name) for name in names]
+        shown = [simpler(name, len(found.summary["cells"])) for name in names]
         axes = plots.plot_nats(shown, gain, stderr, label="nats a row gained", ax=canvas(len(names)))
         yield Picture(
             axes, "The model's gain over what is simpler, with standard errors, on the same rows."

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 from condvae.estimator.judging.densities import simpler
 from condvae.words import count, plus_minus, short
 
+MOST_PAIRS = 30
+"""Pairs of targets that are listed."""
+
 
 class Table(NamedTuple):
     """A table of the page.
@@ -38,7 +41,7 @@ def _densities(told: dict[str, Any]) -> Table:
     rows.append(["its lower bound, the ELBO", plus_minus(told["elbo"], None), ""])
     for name, other in told["baseline"].items():
         gain = plus_minus(other["gain"], other["gain_stderr"])
-        rows.append([simpler(name), plus_minus(other["log_prob"], None), gain])
+        rows.append([simpler(name, len(told["cells"])), plus_minus(other["log_prob"], None), gain])
     return Table(["nats a row", "log p", "the model's gain"], rows)
 
 
@@ -166,6 +169,14 @@ def _slices(told: dict[str, Any]) -> Table:
 def samples_words(told: dict[str, Any]) -> str:
     """Whether samples can be told from rows, and whether they copy."""
     said = []
+    if (shared := told["dependence"]) is not None:
+        model, chain = (
+            plus_minus(shared[name]["nats"], shared[name]["stderr"]) for name in ("model", "chain")
+        )
+        said.append(
+            f"Given the conditions, the targets share {model} nats a row under the model, and {chain} in a "
+            "chain of regressions. The table shows what each pair shares, whatever the conditions."
+        )
     if (apart := told["samples"]) is not None:
         said.append(
             f"A classifier that is to tell a row from a sample given the same conditions is right in "
@@ -177,6 +188,26 @@ def samples_words(told: dict[str, Any]) -> str:
             f"({_how_likely(copied['copied_p_value'])})."
         )
     return " ".join(said)
+
+
+def pairs(told: dict[str, Any]) -> Table:
+    """What pairs of targets have in common, in rows and in samples."""
+    found = (told["dependence"] or {"pairs": []})["pairs"]
+    rows = [
+        [
+            " and ".join(one["targets"]),
+            f"{one['rows']:,}",
+            f"{one['information']:.2f}",
+            f"{one['information_drawn']:.2f}",
+            *(
+                "" if value is None else f"{value:.2f}"
+                for value in (one["correlation"], one["correlation_drawn"])
+            ),
+        ]
+        for one in found[:MOST_PAIRS]
+    ]
+    head = ["targets", "rows", "shared nats", "in samples", "rank correlation", "in samples"]
+    return Table(head, rows)
 
 
 def worst(told: dict[str, Any]) -> Table:

@@ -133,7 +133,7 @@ def three(told: dict[str, Any]) -> list[dict[str, str]]:
     sure = {name: other for name, other in told["baseline"].items() if other["gain"] is not None}
     if sure:
         name, best = min(sure.items(), key=lambda item: item[1]["gain"])
-        held_to = simpler(name)
+        held_to = simpler(name, len(told["cells"]))
         sign = "+" if best["gain"] >= 0 else ""
         found.append(
             {
@@ -167,7 +167,7 @@ def sections(estimator: Any, found: Diagnosis, told: dict[str, Any], name: str) 
             "samples",
             "Real rows against samples",
             numbers.samples_words(told),
-            [],
+            [numbers.pairs(told)],
             figures.samples(found, keys[0]),
         ),
         ("conditions", "What the conditions do", effect, [], figures.effects(found, keys[1])),

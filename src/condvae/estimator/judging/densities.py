@@ -32,16 +32,17 @@ FEW = 0.01
 
 SIMPLER = {
     "marginal": "ignoring the conditions",
-    "linear": "regression",
+    "linear": "a chain of regressions",
+    "independent": "regression of each target by itself",
     "neighbours": "nearest neighbours",
     "without z": "the same model without z",
 }
 """What the model is held to, in words."""
 
 
-def simpler(name: str) -> str:
-    """What the model is held to, in words; of another package, its name."""
-    return SIMPLER.get(name, name)
+def simpler(name: str, targets: int) -> str:
+    """What the model of so many targets is held to, in words; of another package, its name."""
+    return "regression" if name == "linear" and targets == 1 else SIMPLER.get(name, name)
 
 
 def log_prob(
@@ -110,20 +111,20 @@ def sides(fitting: dict[str, Any] | None, score: np.ndarray) -> dict[str, Any]:
 def findings(found: dict[str, Any]) -> list[Finding]:
     """Verdicts on what `evaluate` measured of log-densities."""
     return [
-        *_against_simpler(found["baseline"]),
+        *_against_simpler(found["baseline"], len(found["cells"])),
         *_beside_training(found["sides"]),
         *_rows_that_do_not_belong(found),
         *_inference(found),
     ]
 
 
-def _against_simpler(baseline: dict[str, dict[str, Any]]) -> list[Finding]:
+def _against_simpler(baseline: dict[str, dict[str, Any]], targets: int) -> list[Finding]:
     """The model beside the best of what is simpler."""
     sure = {name: other for name, other in baseline.items() if other["gain_stderr"] is not None}
     if not sure:
         return []
     name, best = min(sure.items(), key=lambda item: item[1]["gain"])
-    gain, stderr, words = best["gain"], best["gain_stderr"], simpler(name)
+    gain, stderr, words = best["gain"], best["gain_stderr"], simpler(name, targets)
     nats = {"nats": gain, "stderr": stderr}
     if gain > SURE * stderr:
         what = f"better than everything simpler that it was held to, of which the best is {words}"

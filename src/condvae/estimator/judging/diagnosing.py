@@ -12,7 +12,15 @@ from condvae.calibration import Copies, Reliability, TwoSample, Uniformity, unif
 from condvae.diagnosis import ConditionUse
 from condvae.diagnosis.findings import Finding, ordered
 from condvae.estimator.fitted import observed_rows
-from condvae.estimator.judging import calibration, conditions, densities, latents, predictions, samples
+from condvae.estimator.judging import (
+    calibration,
+    conditions,
+    densities,
+    dependence,
+    latents,
+    predictions,
+    samples,
+)
 from condvae.estimator.judging.latents import Latents
 from condvae.estimator.judging.measuring import measure
 from condvae.estimator.judging.refits import refit
@@ -113,6 +121,7 @@ def diagnose(
         found.slices = calibration.slices(some, found.transforms)
     made = samples.drawn(some, next(keys))
     found.samples = samples.told(some, made)
+    shared = dependence.dependence(some, own, made, next(keys))
     again, training = None, None
     if train is not None:
         training = _training(estimator, train)
@@ -132,6 +141,7 @@ def diagnose(
             target: {level: _curve(one) for level, one in levels.items()}
             for target, levels in found.reliability.items()
         },
+        "dependence": None if shared is None else shared.to_json(),
         "samples": None if found.samples is None else latents.told_json(found.samples),
         "copies": None if found.copies is None else _plain(found.copies),
         "refits": None if again is None else again.to_json(),
@@ -147,6 +157,7 @@ def diagnose(
                 if found.conditions is None
                 else conditions.findings(found.conditions, summary["baseline"]["marginal"])
             ),
+            *dependence.findings(shared, rows.model.in_turn),
             *calibration.findings(found.pit, found.slices),
             *samples.findings(found.samples),
             *samples.copy_findings(found.copies, asked=train is not None),
@@ -190,10 +201,11 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
         - where it was annealed, `upper_estimate`, no bound (see `condvae.scoring.Annealed`), and
           `sandwich`: of `rows` simulated from the model, given conditions of the table, the mean log p from
           below and from above, `lower` and `upper`, and the mean `width` with its `width_stderr`;
-        - `baseline`: for `marginal` (the targets without conditions), `linear` (linear and multinomial
-          regression) and `neighbours` (the nearest training rows) its `log_prob`, the model's `gain` over
-          it and the paired `gain_stderr`; with `deep`, on the rows looked at, `without z` and the other
-          packages that are installed;
+        - `baseline`: for `linear` (linear and multinomial regression of each target on the conditions and
+          the targets before it), `marginal` (likewise, without the conditions), `independent` (without the
+          targets before) and `neighbours` (the nearest training rows) its `log_prob`, the model's `gain`
+          over it and the paired `gain_stderr`; with `deep`, on the rows looked at, `without z` and the
+          other packages that are installed;
         - `sides`: `train`, `validation` and `test`, the mean log p of rows trained on, of rows held out at
           fitting, and of these, each with its `rows` and `stderr`; `how`: the first two are of the
           "members", each by itself, or of the mixture on rows kept to "test";
@@ -214,6 +226,10 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
           predicted ("right", or too "narrow", "wide", "low", "high", or "off"), and by how much its
           distribution function is `off_by` at most; `slices`: likewise by group of each condition;
         - `reliability` by categorical target and level;
+        - `dependence`, of several targets: nats a row that they share given the conditions, under the
+          `model` and under a `chain` of regressions, and what the former is `lacking`; `pairs`, of targets,
+          with their mutual `information` and rank `correlation` in rows, and as `information_drawn` and
+          `correlation_drawn` in samples;
         - `samples`: whether a classifier tells rows from samples; `copies`: whether samples copy rows of
           `train`;
         - `worst`: the rows of the lowest log p: `row`, counting from 0; the `target` that is furthest out
