@@ -78,15 +78,20 @@ class Untrained:
         return model, _history([0.0] * size)
 
 
-@pytest.fixture
-def untrained(monkeypatch):
-    """Fitting that leaves the members as they were made, and scores nothing."""
+def without_training(patch):
+    """Fitting that leaves the members as they were made, and scores nothing, as long as the patch lasts."""
     calls = Untrained()
 
     def log_prob(_, x, *__, **___):
         zeros = np.zeros(rows.num_rows(x=x))
         return LogProb(zeros, zeros, zeros + 1, zeros, zeros + 1000)
 
-    monkeypatch.setattr(fitting, "fit", calls)
-    monkeypatch.setattr(fitting.scoring, "log_prob", log_prob)
+    patch.setattr(fitting, "fit", calls)
+    patch.setattr(fitting.scoring, "log_prob", log_prob)
     return calls
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Fitting that leaves the members as they were made, and scores nothing."""
+    return without_training(monkeypatch)

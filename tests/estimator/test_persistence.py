@@ -1,5 +1,6 @@
 """A fitted estimator to a folder and back: every answer and attribute the same."""
 
+import copy
 import json
 
 import numpy as np
@@ -11,18 +12,26 @@ import condvae
 from condvae import ConditionalVAE
 from condvae.bundle import BundleError
 from condvae.estimator import persistence
+from estimator.conftest import without_training
 from estimator.mixed import BARE
 
 pytestmark = pytest.mark.usefixtures("one_shape")
 
 
-@pytest.fixture
-def saved(untrained, tables, tmp_path):
+@pytest.fixture(scope="module")
+def model(tables):
     """With everything that is kept beside the weights."""
     settings = BARE | {"calibration_fraction": 0.1, "test_fraction": 0.1, "unknown": "other"}
-    m = ConditionalVAE(**settings, learning_rate=0.01).fit(*tables)
-    m.save(tmp_path / "model")
-    return m, tmp_path / "model"
+    with pytest.MonkeyPatch.context() as patch:
+        without_training(patch)
+        return ConditionalVAE(**settings, learning_rate=0.01).fit(*tables)
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    """A model that may be changed, and its folder."""
+    model.save(tmp_path / "model")
+    return copy.copy(model), tmp_path / "model"
 
 
 def test_every_answer_is_the_same(saved, tables):

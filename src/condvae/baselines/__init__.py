@@ -1,7 +1,17 @@
-"""What is simpler than a conditional VAE: the marginal, regression on the conditions, and similar rows."""
+"""What is simpler than a conditional VAE: the marginal, chains of regressions or of trees, similar rows."""
 
 from condvae.baselines.blocks import design_matrix
+from condvae.baselines.boosted import BoostedChain, fit_boosted_chain
 from condvae.baselines.linear import VARIANCE_FLOOR, Baseline, fit_baseline
 from condvae.baselines.neighbours import Neighbours, fit_neighbours
 
-__all__ = ["VARIANCE_FLOOR", "Baseline", "Neighbours", "design_matrix", "fit_baseline", "fit_neighbours"]
+__all__ = [
+    "VARIANCE_FLOOR",
+    "Baseline",
+    "BoostedChain",
+    "Neighbours",
+    "design_matrix",
+    "fit_baseline",
+    "fit_boosted_chain",
+    "fit_neighbours",
+]
