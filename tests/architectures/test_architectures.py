@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from condvae import Observed, elbo, sample
-from condvae.architectures import EASED, ease_scales, mlp_cvae
+from condvae.architectures import EASED, LINEAR, ease_scales, mlp_cvae
 from condvae.conditionals import PriorCorrection, StandardNormal
 from helpers import compiled_draws
 
@@ -123,6 +123,28 @@ def test_scales_are_shared_at_the_very_start_of_training():
     eased = ease_scales(model, jnp.asarray(0.0))
     moved = eqx.tree_at(lambda m: m.likelihood.head.heads["numeric"], eased, None)
     assert eqx.tree_equal(moved, eqx.tree_at(lambda m: m.likelihood.head.heads["numeric"], model, None))
+
+
+def test_a_decoder_in_turn_is_linear_at_first():
+    x, c = mixed(4)
+    named = {"x_levels": (2, 5), "c_levels": (3,), "width": 8, "depth": 1}
+    model = mlp_cvae(x, c, latent_size=0, in_turn=True, **named, key=KEY)
+    shaken = jax.tree.map(lambda leaf: leaf + 0.1 if eqx.is_inexact_array(leaf) else leaf, model)
+    row = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), (x, c))
+
+    def terms(progress):
+        eased = ease_scales(shaken, jnp.asarray(progress))
+        return eased.likelihood(jnp.zeros(0), row[1]).terms(row[0])
+
+    linear, opened, whole = (terms(progress) for progress in (0.0, LINEAR, LINEAR + EASED))
+    np.testing.assert_array_equal(linear, terms(0.99 * LINEAR))
+    np.testing.assert_array_equal(whole, terms(1.0))
+    assert (linear != opened).all()
+    assert (opened != whole).any()  # of categories there are no scales
+    # Without the networks, what they are does not matter; the linear path does.
+    silenced = eqx.tree_at(lambda m: m.likelihood.networks.own, shaken, replace_fn=lambda leaf: leaf + 9.0)
+    other = ease_scales(silenced, jnp.zeros(())).likelihood(jnp.zeros(0), row[1]).terms(row[0])
+    np.testing.assert_array_equal(other, linear)
 
 
 def test_any_family_is_a_likelihood_by_its_name():

@@ -1,5 +1,6 @@
 """Heads whose cells have features of their own: each cell as the plain head has it, given its features."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,7 @@ from condvae.heads import (
     UniversalHead,
     cellwise,
 )
+from condvae.networks import CellwiseLinear
 
 SIZE, KEY = 5, jax.random.key(0)
 LINE = (None, None, 0.0, 1.0, (0.0, 1.0), (0.0, 1.0), (1.0, 1.0))
@@ -67,6 +69,35 @@ def test_each_cell_is_that_of_the_plain_head_given_its_features(name):
     found = cellwise(head, cells)(features.reshape(-1)).terms(value)
     right = jnp.stack([head(features[i]).terms(value)[i] for i in range(cells)])
     np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_direct_inputs_move_locations_and_logits_alone(name):
+    head, value = HEADS[name]
+    cells = len(value)
+    plain, linear = cellwise(head, cells), cellwise(head, cells, direct=2)
+    features = jax.random.normal(jax.random.key(2), (cells, SIZE))
+    direct = jax.random.normal(jax.random.key(3), (cells, 2))
+    both = jnp.concatenate([features, direct], axis=1).reshape(-1)
+    # Their weights begin at 0.
+    np.testing.assert_allclose(
+        linear(both).terms(value), plain(features.reshape(-1)).terms(value), rtol=1e-5, atol=1e-6
+    )
+    moved = shaken([path.direct for path in paths_of(linear)])
+    linear = eqx.tree_at(lambda head: [path.direct for path in paths_of(head)], linear, moved)
+    found = linear(both).terms(value)
+    assert (found != plain(features.reshape(-1)).terms(value)).all()  # each cell has a path
+    other = direct.at[0].add(1.0)
+    again = linear(jnp.concatenate([features, other], axis=1).reshape(-1)).terms(value)
+    np.testing.assert_array_equal(np.flatnonzero(np.asarray(again != found)), [0])
+
+
+def is_path(node):
+    return isinstance(node, CellwiseLinear)
+
+
+def paths_of(head):
+    return [part for part in jax.tree.leaves(head, is_leaf=is_path) if is_path(part)]
 
 
 def test_parts_are_counted_in_the_order_of_a_pytree():

@@ -19,6 +19,38 @@ def test_rows_of_a_cell_see_the_features_of_that_cell_alone():
     assert linear.out_features == 6
 
 
+def test_outputs_that_lead_are_linear_in_direct_inputs():
+    key = jax.random.key(0)
+    weight, direct = jax.random.normal(key, (4, 3)), jnp.array([[2.0, -1.0], [0.5, 0.0]])
+    linear = CellwiseLinear(weight, jnp.zeros(4), (0, 0, 1, 1), 2, leads=(0, 3), direct=direct)
+    features = jax.random.normal(jax.random.key(1), (2, 5))
+    right = [weight[row] @ features[cell, :3] for row, cell in enumerate((0, 0, 1, 1))]
+    right[0] += direct[0] @ features[0, 3:]
+    right[3] += direct[1] @ features[1, 3:]
+    np.testing.assert_allclose(linear(features.reshape(-1)), right, rtol=1e-6)
+    # Before the networks are opened there are the linear paths alone.
+    closed = linear.opened(jnp.zeros(()))(features.reshape(-1))
+    np.testing.assert_allclose(closed, [direct[0] @ features[0, 3:], 0, 0, direct[1] @ features[1, 3:]])
+    np.testing.assert_array_equal(
+        linear.opened(jnp.ones(()))(features.reshape(-1)), linear(features.reshape(-1))
+    )
+
+
+def test_the_first_inputs_are_handed_on():
+    plain, both = (
+        CellwiseMLP(3, 2, 5, width=8, depth=2, direct=direct, key=jax.random.key(0))
+        for direct in ((0, 0), (1, 2))
+    )
+    shared, own = jnp.array([0.3, -1.0]), jax.random.normal(jax.random.key(1), (3, 5))
+    found = both(both.of_shared(shared), own)
+    assert found.shape == (3, both.out_size) == (3, 11)
+    np.testing.assert_array_equal(found[:, :8], plain(plain.of_shared(shared), own))
+    np.testing.assert_allclose(found[:, 8], 0.3)
+    np.testing.assert_array_equal(found[:, 9:], own[:, :2])
+    alone = both.only(jnp.array(1), both.of_shared(shared), own[1])
+    np.testing.assert_allclose(alone, found[1], rtol=1e-6)
+
+
 def test_a_network_sees_what_is_shared_and_its_own():
     networks = CellwiseMLP(3, 2, 5, width=8, depth=2, activation="tanh", key=jax.random.key(0))
     shared, own = jnp.array([0.3, -1.0]), jax.random.normal(jax.random.key(1), (3, 5))

@@ -1,7 +1,7 @@
 """Ready-made models, sized from the data that they are for."""
 
-from condvae.architectures.easing import EASED, ease_scales
+from condvae.architectures.easing import EASED, LINEAR, ease_scales
 from condvae.architectures.images import image_cvae
 from condvae.architectures.perceptrons import mlp_cvae
 
-__all__ = ["EASED", "ease_scales", "image_cvae", "mlp_cvae"]
+__all__ = ["EASED", "LINEAR", "ease_scales", "image_cvae", "mlp_cvae"]

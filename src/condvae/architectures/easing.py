@@ -1,4 +1,4 @@
-"""Scales that are shared at first."""
+"""What training begins with: shared scales, and a linear decoder in turn."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from condvae.heads import FamilyHead, LocationScale, UniversalHead
 from condvae.model import CVAE
+from condvae.networks import CellwiseLinear
 
 EASED = 0.02
 """The part of training after which scales depend on the inputs.
@@ -16,6 +17,9 @@ EASED = 0.02
 All at once: weights that are multiplied by a small number have small gradients, which Adam makes up for,
 and so they outgrow the data before that number is 1.
 """
+
+LINEAR = 0.1
+"""The part of training in which a decoder in turn is linear in its inputs."""
 
 
 def ease_scales(model: CVAE, progress: Array) -> CVAE:
@@ -25,6 +29,10 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     (z, c). A scale that may depend on the input from the start grows wherever the mean is still wrong,
     which takes away the gradient that would mend the mean: it is left under-fitted.
 
+    Targets that are decoded in turn are linear in their inputs for 10% of training before that (see
+    `condvae.networks.CellwiseLinear`): networks correct a regression that has been learned. Where rows are
+    few, it is often the best that there is, and early stopping keeps it.
+
     Args:
         model: a `CVAE` whose likelihood has such heads; other parts stay as they are.
         progress: how much of training is done, 0 to 1.
@@ -32,14 +40,25 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     Source:
         Seitzer et al. 2022 (on the pitfalls of heteroscedastic likelihoods); the remedy here is simpler.
     """
-    ramp = jnp.where(progress < EASED, 0.0, 1.0)
+    paths = jax.tree.leaves(model.likelihood, is_leaf=_has_path)
+    start = LINEAR if any(_has_path(node) for node in paths) else 0.0
+    scales = jnp.where(progress < start + EASED, 0.0, 1.0)
+    networks = jnp.where(progress < start, 0.0, 1.0)
 
     def ease(node: Any) -> Any:
-        return node.eased(ramp) if is_head(node) else node
+        return node.eased(scales) if _is_head(node) else node
 
-    def is_head(node: Any) -> bool:
-        return isinstance(node, LocationScale | FamilyHead | UniversalHead)
+    def open_(node: Any) -> Any:
+        return node.opened(networks) if _has_path(node) else node
 
-    return eqx.tree_at(
-        lambda model: model.likelihood, model, jax.tree.map(ease, model.likelihood, is_leaf=is_head)
-    )
+    eased = jax.tree.map(ease, model.likelihood, is_leaf=_is_head)
+    eased = jax.tree.map(open_, eased, is_leaf=_has_path)
+    return eqx.tree_at(lambda model: model.likelihood, model, eased)
+
+
+def _is_head(node: Any) -> bool:
+    return isinstance(node, LocationScale | FamilyHead | UniversalHead)
+
+
+def _has_path(node: Any) -> bool:
+    return isinstance(node, CellwiseLinear) and node.direct is not None

@@ -128,10 +128,12 @@ def mlp_cvae(
         blank = jax.tree.map(lambda leaf: Observed(leaf, np.zeros(leaf.shape, bool)), _values(row_x))
         cells = sum(leaf.size for leaf in jax.tree.leaves(_values(row_x)))
         sizes = cells, in_size, encoders[0].size(blank)
-        networks = CellwiseMLP(
-            *sizes, width=width, depth=max(depth, 1), activation=activation, key=decoder_key
-        )
-        head = cellwise(_head(row_x, width, likelihood, scale, codes, head_key), cells)
+        # Values, levels and masks come first among the features of either; pieces of values after them.
+        plain = ByPart((Features(), Features(tuple(c_levels)))), Features(tuple(x_levels))
+        direct = plain[0].size((latent, row_c)), plain[1].size(blank)
+        options: dict[str, Any] = {"width": width, "depth": max(depth, 1), "activation": activation}
+        networks = CellwiseMLP(*sizes, **options, direct=direct, key=decoder_key)
+        head = cellwise(_head(row_x, width, likelihood, scale, codes, head_key), cells, sum(direct))
         order = jax.random.permutation(order_key, cells)
         likelihood_module = ConditionalInTurn(decode, encoders[0], networks, head, order)
     else:

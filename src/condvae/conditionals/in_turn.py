@@ -57,7 +57,8 @@ class ConditionalInTurn(eqx.Module):
 
         def next_given(x: PyTree, rank: Array) -> Distribution:
             cell = jnp.argmax(self.order == rank)
-            features = jnp.zeros_like(first).at[cell].set(self.networks.only(cell, first, seen_by(x, rank)))
+            features = self.networks.only(cell, first, seen_by(x, rank))
+            features = jnp.zeros((self.order.size, features.size)).at[cell].set(features)
             return as_distribution(self.head(features.reshape(-1)), "the head")
 
         blank = jnp.zeros(self.order.size * self.networks.out_size)

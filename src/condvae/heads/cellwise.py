@@ -1,5 +1,6 @@
 """Heads for independent cells, each of which has a feature vector of its own."""
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -16,13 +17,15 @@ from condvae.heads.universal import UniversalHead
 from condvae.networks import CellwiseLinear
 
 
-def cellwise(head: Head, num_cells: int) -> Head:
+def cellwise(head: Head, num_cells: int, direct: int = 0) -> Head:
     """The same head, of the feature vectors of its cells end to end: each cell depends on its own alone.
 
     Args:
         head: for independent cells of one vector, or a `ProductHead` of such; cells are counted in the
             order of a pytree.
         num_cells: how many there are.
+        direct: inputs at the end of each feature vector, to which the location of a cell, or its classes'
+            logits, are linear; their weights begin at 0.
 
     Raises:
         TypeError: for a head whose cells are not independent, or which has no such form.
@@ -34,28 +37,28 @@ def cellwise(head: Head, num_cells: int) -> Head:
         >>> head(jnp.zeros(3 * 4)).mean().shape
         (3,)
     """
-    made, count = _from(head, 0, num_cells)
+    made, count = _from(head, 0, (num_cells, direct))
     if count != num_cells:
         raise ValueError(f"the head has {count} cells, expected {num_cells}")
     return made
 
 
-def _from(head: Any, first: int, total: int) -> tuple[Any, int]:
+def _from(head: Any, first: int, sizes: tuple[int, int]) -> tuple[Any, int]:
     """The head with its cells counted from `first`, and how many they are."""
     if isinstance(head, ProductHead):
         heads, count = {}, 0
         for name in sorted(head.heads):
-            heads[name], own = _from(head.heads[name], first + count, total)
+            heads[name], own = _from(head.heads[name], first + count, sizes)
             count += own
         return ProductHead(heads), count
     if isinstance(head, ColumnsHead | CodesHead):
         parts = [
-            _at(part, first + np.array(places), total)
+            _at(part, first + np.array(places), sizes)
             for part, places in zip(head.heads, head.places, strict=True)
         ]
         return eqx.tree_at(lambda head: head.heads, head, tuple(parts)), sum(map(len, head.places))
     count = _size(head)
-    return _at(head, first + np.arange(count), total), count
+    return _at(head, first + np.arange(count), sizes), count
 
 
 def _size(head: Any) -> int:
@@ -73,19 +76,23 @@ def _size(head: Any) -> int:
     )
 
 
-def _at(head: Any, places: np.ndarray, total: int) -> Any:
+def _at(head: Any, places: np.ndarray, sizes: tuple[int, int]) -> Any:
     """A head for cells at these places of the whole."""
     if isinstance(head, OrdinalHead | GaussianHead | StudentTHead):
-        return eqx.tree_at(lambda head: head.parameters, head, _at(head.parameters, places, total))
+        return eqx.tree_at(lambda head: head.parameters, head, _at(head.parameters, places, sizes))
     rows = head.linear.out_features
+    leads = np.full(rows, True)
     if isinstance(head, CategoricalHead):
         cells = np.repeat(places, head.levels)
     elif isinstance(head, UniversalHead):
-        cells = np.repeat(places, rows // len(places))
-    else:  # all cells of the first parameter, then all of the second
+        cells, leads = np.repeat(places, rows // len(places)), head.leads
+    else:  # all cells of the first parameter, the location, then all of the second
         assert isinstance(head, FamilyHead | BernoulliHead | LocationScale)
-        cells = np.tile(places, rows // len(places))
-    linear = CellwiseLinear(
-        head.linear.weight, jnp.asarray(head.linear.bias), tuple(map(int, cells)), total
-    )
+        cells, leads = np.tile(places, rows // len(places)), np.arange(rows) < len(places)
+    total, direct = sizes
+    weight, bias = head.linear.weight, jnp.asarray(head.linear.bias)
+    linear = CellwiseLinear(weight, bias, tuple(map(int, cells)), total)
+    if direct:
+        own = tuple(map(int, np.flatnonzero(leads)))
+        linear = replace(linear, leads=own, direct=jnp.zeros((len(own), direct), weight.dtype))
     return eqx.tree_at(lambda head: head.linear, head, linear)

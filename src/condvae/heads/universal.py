@@ -140,15 +140,15 @@ class UniversalHead(eqx.Module):
         return first
 
     @property
-    def _leads(self) -> Array:
+    def leads(self) -> np.ndarray:
         """Which rows of the linear map are those of classes and places: they follow the features first."""
-        rows = jnp.asarray(self.linear.bias).size // len(self.columns)
-        return jnp.tile(jnp.arange(rows) <= sum(self._classes), len(self.columns))
+        rows = np.shape(self.linear.bias)[-1] // len(self.columns)
+        return np.tile(np.arange(rows) <= sum(self._classes), len(self.columns))
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
         num_points, num_others = self._classes
         classes, dtype = num_points + num_others, features.dtype
-        pace = jnp.where(self._leads, 1.0, SLOWER)[:, None]
+        pace = jnp.where(self.leads, 1.0, SLOWER)[:, None]
         linear = eqx.tree_at(lambda linear: linear.weight, self.linear, self.linear.weight * pace)
         raw = affine(linear, features).reshape(len(self.columns), -1)
         weights, places, scales = raw[:, classes + 2 :], self.places, self.scales
@@ -194,7 +194,7 @@ class UniversalHead(eqx.Module):
         The shape, too, departs from the first one by that part: else it would account for modes that the
         latent is to tell apart.
         """
-        weight = jnp.where(self._leads[:, None], self.linear.weight, ramp * self.linear.weight)
+        weight = jnp.where(self.leads[:, None], self.linear.weight, ramp * self.linear.weight)
         bias = jnp.asarray(self.linear.bias)
         rows = bias.size // len(self.columns)
         whole = jnp.tile(jnp.arange(rows) <= sum(self._classes) + 1, len(self.columns))

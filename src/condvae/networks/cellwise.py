@@ -15,13 +15,16 @@ class CellwiseLinear(eqx.Module):
     """The linear map of a head whose cells have a feature vector each: y_j = w_j · h_{cell(j)} + b_j.
 
     Takes the place of the `eqx.nn.Linear` of a head for independent cells, which are then each a function
-    of their own features alone.
+    of their own features alone. Feature vectors may be followed by d direct inputs, to which some of the
+    outputs are linear: y_j = w_j · h_{cell(j)} + v_j · d_{cell(j)} + b_j.
 
     Args:
         weight: [out_size, in_size].
         bias: [out_size].
         cells: the cell to which each output belongs.
-        num_cells: feature vectors; the input is these, end to end.
+        num_cells: feature vectors; the input is these, end to end, each with its direct inputs at its end.
+        leads: the outputs that have a linear path.
+        direct: the v_j, a row for each of them.
 
     Example:
         >>> import jax.numpy as jnp
@@ -35,6 +38,8 @@ class CellwiseLinear(eqx.Module):
     bias: Float[Array, " out_size"]
     cells: tuple[int, ...] = eqx.field(static=True)
     num_cells: int = eqx.field(static=True)
+    leads: tuple[int, ...] = eqx.field(static=True, default=())
+    direct: Float[Array, "leads direct"] | None = None
 
     @property
     def out_features(self) -> int:
@@ -42,7 +47,7 @@ class CellwiseLinear(eqx.Module):
         return len(self.cells)
 
     def __call__(self, features: Float[Array, " num_cells*in_size"]) -> Float[Array, " out_size"]:
-        own = features.reshape(self.num_cells, -1)
+        own, direct = jnp.split(features.reshape(self.num_cells, -1), [self.weight.shape[1]], axis=1)
         cells = np.array(self.cells)
         present, counts = np.unique(cells, return_counts=True)
         # The rows of each cell as one block, of the size of the largest, so that there is one product.
@@ -52,8 +57,15 @@ class CellwiseLinear(eqx.Module):
             rows = np.flatnonzero(cells == cell)
             blocks[block, : len(rows)] = rows
             back[rows] = block * counts.max() + np.arange(len(rows))
-        found = jnp.einsum("ci,cri->cr", own[present], self.weight[blocks])
-        return found.reshape(-1)[back] + self.bias
+        found = jnp.einsum("ci,cri->cr", own[present], self.weight[blocks]).reshape(-1)[back] + self.bias
+        if self.direct is None:
+            return found
+        leads = np.array(self.leads)
+        return found.at[leads].add(jnp.sum(self.direct * direct[cells[leads]], axis=1))
+
+    def opened(self, part: Float[Array, ""]) -> "CellwiseLinear":
+        """The same, following the feature vectors by a part: at 0 there are the linear paths alone."""
+        return eqx.tree_at(lambda linear: linear.weight, self, part * self.weight)
 
 
 class CellwiseMLP(eqx.Module):
@@ -61,7 +73,8 @@ class CellwiseMLP(eqx.Module):
 
         h_i = a(V_i u + W_i v_i + b_i), and from there layer by layer,
 
-    for shared inputs u, own inputs v_i and an activation a.
+    for shared inputs u, own inputs v_i and an activation a. The first of the inputs may be handed on beside
+    the features, as direct inputs of what comes next.
 
     Args:
         num_cells: how many perceptrons.
@@ -70,6 +83,7 @@ class CellwiseMLP(eqx.Module):
         width: of every layer.
         depth: hidden layers, at least 1.
         activation: by name.
+        direct: how many of the shared inputs, and of the own ones, are handed on.
         key: for the initial weights.
 
     Example:
@@ -85,6 +99,7 @@ class CellwiseMLP(eqx.Module):
     weights: tuple[Float[Array, "cells width width"], ...]
     biases: tuple[Float[Array, " cells*width"], ...]
     activation: str = eqx.field(static=True)
+    direct: tuple[int, int] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -95,6 +110,7 @@ class CellwiseMLP(eqx.Module):
         width: int,
         depth: int,
         activation: Activation = "silu",
+        direct: tuple[int, int] = (0, 0),
         key: PRNGKeyArray,
     ):
         shared_key, own_key, *keys = jax.random.split(key, depth + 1)
@@ -110,38 +126,40 @@ class CellwiseMLP(eqx.Module):
             jax.random.uniform(k, (num_cells, width, width), minval=-bound, maxval=bound) for k in keys
         )
         self.biases = tuple(jnp.zeros(num_cells * width) for _ in keys)
-        self.activation = activation
+        self.activation, self.direct = activation, direct
 
     @property
     def out_size(self) -> int:
-        """The length of the features of each cell."""
-        return self.own.shape[-1]
+        """The length of the features of each cell, and of the direct inputs after them."""
+        return self.own.shape[-1] + sum(self.direct)
 
-    def of_shared(self, shared: Float[Array, " shared_size"]) -> Float[Array, "cells width"]:
-        """V_i u + b_i: the part of the first layers that the own inputs do not change."""
-        return affine(self.shared, shared).reshape(self.own.shape[0], -1)
+    def of_shared(self, shared: Float[Array, " shared_size"]) -> Float[Array, "cells _"]:
+        """V_i u + b_i, which the own inputs do not change; and the direct inputs among the shared ones."""
+        cells = self.own.shape[0]
+        handed_on = jnp.broadcast_to(shared[: self.direct[0]], (cells, self.direct[0]))
+        return jnp.concatenate([affine(self.shared, shared).reshape(cells, -1), handed_on], axis=1)
 
     def __call__(
-        self, first: Float[Array, "cells width"], own: Float[Array, "cells own_size"]
-    ) -> Float[Array, "cells width"]:
+        self, first: Float[Array, "cells _"], own: Float[Array, "cells own_size"]
+    ) -> Float[Array, "cells out_size"]:
         """The features of each cell.
 
         Args:
             first: what `of_shared` gives.
             own: the inputs of each cell's own.
         """
-        activation, cells = ACTIVATIONS[self.activation], self.own.shape[0]
-        h = activation(first + jnp.einsum("ci,cio->co", own, self.own))
+        activation, (cells, _, width) = ACTIVATIONS[self.activation], self.own.shape
+        h = activation(first[:, :width] + jnp.einsum("ci,cio->co", own, self.own))
         for weight, bias in zip(self.weights, self.biases, strict=True):
             h = activation(jnp.einsum("ci,cio->co", h, weight) + bias.reshape(cells, -1))
-        return h
+        return jnp.concatenate([h, first[:, width:], own[:, : self.direct[1]]], axis=1)
 
     def only(
-        self, cell: Int[Array, ""], first: Float[Array, "cells width"], own: Float[Array, " own_size"]
-    ) -> Float[Array, " width"]:
+        self, cell: Int[Array, ""], first: Float[Array, "cells _"], own: Float[Array, " own_size"]
+    ) -> Float[Array, " out_size"]:
         """The features of one cell, from the inputs of its own."""
-        activation, cells = ACTIVATIONS[self.activation], self.own.shape[0]
-        h = activation(first[cell] + own @ self.own[cell])
+        activation, (cells, _, width) = ACTIVATIONS[self.activation], self.own.shape
+        h = activation(first[cell, :width] + own @ self.own[cell])
         for weight, bias in zip(self.weights, self.biases, strict=True):
             h = activation(h @ weight[cell] + bias.reshape(cells, -1)[cell])
-        return h
+        return jnp.concatenate([h, first[cell, width:], own[: self.direct[1]]])

@@ -18,6 +18,9 @@ PIECES = 32
 MOST_PIECES = 2048
 """The most pieces of all columns together: the more columns, the fewer pieces each has."""
 
+ROWS = 20
+"""The fewest rows of a piece: with more pieces, a few hundred rows are learned by heart."""
+
 LEAST_PIECE = 1e-6
 """The least width of a piece, in standard deviations: single precision divides by it."""
 
@@ -77,12 +80,15 @@ class PiecewiseLinear(Encoder):
         return jnp.concatenate([self.features(inputs), jnp.where(masks[cell], part, 0.0)])
 
 
-def quantile_knots(block: Observed | Array, pieces: int = PIECES) -> tuple[tuple[float, ...], ...]:
+def quantile_knots(
+    block: Observed | Array, pieces: int = PIECES, rows: int = ROWS
+) -> tuple[tuple[float, ...], ...]:
     """Knots of each column of numbers, for `PiecewiseLinear`: its quantiles, least and greatest included.
 
     Args:
         block: rows of numbers, [n, d], in standardised units.
         pieces: of each column at most; all columns together have at most `MOST_PIECES`.
+        rows: observed in each piece, at least; it may be fewer where values repeat.
 
     Returns:
         For each column at most `pieces` + 1 increasing numbers, all observed; () for a column of fewer than
@@ -91,7 +97,8 @@ def quantile_knots(block: Observed | Array, pieces: int = PIECES) -> tuple[tuple
     Example:
         >>> import numpy as np
         >>> from condvae.networks import quantile_knots
-        >>> quantile_knots(np.array([[0.0, 1.0], [1.0, 1.0], [5.0, 1.0], [9.0, 1.0]], np.float32), pieces=2)
+        >>> block = np.array([[0.0, 1.0], [1.0, 1.0], [5.0, 1.0], [9.0, 1.0]], np.float32)
+        >>> quantile_knots(block, rows=2)
         ((0.0, 1.0, 9.0), ())
     """
     value, mask = (np.asarray(part) for part in _whole(block))
@@ -100,8 +107,8 @@ def quantile_knots(block: Observed | Array, pieces: int = PIECES) -> tuple[tuple
     for column, there in zip(value.T, mask.T, strict=True):
         cells = column[there].astype(np.float64)
         chosen: list[float] = []
-        if len(cells) and pieces > 1:
-            for knot in np.quantile(cells, np.linspace(0, 1, pieces + 1), method="lower"):
+        if (own := min(pieces, len(cells) // rows)) > 1:
+            for knot in np.quantile(cells, np.linspace(0, 1, own + 1), method="lower"):
                 if not chosen or knot - chosen[-1] > LEAST_PIECE * max(1.0, abs(knot)):
                     chosen.append(float(knot))
         knots.append(tuple(chosen) if len(chosen) > 2 else ())
