@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from condvae.optimisers import adam, cosine, descend
+from condvae.optimisers import adam, cosine, descend, scale_by_adam
 
 
 def tree(seed):
@@ -44,6 +44,27 @@ def test_clipping_adam_and_the_descent_are_adamw(clip):
         expected = optax.apply_updates(expected, updates)
     for name, leaf in expected.items():
         np.testing.assert_allclose(parameters[name], leaf, rtol=1e-5)
+
+
+def test_rows_that_are_switched_on_later_begin_as_if_training_began():
+    ours = scale_by_adam()
+    gradients = jnp.asarray(np.random.default_rng(0).normal(size=(40, 2, 3)))
+    late = gradients.at[:30, 1].set(0.0)
+    state = ours.init(gradients[0])
+    fresh, fresh_state = {}, ours.init(gradients[0, 1])
+    for step, gradient in enumerate(late):
+        updates, state = ours.update(gradient, state)
+        if step < 30:
+            np.testing.assert_array_equal(updates[1], 0.0)
+        else:
+            fresh, fresh_state = ours.update(gradient[1], fresh_state)
+            np.testing.assert_allclose(updates[1], fresh, rtol=1e-6)
+    # The other row is optax's Adam, whatever its neighbours do.
+    theirs = optax.scale_by_adam()
+    their_state = theirs.init(gradients[0, 0])
+    for gradient in late:
+        expected, their_state = theirs.update(gradient[0], their_state)
+    np.testing.assert_allclose(updates[0], expected, rtol=1e-5)
 
 
 def test_the_rate_rises_then_falls_to_nothing():

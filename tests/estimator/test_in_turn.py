@@ -72,7 +72,7 @@ def test_cities_are_in_their_countries_and_no_trip_ends_before_it_starts(model):
 
 
 def test_missing_targets_are_drawn_from_what_is_observed(model):
-    X, y = trips(300, 2)
+    X, y = trips(80, 2)
     known = y.assign(country=None)
     filled = model.impute(X, known)
     assert (filled["country"] == y["city"].str[:2]).mean() > 0.98
@@ -122,3 +122,16 @@ def test_what_needs_a_latent_says_so(model):
     for ask in (lambda: model.transform(X, y), lambda: model.counterfactual(X, y, X)):
         with pytest.raises(TableError, match=r"as it decodes its targets in turn: .*joint='latent'"):
             ask()
+
+
+def test_cells_that_cannot_be_are_left_as_they_are_and_the_others_are_filled(model):
+    X, y = trips(6, 5)
+    y = y.assign(city=["Mars1", None, None, None, "FR1", "DE0"], end=[-5.0, np.nan, 3.0, 4.0, 5.0, 1e9])
+    with pytest.warns(
+        UserWarning, match=r"'city': 'Mars1' in 1 row; 'end': .*-5.0 in 1 row.*taken for missing"
+    ):
+        filled = model.impute(X, y)
+    assert filled["city"].notna().all()
+    assert list(filled["city"][[0, 4, 5]]) == ["Mars1", "FR1", "DE0"]
+    np.testing.assert_array_equal(filled["end"][[0, 2, 3, 4, 5]], [-5.0, 3.0, 4.0, 5.0, 1e9])
+    assert filled["end"][1] > 0

@@ -99,9 +99,13 @@ def test_a_level_of_a_target_that_was_never_seen_counts_as_one_in_all_rows(fitte
     np.testing.assert_allclose(bound - without, [0, one, 0, one], rtol=1e-6)
     alone = fitted.observed_rows(pd.DataFrame({"y": [None, None, 1.0], "kind": ["z", None, None]}))
     assert alone.tolist() == [True, False, True]
-    for question in (fitted.impute, fitted.transform):
-        with pytest.raises(TableError, match=r"column 'kind', row 2: the level 'z' was not there.*empty$"):
-            question(GIVEN.head(4), strange)
+    with pytest.warns(OutsideWarning):
+        filled = fitted.impute(GIVEN.head(4), strange)
+    assert list(filled["kind"]) == ["a", "z", "b", "z"]
+    with pytest.warns(OutsideWarning):
+        latents = fitted.transform(GIVEN.head(4), strange)
+    missing = fitted.transform(GIVEN.head(4), strange.replace({"kind": {"z": None}}))
+    np.testing.assert_array_equal(latents, missing)
 
 
 def test_parts_of_a_table_are_told_of_together(fitted, tmp_path, monkeypatch):

@@ -29,11 +29,14 @@ def test_outputs_that_lead_are_linear_in_direct_inputs():
     right[3] += direct[1] @ features[1, 3:]
     np.testing.assert_allclose(linear(features.reshape(-1)), right, rtol=1e-6)
     # Before the networks are opened there are the linear paths alone.
-    closed = linear.opened(jnp.zeros(()))(features.reshape(-1))
+    none, whole = jnp.zeros(()), jnp.ones(())
+    closed = linear.opened(none, none)(features.reshape(-1))
     np.testing.assert_allclose(closed, [direct[0] @ features[0, 3:], 0, 0, direct[1] @ features[1, 3:]])
-    np.testing.assert_array_equal(
-        linear.opened(jnp.ones(()))(features.reshape(-1)), linear(features.reshape(-1))
+    found = linear(features.reshape(-1))
+    np.testing.assert_allclose(
+        linear.opened(whole, none)(features.reshape(-1)), found * jnp.array([1, 0, 0, 1]), rtol=1e-6
     )
+    np.testing.assert_array_equal(linear.opened(whole, whole)(features.reshape(-1)), found)
 
 
 def test_the_first_inputs_are_handed_on():

@@ -29,9 +29,10 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     (z, c). A scale that may depend on the input from the start grows wherever the mean is still wrong,
     which takes away the gradient that would mend the mean: it is left under-fitted.
 
-    Targets that are decoded in turn are linear in their inputs for 10% of training before that (see
-    `condvae.networks.CellwiseLinear`): networks correct a regression that has been learned. Where rows are
-    few, it is often the best that there is, and early stopping keeps it.
+    Targets that are decoded in turn are linear in their inputs for the first 10% (see
+    `condvae.networks.CellwiseLinear`), and their scales depend on the inputs from 2% later on: networks
+    correct a regression that has been learned. Where rows are few, it is often the best that there is, and
+    early stopping keeps it.
 
     Args:
         model: a `CVAE` whose likelihood has such heads; other parts stay as they are.
@@ -40,16 +41,15 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     Source:
         Seitzer et al. 2022 (on the pitfalls of heteroscedastic likelihoods); the remedy here is simpler.
     """
-    paths = jax.tree.leaves(model.likelihood, is_leaf=_has_path)
-    start = LINEAR if any(_has_path(node) for node in paths) else 0.0
-    scales = jnp.where(progress < start + EASED, 0.0, 1.0)
-    networks = jnp.where(progress < start, 0.0, 1.0)
+    shared, linear, late = (
+        jnp.where(progress < until, 0.0, 1.0) for until in (EASED, LINEAR, LINEAR + EASED)
+    )
 
     def ease(node: Any) -> Any:
-        return node.eased(scales) if _is_head(node) else node
+        return node.eased(shared) if _is_head(node) else node
 
     def open_(node: Any) -> Any:
-        return node.opened(networks) if _has_path(node) else node
+        return node.opened(linear, late) if _has_path(node) else node
 
     eased = jax.tree.map(ease, model.likelihood, is_leaf=_is_head)
     eased = jax.tree.map(open_, eased, is_leaf=_has_path)

@@ -50,17 +50,14 @@ class Edge:
         return self.table_, c
 
     def _pair(self, X: Any, y: Any, told: bool = False) -> tuple[TableModel, Any, Any]:
-        """The model, conditions and targets as blocks; refuses a level of a target that was never seen."""
-        model, c = self._given(X, told=told)
-        x = tables.encode(self.schema_.target, prepare.target_frame(y))
-        prepare.require_rows(c, x)
-        return model, c, x
+        """The model, conditions and targets as blocks; a cell that the model cannot give is missing."""
+        return self._scored(X, y, told)[:3]
 
     def _scored(self, X: Any, y: Any, told: bool = False) -> tuple[TableModel, Any, Any, np.ndarray]:
-        """Likewise, for scoring; and what cells that the model cannot give add to log p of their rows, [n].
+        """Likewise; and what cells that the model cannot give add to log p of their rows, [n].
 
         Such a cell, of a level never seen or a number outside of the column's support, is missing in x, and
-        does not keep the others from being scored (see `tables.log_unforeseen`).
+        does not keep the others from being used (see `tables.log_unforeseen`); a warning counts them.
         """
         with outside.told_once():
             model, c = self._given(X, told=told)

@@ -63,9 +63,14 @@ class CellwiseLinear(eqx.Module):
         leads = np.array(self.leads)
         return found.at[leads].add(jnp.sum(self.direct * direct[cells[leads]], axis=1))
 
-    def opened(self, part: Float[Array, ""]) -> "CellwiseLinear":
-        """The same, following the feature vectors by a part: at 0 there are the linear paths alone."""
-        return eqx.tree_at(lambda linear: linear.weight, self, part * self.weight)
+    def opened(self, leads: Float[Array, ""], others: Float[Array, ""]) -> "CellwiseLinear":
+        """The same, outputs that lead and others following the features by these parts.
+
+        At 0 and 0 there are the linear paths alone.
+        """
+        parts = np.isin(np.arange(self.out_features), self.leads)
+        weight = self.weight * jnp.where(parts, leads, others)[:, None]
+        return eqx.tree_at(lambda linear: linear.weight, self, weight)
 
 
 class CellwiseMLP(eqx.Module):

@@ -93,7 +93,8 @@ def decode(
         blocks: `"numeric"` [n, d] and `"categorical"` [n, k], as `encode` lays them out.
         backend: whose frame to make.
         observed: a frame of the same rows, whose numbers are kept as they are where they are not
-            missing: through standardising and back they would change in the last digits.
+            missing: through standardising and back they would change in the last digits. So are levels
+            that were never seen.
 
     Returns:
         A frame of n rows with `columns` in their order. Integers are rounded and kept within the
@@ -114,19 +115,35 @@ def decode(
     for column in columns:
         convert = _destandardise if column.kind == "numeric" else _from_codes
         array = convert(column, next(taken[column.block]))
-        if observed is not None and column.kind == "numeric":
-            own = as_read(column, cells(open_frame(observed), column.name)).array
-            if column.integer and not _whole(own):
-                array = array.cast(pa.float64())  # whole at fitting, and not here: nothing is cut off
-            own = own.cast(array.type, safe=False)
-            array = pc.call_function("if_else", [own.is_valid(), own, array])
+        if observed is not None:
+            own = as_read(column, cells(open_frame(observed), column.name))
+            array = _as_observed(column, array, own)
         arrays.append(array)
     table = pa.table(arrays, names=[str(column.name) for column in columns])
     frame = nw.from_arrow(table, backend=backend)
     if backend == "polars":  # which reads ordered categories as unordered
-        order = {c.name: nw.Enum(c.declared) for c in columns if is_text(c.declared)}
+        order = {
+            column.name: nw.Enum(column.declared)
+            for column, array in zip(columns, arrays, strict=True)
+            if is_text(column.declared) and pa.types.is_dictionary(array.type)
+        }
         frame = frame.with_columns(nw.col(name).cast(enum) for name, enum in order.items())
     return frame.to_native()
+
+
+def _as_observed(column: Column, array: pa.Array, observed: Cells) -> pa.Array:
+    """The observed cells that their codes or standardised values do not stand for exactly, put back."""
+    own = observed.array
+    if column.kind == "numeric":
+        if column.integer and not _whole(own):
+            array = array.cast(pa.float64())  # whole at fitting, and not here: nothing is cut off
+        kept = own.is_valid()
+    else:
+        kept = pa.array((coded(column, observed)[0] == UNSEEN) & np.asarray(own.is_valid()))
+        if not pc.any(kept).as_py():
+            return array
+        array = array.cast(pa.string())
+    return pc.call_function("if_else", [kept, own.cast(array.type, safe=False), array])
 
 
 def column_at(columns: Sequence[Column], block: str, place: int) -> Column:
