@@ -130,21 +130,37 @@ def test_a_decoder_in_turn_is_linear_at_first():
     named = {"x_levels": (2, 5), "c_levels": (3,), "width": 8, "depth": 1}
     model = mlp_cvae(x, c, latent_size=0, in_turn=True, **named, key=KEY)
     shaken = jax.tree.map(lambda leaf: leaf + 0.1 if eqx.is_inexact_array(leaf) else leaf, model)
+    kinds = [eqx.tree_at(lambda m: m.likelihood.linear_first, shaken, jnp.array(kind)) for kind in (0, 1)]
     row = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), (x, c))
 
-    def terms(progress):
+    def terms(progress, shaken=kinds[1]):
         eased = ease_scales(shaken, jnp.asarray(progress))
         return eased.likelihood(jnp.zeros(0), row[1]).terms(row[0])
 
-    linear, opened, whole = (terms(progress) for progress in (0.0, LINEAR, LINEAR + EASED))
+    linear, opened, whole = (terms(progress) for progress in (0.0, LINEAR, LINEAR + 1.01 * EASED))
     np.testing.assert_array_equal(linear, terms(0.99 * LINEAR))
     np.testing.assert_array_equal(whole, terms(1.0))
     assert (linear != opened).all()
     assert (opened != whole).any()  # of categories there are no scales
     # Without the networks, what they are does not matter; the linear path does.
-    silenced = eqx.tree_at(lambda m: m.likelihood.networks.own, shaken, replace_fn=lambda leaf: leaf + 9.0)
-    other = ease_scales(silenced, jnp.zeros(())).likelihood(jnp.zeros(0), row[1]).terms(row[0])
-    np.testing.assert_array_equal(other, linear)
+    silenced, heard = (
+        terms(
+            0.0, eqx.tree_at(lambda m: m.likelihood.networks.own, kind, replace_fn=lambda leaf: leaf + 9.0)
+        )
+        for kind in kinds[::-1]
+    )
+    np.testing.assert_array_equal(silenced, linear)
+    # Of the other kind, networks are there from the start.
+    np.testing.assert_array_equal(terms(1.01 * EASED, kinds[0]), whole)
+    assert (heard != terms(0.0, kinds[0])).all()
+
+
+def test_members_begin_in_both_ways():
+    def kind(key):
+        return mlp_cvae(jnp.zeros((3, 2)), latent_size=0, in_turn=True, key=key).likelihood.linear_first
+
+    kinds = jax.vmap(kind)(jax.random.split(KEY, 200))
+    assert 0.35 < kinds.mean() < 0.65
 
 
 def test_any_family_is_a_likelihood_by_its_name():

@@ -144,7 +144,7 @@ def test_a_fitted_table_gives_ends_that_there_can_be(untrained, tmp_path):
         }
     )
     named = {"visits": "poisson", "grade": "ordinal", "size": "censored_gaussian(low=-0.5)"}
-    model = ConditionalVAE(**BARE, likelihoods=named, calibration_fraction=0.4).fit(X, y)
+    model = ConditionalVAE(**BARE, joint="latent", likelihoods=named, calibration_fraction=0.4).fit(X, y)
     few = X.head(5)
     ends = model.interval(few, 0.8, num_samples=50)
     assert np.isfinite(ends).to_numpy().all()

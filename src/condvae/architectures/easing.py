@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from condvae.conditionals import ConditionalInTurn
 from condvae.heads import FamilyHead, LocationScale, UniversalHead
 from condvae.model import CVAE
 from condvae.networks import CellwiseLinear
@@ -19,7 +20,7 @@ and so they outgrow the data before that number is 1.
 """
 
 LINEAR = 0.1
-"""The part of training in which a decoder in turn is linear in its inputs."""
+"""The part of training in which some decoders in turn are linear in their inputs."""
 
 
 def ease_scales(model: CVAE, progress: Array) -> CVAE:
@@ -29,10 +30,11 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     (z, c). A scale that may depend on the input from the start grows wherever the mean is still wrong,
     which takes away the gradient that would mend the mean: it is left under-fitted.
 
-    Targets that are decoded in turn are linear in their inputs for the first 10% (see
-    `condvae.networks.CellwiseLinear`), and their scales depend on the inputs from 2% later on: networks
-    correct a regression that has been learned. Where rows are few, it is often the best that there is, and
-    early stopping keeps it.
+    Where targets are decoded in turn, `ConditionalInTurn.linear_first` tells whether they are linear in
+    their inputs for the first 10% (see `condvae.networks.CellwiseLinear`), and their scales depend on the
+    inputs from 2% later on: networks then correct a regression that has been learned. Where rows are few,
+    that is often the best that there is, and early stopping keeps it; where the truth is far from linear,
+    networks that learn from the start are better. A mixture has members of both kinds.
 
     Args:
         model: a `CVAE` whose likelihood has such heads; other parts stay as they are.
@@ -41,8 +43,10 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     Source:
         Seitzer et al. 2022 (on the pitfalls of heteroscedastic likelihoods); the remedy here is simpler.
     """
+    decoder = model.likelihood
+    start = LINEAR * decoder.linear_first if isinstance(decoder, ConditionalInTurn) else 0.0
     shared, linear, late = (
-        jnp.where(progress < until, 0.0, 1.0) for until in (EASED, LINEAR, LINEAR + EASED)
+        jnp.where(progress < until, 0.0, 1.0) for until in (EASED, start, start + EASED)
     )
 
     def ease(node: Any) -> Any:

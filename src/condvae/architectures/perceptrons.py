@@ -96,8 +96,9 @@ def mlp_cvae(
             it that the posterior gets; () for none.
         c_knots: likewise for c, for all networks.
         in_turn: whether the cells of x are decoded one after another, each given those before it (see
-            `condvae.conditionals.ConditionalInTurn`), in an order drawn by `key`. Else they are independent
-            given (z, c).
+            `condvae.conditionals.ConditionalInTurn`), in an order drawn by `key`, which draws as well
+            whether training begins with a linear decoder: of several members some do. Else cells are
+            independent given (z, c).
         key: for the initial weights.
 
     Raises:
@@ -124,7 +125,7 @@ def mlp_cvae(
     in_size, decoder_key, head_key = decode.size((latent, row_c)), next(keys), next(keys)
     codes = _codes(x_levels, x_ordinal)
     if in_turn:
-        order_key, decoder_key = jax.random.split(decoder_key)
+        order_key, linear_key, decoder_key = jax.random.split(decoder_key, 3)
         blank = jax.tree.map(lambda leaf: Observed(leaf, np.zeros(leaf.shape, bool)), _values(row_x))
         cells = sum(leaf.size for leaf in jax.tree.leaves(_values(row_x)))
         sizes = cells, in_size, encoders[0].size(blank)
@@ -135,7 +136,8 @@ def mlp_cvae(
         networks = CellwiseMLP(*sizes, **options, direct=direct, key=decoder_key)
         head = cellwise(_head(row_x, width, likelihood, scale, codes, head_key), cells, sum(direct))
         order = jax.random.permutation(order_key, cells)
-        likelihood_module = ConditionalInTurn(decode, encoders[0], networks, head, order)
+        linear_first = jax.random.bernoulli(linear_key).astype(int)
+        likelihood_module = ConditionalInTurn(decode, encoders[0], networks, head, order, linear_first)
     else:
         decoder = network(in_size, decoder_key)
         head = _head(row_x, decoder.out_size, likelihood, scale, codes, head_key)

@@ -24,6 +24,8 @@ class ConditionalInTurn(eqx.Module):
         head: of the features of all cells a distribution of independent cells (see
             `condvae.heads.cellwise`).
         order: the rank of each cell of x, 0 for the first, in the order of a pytree. It is not trained.
+        linear_first: 1 where training begins with the linear paths alone, 0 where networks learn from the
+            start (see `condvae.architectures.ease_scales`). It is not trained.
 
     Source: Larochelle and Murray 2011 (NADE); Uria et al. 2014 (hidden cells).
 
@@ -42,6 +44,7 @@ class ConditionalInTurn(eqx.Module):
     networks: CellwiseMLP
     head: Head
     order: Int[Array, " cells"]
+    linear_first: Int[Array, ""]
 
     def __call__(self, z: PyTree, c: PyTree = None) -> Distribution:
         # A z of no cells is the same in every draw: what depends on c alone is then computed once.

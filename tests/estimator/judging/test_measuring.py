@@ -50,7 +50,7 @@ def evaluate(*arguments, **options):
 
 @pytest.fixture(scope="module")
 def found(fitted):
-    X, y = table(300, 1)
+    X, y = table(405, 1)
     y.loc[:9, "response"] = np.nan
     y.loc[:4, ["grade", "count"]] = np.nan
     X.loc[0, "dose"] = 9.0
@@ -59,8 +59,8 @@ def found(fitted):
 
 def test_rows_and_cells(found):
     result, _, _ = found
-    assert (result["rows"], result["rows_scored"]) == (300, 295)
-    assert result["cells"] == {"response": 290, "grade": 295, "count": 295}
+    assert (result["rows"], result["rows_scored"]) == (405, 400)
+    assert result["cells"] == {"response": 395, "grade": 400, "count": 400}
     assert 1 <= result["outside"] <= 15
     assert result["training_rows"] == 0
     assert json.loads(json.dumps(result, allow_nan=False)) == result
@@ -72,7 +72,7 @@ def test_densities_are_those_of_the_estimator(found, fitted):
     score = fitted.log_prob(X, y, num_samples=50)
     own = score.value[seen]
     np.testing.assert_allclose(result["log_prob"], own.mean(), rtol=1e-6)
-    np.testing.assert_allclose(result["log_prob_stderr"], own.std(ddof=1) / np.sqrt(295), rtol=1e-6)
+    np.testing.assert_allclose(result["log_prob_stderr"], own.std(ddof=1) / np.sqrt(400), rtol=1e-6)
     assert 0 < result["log_prob_noise"] < result["log_prob_stderr"]
     assert result["elbo"] < result["log_prob"] + 3 * result["log_prob_noise"]
     draws = np.median(score.num_samples[seen])
@@ -84,7 +84,7 @@ def test_densities_are_those_of_the_estimator(found, fitted):
 
 def test_crps_is_that_of_the_models_own_draws(found, fitted):
     result, X, y = found
-    draws = fitted.sample(X, 400)["response"].to_numpy().reshape(300, 400)
+    draws = fitted.sample(X, 400)["response"].to_numpy().reshape(405, 400)
     own = y["response"].to_numpy()[:, None]
     first = np.abs(draws - own).mean(axis=1)
     ordered = np.sort(draws, axis=1)
@@ -104,7 +104,7 @@ def test_coverage_is_that_of_the_intervals_that_users_get(found, fitted):
                 inside = (ends[f"{name}_low"] <= y[name]) & (y[name] <= ends[f"{name}_high"])
                 assert abs(result[key][name][level] - inside[seen].mean()) < 0.03
     adjusted = result["conformal_coverage"]["response"]["0.9"]
-    assert stats.binom.cdf(round(adjusted * 290), 290, 0.85) > 1e-3  # 120 calibration rows spread it
+    assert stats.binom.cdf(round(adjusted * 395), 395, 0.85) > 1e-3  # 120 calibration rows spread it
     assert set(result["coverage_stderr"]) == {"response", "count"}
 
 
@@ -117,7 +117,7 @@ def test_accuracy_is_that_of_the_mode(found, fitted):
 
 def test_training_rows_are_known_again(fitted):
     X, y = table(400, 0)
-    result = evaluate(fitted, X, y, num_samples=10, interval_samples=50)
+    result = evaluate(fitted, X, y, num_samples=50, interval_samples=400)  # compiled for `found`
     assert result["training_rows"] == fitted.num_rows_ == 280
 
 
