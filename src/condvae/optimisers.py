@@ -7,7 +7,7 @@ mixture may have its own.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,12 +66,12 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> opta
         [1.0, 1.0]
     """
 
-    def init(parameters: PyTree) -> AdamState:
-        steps = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf)[:1], jnp.int32), parameters)
-        zeros = jax.tree.map(jnp.zeros_like, parameters)
+    def init(params: Any) -> AdamState:
+        steps = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf)[:1], jnp.int32), params)
+        zeros = jax.tree.map(jnp.zeros_like, params)
         return AdamState(steps, zeros, zeros)
 
-    def update(gradients: PyTree, state: AdamState, parameters: PyTree = None) -> tuple[PyTree, AdamState]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, AdamState]:
         def count(steps: Array, gradient: Array) -> Array:
             there = jnp.any(gradient != 0, axis=tuple(range(1, jnp.ndim(gradient))))
             return steps + ((steps > 0) | there)
@@ -84,9 +84,9 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> opta
         def step(mean: Array, square: Array, steps: Array) -> Array:
             return corrected(mean, b1, steps) / (jnp.sqrt(corrected(square, b2, steps)) + eps)
 
-        steps = jax.tree.map(count, state.steps, gradients)
-        mean = jax.tree.map(lambda old, new: b1 * old + (1 - b1) * new, state.mean, gradients)
-        square = jax.tree.map(lambda old, new: b2 * old + (1 - b2) * new**2, state.square, gradients)
+        steps = jax.tree.map(count, state.steps, updates)
+        mean = jax.tree.map(lambda old, new: b1 * old + (1 - b1) * new, state.mean, updates)
+        square = jax.tree.map(lambda old, new: b2 * old + (1 - b2) * new**2, state.square, updates)
         return jax.tree.map(step, mean, square, steps), AdamState(steps, mean, square)
 
     return optax.GradientTransformation(init, update)

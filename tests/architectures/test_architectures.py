@@ -152,7 +152,7 @@ def test_a_decoder_in_turn_is_linear_at_first():
     np.testing.assert_array_equal(silenced, linear)
     # Of the other kind, networks are there from the start.
     np.testing.assert_array_equal(terms(1.01 * EASED, kinds[0]), whole)
-    assert (heard != terms(0.0, kinds[0])).all()
+    assert (heard != terms(0.0, kinds[0])).any()
 
 
 def test_members_begin_in_both_ways():

@@ -1,6 +1,7 @@
 """Models of perceptrons, for rows of any shape."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp

@@ -121,10 +121,10 @@ def against(estimator: "ConditionalVAE", baseline: dict[str, Any]) -> str:
 
 def regression(estimator: "ConditionalVAE") -> str:
     """What the `linear` baseline is called."""
-    target = estimator.schema_.target
-    if len(target) > 1:
+    kinds = [column.kind for column in estimator.schema_.target]
+    if len(kinds) > 1:
         return "a chain of regressions"
-    numeric = target[0].kind == "numeric"
+    numeric = kinds == ["numeric"]
     if not estimator.schema_.given:
         return "a Gaussian" if numeric else "the shares of the levels"
     return "linear regression" if numeric else "multinomial regression"

@@ -142,7 +142,7 @@ class UniversalHead(eqx.Module):
     @property
     def leads(self) -> np.ndarray:
         """Which rows of the linear map are those of classes and places: they follow the features first."""
-        rows = np.shape(self.linear.bias)[-1] // len(self.columns)
+        rows = jnp.asarray(self.linear.bias).size // len(self.columns)
         return np.tile(np.arange(rows) <= sum(self._classes), len(self.columns))
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:

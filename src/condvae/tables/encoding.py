@@ -140,7 +140,7 @@ def _as_observed(column: Column, array: pa.Array, observed: Cells) -> pa.Array:
         kept = own.is_valid()
     else:
         kept = pa.array((coded(column, observed)[0] == UNSEEN) & np.asarray(own.is_valid()))
-        if not pc.any(kept).as_py():
+        if not pc.call_function("any", [kept]).as_py():
             return array
         array = array.cast(pa.string())
     return pc.call_function("if_else", [kept, own.cast(array.type, safe=False), array])
