@@ -26,10 +26,9 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 
-from condvae import ConditionalVAE, tables
-from condvae.baselines import fit_boosted_chain
+from condvae import ConditionalVAE
 from condvae.calibration import paired_difference
-from condvae.estimator.fitted import scored
+from joint import simpler
 
 SKLEARN = "iris wine diabetes breast_cancer"
 STATSMODELS = "anes96 fair star98 modechoice macrodata"
@@ -87,22 +86,7 @@ def densities(
     known, asked = (given.iloc[own].reset_index(drop=True) for own in (train, test))
     learned, rows = (target.iloc[own].reset_index(drop=True) for own in (train, test))
     model = ConditionalVAE(random_state=split).fit(known, learned)
-    value, schema = model.log_prob(asked, rows).value, model.schema_
-
-    def encoded(given: pd.DataFrame, target: pd.DataFrame) -> tuple:
-        c = tables.encode(schema.given, given, unseen="missing")
-        return tables.encode(schema.target, target, unseen="missing"), c
-
-    x, c = encoded(asked, rows)
-    never = tables.impossible(schema.target, rows)
-    alike = tables.log_unforeseen(schema.target, never, len(rows), model.num_rows_)
-    found = {name: one + alike for name, one in model.table_.baselines(x, c).items()}
-    x_train, c_train = encoded(known, learned)
-    levels = tables.levels(schema.target), tables.levels(schema.given)
-    trees = fit_boosted_chain(scored(schema, x_train)[0], c_train, x_levels=levels[0], c_levels=levels[1])
-    scores, ends, log_factor = scored(schema, x)
-    found["trees"] = model.table_.in_own_units(trees.log_prob(scores, c, ends) + log_factor, x) + alike
-    return value, found
+    return model.log_prob(asked, rows).value, simpler(model, (known, learned), (asked, rows))
 
 
 def main() -> None:
