@@ -28,6 +28,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.batches import Batches, Data
+from condvae.conditionals import ConditionalInTurn, StandardNormal
 from condvae.devices import Devices
 from condvae.draws import evaluate, evaluate_batch, is_of_batches
 from condvae.model import CVAE
@@ -48,6 +49,9 @@ VALIDATION_ROWS = 1024
 
 PIECE = 32
 """Steps that are watched together, once there were numbers that are not finite."""
+
+NOTABLE = 0.01
+"""Nats by which parts of the objective over held-out rows are to rise for patience to begin anew."""
 
 CAUTION = 0.1
 """By what the rate of a member is multiplied that had to go back."""
@@ -117,7 +121,9 @@ class State(NamedTuple):
         optimiser: its state.
         best_parameters: those kept so far.
         best_value: the objective over the held-out rows there.
-        best_step: when that was.
+        best_parts: of which parts it is made: of targets that are decoded in turn without a latent, each
+            cell's, then the whole; else the whole alone.
+        best_step: when the value last rose, by `NOTABLE` where it has parts.
         active: whether the member is still trained.
         total: the sum of the objective over the steps of this round.
         skipped: how many of them were left out.
@@ -129,6 +135,7 @@ class State(NamedTuple):
     optimiser: PyTree
     best_parameters: PyTree
     best_value: Any
+    best_parts: Any
     best_step: Any
     active: Any
     total: Any
@@ -149,7 +156,18 @@ class Run(NamedTuple):
     data: Data | None = None
 
 
-def first_state(plan: Plan, parameters: PyTree, size: int) -> State:
+def num_parts(model: CVAE) -> int:
+    """Into how many parts the objective over held-out rows falls: see `State.best_parts`.
+
+    Each cell of targets that are decoded in turn without a latent has parameters of its own, and its own
+    term of log p(x | c): it keeps those of the step that is best for it.
+    """
+    decoder, prior = model.likelihood, model.prior
+    alone = isinstance(prior, StandardNormal) and prior.shape == (0,)
+    return np.shape(decoder.order)[-1] + 1 if alone and isinstance(decoder, ConditionalInTurn) else 1
+
+
+def first_state(plan: Plan, parameters: PyTree, size: int, parts: int = 1) -> State:
     """Before the first step, for `size` members; the optimiser's state is made in that step."""
     real = jnp.result_type(float)
     init = jax.vmap(plan.optimiser.init)
@@ -164,6 +182,7 @@ def first_state(plan: Plan, parameters: PyTree, size: int) -> State:
         optimiser=optimiser,
         best_parameters=parameters,
         best_value=np.full(size, -np.inf, real),
+        best_parts=np.full((size, parts), -np.inf, real),
         best_step=np.zeros(size, np.int32),
         active=np.ones(size, bool),
         total=np.zeros(size, real),
@@ -400,23 +419,25 @@ def _member_round(
         "train": total / jnp.maximum(last - start - skipped, 1),
         "skipped": jnp.where(state.active, skipped, 0),
     }
-    better, value = state.active & (last == end), state.best_value
+    better = jnp.broadcast_to(state.active & (last == end), state.best_parts.shape)
+    parts = state.best_parts
     if own.validation.shape[0] > 0:
         # The same noise at every round, so that rounds differ by their parameters alone.
         model = eqx.combine(average, run.static)
-        value = jax.lax.cond(
+        parts = jax.lax.cond(
             last == end,
-            lambda: _validate(plan, model, data.held, own, validation_key).astype(value.dtype),
-            lambda: jnp.full((), jnp.nan, value.dtype),
+            lambda: _validate(plan, model, data.held, own, validation_key).astype(parts.dtype),
+            lambda: jnp.full(parts.shape, jnp.nan, parts.dtype),
         )
-        metrics["validation"] = value
-        better &= value > state.best_value
+        metrics["validation"] = parts[-1]
+        better &= parts > state.best_parts
     new = State(
         parameters=parameters,
         average=average,
         optimiser=optimiser,
         best_parameters=state.best_parameters,
         best_value=state.best_value,
+        best_parts=state.best_parts,
         best_step=state.best_step,
         active=state.active,
         total=jnp.where(last == end, jnp.zeros_like(total), total),
@@ -424,11 +445,38 @@ def _member_round(
         restarts=restarts,
     )
     new = _where(state.active, new, state)
-    best = (average, value, last.astype(state.best_step.dtype))
-    kept = (state.best_parameters, state.best_value, state.best_step)
-    parameters, value, step = _where(better, best, kept)
-    new = new._replace(best_parameters=parameters, best_value=value, best_step=step)
+    best_parts = jnp.where(better, parts, state.best_parts)
+    value, notable = best_parts[0], better[0]
+    if best_parts.size > 1 and own.validation.shape[0] > 0:
+        value = jnp.sum(best_parts[:-1])
+        notable = value > state.best_value + NOTABLE
+    new = new._replace(
+        best_parameters=_of_the_better(better, average, state.best_parameters, run.static),
+        best_value=jnp.where(better.any(), value, state.best_value),
+        best_parts=best_parts,
+        best_step=jnp.where(notable, last.astype(state.best_step.dtype), state.best_step),
+    )
     return new, metrics, sound | ~state.active
+
+
+def _of_the_better(better: Array, new: PyTree, old: PyTree, static: PyTree) -> PyTree:
+    """New parameters of the parts that are better, old ones of the others."""
+    if better.size == 1:
+        return _where(better[0], new, old)
+    whole = jax.tree.map(lambda leaf: jnp.full(leaf.shape[:1], better.size - 1), new)
+    decoder = eqx.combine(new, static).likelihood.owners()
+    owners = eqx.filter(decoder, jax.tree.map(lambda leaf: leaf is not None, new.likelihood, is_leaf=_none))
+    owners = eqx.tree_at(lambda model: model.likelihood, whole, owners)
+
+    def pick(owner: Array, new: Array, old: Array) -> Array:
+        chosen = better[owner]
+        return jnp.where(chosen.reshape(chosen.shape + (1,) * (new.ndim - chosen.ndim)), new, old)
+
+    return jax.tree.map(pick, owners, new, old)
+
+
+def _none(node: Any) -> bool:
+    return node is None
 
 
 def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
@@ -436,7 +484,7 @@ def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
 
 
 def _validate(plan: Plan, model: CVAE, held: tuple, own: Own, key: PRNGKeyArray) -> Array:
-    """The weighted mean objective over the held-out rows, with β = 1, some rows at a time."""
+    """The weighted mean objective over the held-out rows, with β = 1, some rows at a time: [parts]."""
     padded = own.validation.shape[0]
     size = min(padded, VALIDATION_ROWS)
     places = jnp.arange(-(-padded // size) * size).reshape(-1, size)  # past the end: of no weight
@@ -446,8 +494,21 @@ def _validate(plan: Plan, model: CVAE, held: tuple, own: Own, key: PRNGKeyArray)
         index = own.validation[jnp.minimum(place, own.num_validation - 1)]
         keys = _apart(key, size)
         rows, weights = _take(held, index)
-        values = batch_objective(plan, model, rows, keys, None)
-        return jnp.sum(jnp.where(place < own.num_validation, values * weights, 0.0))
+        there = place < own.num_validation
+        if num_parts(model) == 1:
+            values = batch_objective(plan, model, rows, keys, None)[:, None]
+        else:
+            values = _terms(plan, model, rows, keys[1])
+        return jnp.sum(jnp.where(there[:, None], values * weights[:, None], 0.0), axis=0)
 
     totals = jax.lax.map(total, (places, jax.random.split(key, len(places))))
-    return jnp.sum(totals) / own.num_validation / own.weight_scale[1]
+    return jnp.sum(totals, axis=0) / own.num_validation / own.weight_scale[1]
+
+
+def _terms(plan: Plan, model: CVAE, batch: PyTree, key: PRNGKeyArray) -> Array:
+    """log p of each cell of each row given those before, and of the row: [rows, parts]."""
+    if plan.batch_transform is not None:
+        batch = plan.batch_transform(key, batch)
+    x, c = plan.devices.divide(batch)
+    terms = jax.vmap(lambda x, c: model.likelihood(jnp.zeros(0), c).terms(x))(x, c)
+    return jnp.concatenate([terms, jnp.sum(terms, axis=1, keepdims=True)], axis=1)

@@ -1,5 +1,6 @@
 """The decoder in turn: what each cell depends on, and a Gaussian chain that is learned."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,12 +25,21 @@ def model_of(order, **options):
         x_levels=(3, 2),
         key=jax.random.key(0),
     )
-    return _in_order(model, order)
+    return _in_order(shaken(model, 1), order)
+
+
+def shaken(model, seed):
+    """The model with weights of chance: those of a head in turn begin at 0."""
+    arrays, rest = eqx.partition(model, eqx.is_inexact_array)
+    leaves, shape = jax.tree.flatten(arrays)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    moved = [
+        leaf + 0.2 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)
+    ]
+    return eqx.combine(jax.tree.unflatten(shape, moved), rest)
 
 
 def _in_order(model, order):
-    import equinox as eqx
-
     return eqx.tree_at(lambda m: m.likelihood.order, model, jnp.asarray(order))
 
 
@@ -138,3 +148,26 @@ def test_its_draws_means_and_missing_cells(chain):
 
 def _mean(likelihood, _):
     return likelihood.mean()
+
+
+def test_arrays_belong_to_the_cells_whose_density_they_change():
+    x = {"numeric": np.zeros((2, 3), np.float32), "codes": np.zeros((2, 2), int)}
+    model = mlp_cvae(
+        x, np.zeros((2, 2)), latent_size=0, in_turn=True, x_levels=(2, 4), width=4, key=jax.random.key(0)
+    )
+    first, second = (shaken(model, seed).likelihood for seed in (1, 2))
+    arrays, rest = eqx.partition(first, eqx.is_inexact_array)
+    owners = eqx.filter(first.owners(), jax.tree.map(eqx.is_inexact_array, first))
+    row = {"numeric": jnp.array([0.5, -1.0, 2.0]), "codes": jnp.array([1, 3])}
+
+    def terms(arrays):
+        return eqx.combine(arrays, rest)(jnp.zeros(0), jnp.array([0.3, -0.4])).terms(row)
+
+    for cell in range(5):
+
+        def move(leaf, other, owner, cell=cell):
+            rows = owner == cell
+            return jnp.where(rows.reshape(rows.shape + (1,) * (leaf.ndim - rows.ndim)), other, leaf)
+
+        moved = jax.tree.map(move, arrays, eqx.filter(second, eqx.is_inexact_array), owners)
+        np.testing.assert_array_equal(np.flatnonzero(terms(moved) != terms(arrays)), [cell])

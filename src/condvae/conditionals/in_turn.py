@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
 from condvae.distributions import Distribution, InTurn, as_distribution
-from condvae.heads import Head
+from condvae.heads import Head, owners
 from condvae.networks import CellwiseMLP, Encoder
 from condvae.observed import Observed
 
@@ -45,6 +45,21 @@ class ConditionalInTurn(eqx.Module):
     head: Head
     order: Int[Array, " cells"]
     linear_first: Int[Array, ""]
+
+    def owners(self) -> "ConditionalInTurn":
+        """The cell that each row of each array belongs to; the number of cells for what belongs to all.
+
+        No array of one cell has anything to do with the density of another, given z and c: each cell can
+        keep its parameters of another step.
+        """
+        cells, networks = self.order.size, self.networks
+        own, rows = jnp.arange(cells), jnp.repeat(jnp.arange(cells), networks.own.shape[-1])
+        networks = eqx.tree_at(
+            lambda it: (it.shared.weight, it.shared.bias, it.own, it.weights, it.biases),
+            networks,
+            (rows, rows, own, (own,) * len(networks.weights), (rows,) * len(networks.biases)),
+        )
+        return eqx.tree_at(lambda it: (it.networks, it.head), self, (networks, owners(self.head, cells)))
 
     def __call__(self, z: PyTree, c: PyTree = None) -> Distribution:
         # A z of no cells is the same in every draw: what depends on c alone is then computed once.

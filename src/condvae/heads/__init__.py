@@ -23,7 +23,7 @@ makes the likelihood unbounded on constant or rounded cells.
 
 from condvae.heads.categories import CategoricalHead, EmbeddingHead, OrdinalHead, RelaxedCategoricalHead
 from condvae.heads.cells import BernoulliHead, GaussianHead, StudentTHead
-from condvae.heads.cellwise import cellwise
+from condvae.heads.cellwise import cellwise, owners
 from condvae.heads.columns import Cell, CodesHead, ColumnsHead
 from condvae.heads.families import FAMILIES, Family, FamilyHead, MixtureHead, PixelHead
 from condvae.heads.flows import FlowHead, FlowKind
@@ -66,4 +66,5 @@ __all__ = [
     "UniversalHead",
     "bounded_exp",
     "cellwise",
+    "owners",
 ]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,7 +26,8 @@ def cellwise(head: Head, num_cells: int, direct: int = 0) -> Head:
             order of a pytree.
         num_cells: how many there are.
         direct: inputs at the end of each feature vector, to which the location of a cell, or its classes'
-            logits, are linear; their weights begin at 0.
+            logits, are linear. All weights then begin at 0: until networks are opened (see
+            `CellwiseLinear.opened`), they are silent in the model itself, too.
 
     Raises:
         TypeError: for a head whose cells are not independent, or which has no such form.
@@ -94,5 +96,50 @@ def _at(head: Any, places: np.ndarray, sizes: tuple[int, int]) -> Any:
     linear = CellwiseLinear(weight, bias, tuple(map(int, cells)), total)
     if direct:
         own = tuple(map(int, np.flatnonzero(leads)))
-        linear = replace(linear, leads=own, direct=jnp.zeros((len(own), direct), weight.dtype))
+        paths = jnp.zeros((len(own), direct), weight.dtype)
+        linear = replace(linear, weight=jnp.zeros_like(weight), leads=own, direct=paths)
     return eqx.tree_at(lambda head: head.linear, head, linear)
+
+
+def owners(head: Any, num_cells: int) -> Any:
+    """The cell that each row of each array of a `cellwise` head belongs to; `num_cells` for all of them.
+
+    Returns:
+        The head with an integer array [rows] in place of each array.
+    """
+    if isinstance(head, ProductHead):
+        return ProductHead({name: owners(part, num_cells) for name, part in head.heads.items()})
+    if isinstance(head, ColumnsHead | CodesHead):
+        parts = tuple(owners(part, num_cells) for part in head.heads)
+        return eqx.tree_at(lambda head: head.heads, head, parts)
+    if isinstance(head, OrdinalHead):
+        linear: Any = head.parameters.linear
+        places = _places(linear)
+        own = [jnp.full(gaps.shape, place) for gaps, place in zip(head.log_gaps, places, strict=True)]
+        parts = owners(head.parameters, num_cells), jnp.asarray(places), tuple(own)
+        return eqx.tree_at(lambda head: (head.parameters, head.first, head.log_gaps), head, parts)
+    if isinstance(head, GaussianHead | StudentTHead):
+        rest = _owned(eqx.tree_at(lambda head: head.parameters, head, None), (), num_cells)
+        parts = owners(head.parameters, num_cells)
+        return eqx.tree_at(lambda head: head.parameters, rest, parts, is_leaf=lambda node: node is None)
+    linear, places = head.linear, _places(head.linear)
+    cells = jnp.asarray(linear.cells)
+    direct = None if linear.direct is None else cells[jnp.asarray(linear.leads)]
+    rest = _owned(eqx.tree_at(lambda head: head.linear, head, None), places, num_cells)
+    parts = replace(linear, weight=cells, bias=cells, direct=direct)
+    return eqx.tree_at(lambda head: head.linear, rest, parts, is_leaf=lambda node: node is None)
+
+
+def _places(linear: CellwiseLinear) -> tuple[int, ...]:
+    """The cells of a head, in its order."""
+    return tuple(dict.fromkeys(linear.cells))
+
+
+def _owned(tree: Any, places: tuple[int, ...], num_cells: int) -> Any:
+    """Arrays with a row for each of these cells are theirs, others are of all."""
+
+    def of(leaf: Any) -> Any:
+        own = jnp.shape(leaf)[:1]
+        return jnp.asarray(places) if own == (len(places),) else jnp.full(own, num_cells)
+
+    return jax.tree.map(of, tree)

@@ -37,6 +37,7 @@ from condvae.rounds import (
     Run,
     State,
     first_state,
+    num_parts,
     run_steps,
 )
 from condvae.rows import taken
@@ -244,7 +245,7 @@ def fit(
     )
     kl_cycle = -(-num_steps // kl_cycles)
     rates = Rates(*map(np.array, (num_steps, max(kl_warmup, 1), kl_cycle, float(averaging))))
-    state = first_state(plan, parameters, size)
+    state = first_state(plan, parameters, size, num_parts(eqx.combine(parameters, static)))
     state, static, own, rates = devices.whole((state, static, own, rates))
     run = Run(plan, static, own, rates)
     history = History()
