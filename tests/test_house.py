@@ -19,7 +19,7 @@ LAYERS = [
     ["rounds", "holdout"],
     ["batches"],
     ["streams"],
-    ["optimisers"],
+    ["optimisers", "early_stopping"],
     ["scoring"],
     ["predictive", "sampling"],
     ["mixture"],

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from condvae import Mixture, batches, elbo, fit, rounds
-from condvae.architectures import mlp_cvae
 from condvae.rounds import beta_at
 from condvae.rows import bucket
 from condvae.training import loop
@@ -48,25 +47,6 @@ def test_held_out_rows_are_averaged_whatever_the_chunk(monkeypatch, chunk):
     _, history = fit(model, x, c, key=KEY, validation=np.arange(50) < 37, **options)
     expected = jax.jit(jax.vmap(lambda x, c: model.q_z(x, c).kl(model.p_z(c))))(x[:37], c[:37])
     np.testing.assert_allclose(history["validation"], [expected.mean()], rtol=1e-5)
-
-
-def test_each_cell_in_turn_keeps_the_parameters_that_are_best_for_it():
-    # One target is learned and then overfitted, another takes long: no step is the best of both.
-    rng = np.random.default_rng(0)
-    c = rng.normal(size=(150, 8)).astype(np.float32)
-    noise = rng.normal(size=(2, 150))
-    x = np.stack([noise[0], c.sum(axis=1) / 3 + 0.5 * noise[1]], axis=1).astype(np.float32)
-    held = np.arange(150) % 3 == 0
-    model = mlp_cvae(x, c, latent_size=0, in_turn=True, width=16, key=jax.random.key(0))
-    options = {"num_steps": 1024, "batch_size": 20, "learning_rate": 0.001, "progress": False}
-    found, history = fit(model, x, c, key=jax.random.key(1), validation=held, **options)
-    terms = jax.vmap(lambda x, c: found.likelihood(jnp.zeros(0), c).terms(x))(x[held], c[held])
-    np.testing.assert_allclose(history.best_value, terms.mean(axis=0).sum(), rtol=1e-4)
-    assert history.best_value > max(record["validation"] for record in history.records) + 0.01
-    # Without rows held out, the parameters are those of the last step.
-    last, history = fit(model, x, c, key=jax.random.key(1), validation=0, **options)
-    assert (history.best_step, history.best_value) == (1024, -np.inf)
-    assert not eqx.tree_equal(last, model)
 
 
 def test_beta_rises_to_one():

@@ -28,9 +28,9 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.batches import Batches, Data
-from condvae.conditionals import ConditionalInTurn, StandardNormal
 from condvae.devices import Devices
 from condvae.draws import evaluate, evaluate_batch, is_of_batches
+from condvae.early_stopping import NOTABLE, kept, num_parts, terms
 from condvae.model import CVAE
 from condvae.optimisers import Schedule, cosine, descend
 from condvae.rows import joined, taken
@@ -49,9 +49,6 @@ VALIDATION_ROWS = 1024
 
 PIECE = 32
 """Steps that are watched together, once there were numbers that are not finite."""
-
-NOTABLE = 0.01
-"""Nats by which parts of the objective over held-out rows are to rise for patience to begin anew."""
 
 CAUTION = 0.1
 """By what the rate of a member is multiplied that had to go back."""
@@ -154,17 +151,6 @@ class Run(NamedTuple):
     own: Own
     rates: Rates
     data: Data | None = None
-
-
-def num_parts(model: CVAE) -> int:
-    """Into how many parts the objective over held-out rows falls: see `State.best_parts`.
-
-    Each cell of targets that are decoded in turn without a latent has parameters of its own, and its own
-    term of log p(x | c): it keeps those of the step that is best for it.
-    """
-    decoder, prior = model.likelihood, model.prior
-    alone = isinstance(prior, StandardNormal) and prior.shape == (0,)
-    return np.shape(decoder.order)[-1] + 1 if alone and isinstance(decoder, ConditionalInTurn) else 1
 
 
 def first_state(plan: Plan, parameters: PyTree, size: int, parts: int = 1) -> State:
@@ -451,32 +437,12 @@ def _member_round(
         value = jnp.sum(best_parts[:-1])
         notable = value > state.best_value + NOTABLE
     new = new._replace(
-        best_parameters=_of_the_better(better, average, state.best_parameters, run.static),
+        best_parameters=kept(better, average, state.best_parameters, run.static),
         best_value=jnp.where(better.any(), value, state.best_value),
         best_parts=best_parts,
         best_step=jnp.where(notable, last.astype(state.best_step.dtype), state.best_step),
     )
     return new, metrics, sound | ~state.active
-
-
-def _of_the_better(better: Array, new: PyTree, old: PyTree, static: PyTree) -> PyTree:
-    """New parameters of the parts that are better, old ones of the others."""
-    if better.size == 1:
-        return _where(better[0], new, old)
-    whole = jax.tree.map(lambda leaf: jnp.full(leaf.shape[:1], better.size - 1), new)
-    decoder = eqx.combine(new, static).likelihood.owners()
-    owners = eqx.filter(decoder, jax.tree.map(lambda leaf: leaf is not None, new.likelihood, is_leaf=_none))
-    owners = eqx.tree_at(lambda model: model.likelihood, whole, owners)
-
-    def pick(owner: Array, new: Array, old: Array) -> Array:
-        chosen = better[owner]
-        return jnp.where(chosen.reshape(chosen.shape + (1,) * (new.ndim - chosen.ndim)), new, old)
-
-    return jax.tree.map(pick, owners, new, old)
-
-
-def _none(node: Any) -> bool:
-    return node is None
 
 
 def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
@@ -498,17 +464,9 @@ def _validate(plan: Plan, model: CVAE, held: tuple, own: Own, key: PRNGKeyArray)
         if num_parts(model) == 1:
             values = batch_objective(plan, model, rows, keys, None)[:, None]
         else:
-            values = _terms(plan, model, rows, keys[1])
+            rows = rows if plan.batch_transform is None else plan.batch_transform(keys[1], rows)
+            values = terms(model, *plan.devices.divide(rows))
         return jnp.sum(jnp.where(there[:, None], values * weights[:, None], 0.0), axis=0)
 
     totals = jax.lax.map(total, (places, jax.random.split(key, len(places))))
     return jnp.sum(totals, axis=0) / own.num_validation / own.weight_scale[1]
-
-
-def _terms(plan: Plan, model: CVAE, batch: PyTree, key: PRNGKeyArray) -> Array:
-    """log p of each cell of each row given those before, and of the row: [rows, parts]."""
-    if plan.batch_transform is not None:
-        batch = plan.batch_transform(key, batch)
-    x, c = plan.devices.divide(batch)
-    terms = jax.vmap(lambda x, c: model.likelihood(jnp.zeros(0), c).terms(x))(x, c)
-    return jnp.concatenate([terms, jnp.sum(terms, axis=1, keepdims=True)], axis=1)

@@ -150,6 +150,7 @@ def test_three_numbers():
     told = {
         "log_prob": None,
         "log_prob_stderr": None,
+        "cells": {"mass": 90},
         "baseline": {
             "marginal": {"gain": 1.0, "gain_stderr": 0.1},
             "linear": {"gain": -0.25, "gain_stderr": 0.1},

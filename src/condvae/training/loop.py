@@ -21,6 +21,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.batches import Batches
 from condvae.devices import Devices
+from condvae.early_stopping import num_parts
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
@@ -37,7 +38,6 @@ from condvae.rounds import (
     Run,
     State,
     first_state,
-    num_parts,
     run_steps,
 )
 from condvae.rows import taken

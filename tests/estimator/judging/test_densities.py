@@ -13,6 +13,7 @@ def measured(**changes):
     """What is measured of a model of which there is nothing to say."""
     found = {
         "baseline": {"marginal": {"log_prob": -3.0, "gain": 1.0, "gain_stderr": 0.1}},
+        "cells": {"y": 100},
         "sides": {"train": SIDE, "validation": SIDE, "test": SIDE, "how": "members"},
         "rows": 100,
         "rows_scored": 100,
