@@ -75,7 +75,7 @@ def how(summary: dict[str, Any]) -> str:
     """How log-densities were found, from how many draws, and what that adds to the error of their mean."""
     drawn, ess = summary["draws"], summary["ess"]
     if summary["method"] == "enumeration":
-        return "exact: the latent's values were summed over"
+        return "is exact"
     range_ = (
         f"{drawn['fewest']:,}"
         if drawn["fewest"] == drawn["most"]

@@ -15,6 +15,9 @@ from condvae.estimator.judging.rows import Rows
 from condvae.observed import Observed
 from condvae.rows import num_rows
 
+TELLING = 50
+"""Pairs below which no classifier is asked: its p-value is then too small more often than it says."""
+
 FEW = 100
 """Values that a column of training rows must have for a row to be known by it."""
 
@@ -32,7 +35,7 @@ def drawn(rows: Rows, key: jax.Array, mixture: Any = None) -> dict[str, np.ndarr
 
 def told(rows: Rows, made: dict[str, np.ndarray]) -> TwoSample | None:
     """Whether a classifier tells rows from samples given the same c; None where rows are too few."""
-    if len(rows) < PAIRS:
+    if len(rows) < TELLING:
         return None
     x, c, made = rows.x, rows.c, dict(made)
     real = {name: block.value for name, block in x.items()}
