@@ -47,4 +47,4 @@ def test_how_a_score_was_found():
     )
     varied = summary | {"draws": {"fewest": 1000, "most": 16_000}, "log_prob_noise": None}
     assert "with 1,000 to 16,000 draws a row; the smallest" in words.how(varied)
-    assert words.how(summary | {"method": "enumeration"}) == "is exact"
+    assert words.how(summary | {"method": "enumeration"}) == "exact: no draws are needed"

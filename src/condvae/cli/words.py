@@ -75,7 +75,7 @@ def how(summary: dict[str, Any]) -> str:
     """How log-densities were found, from how many draws, and what that adds to the error of their mean."""
     drawn, ess = summary["draws"], summary["ess"]
     if summary["method"] == "enumeration":
-        return "is exact"
+        return "exact: no draws are needed"
     range_ = (
         f"{drawn['fewest']:,}"
         if drawn["fewest"] == drawn["most"]
