@@ -12,7 +12,7 @@ from condvae.conditionals import ConditionalInTurn, StandardNormal
 from condvae.model import CVAE
 
 NOTABLE = 0.01
-"""Nats by which parts of the objective over held-out rows are to rise for patience to begin anew."""
+"""Nats a row by which the objective over held-out rows must rise to restart the count of patience."""
 
 
 def num_parts(model: CVAE) -> int:

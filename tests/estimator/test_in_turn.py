@@ -130,7 +130,7 @@ def test_cells_that_cannot_be_are_left_as_they_are_and_the_others_are_filled(mod
     X, y = trips(6, 5)
     y = y.assign(city=["Mars1", None, None, None, "FR1", "DE0"], end=[-5.0, np.nan, 3.0, 4.0, 5.0, 1e9])
     with pytest.warns(
-        UserWarning, match=r"'city': 'Mars1' in 1 row; 'end': .*-5.0 in 1 row.*taken for missing"
+        UserWarning, match=r"'city': 'Mars1' in 1 row; 'end': .*-5.0 in 1 row.*treated as missing"
     ):
         filled = model.impute(X, y)
     assert filled["city"].notna().all()

@@ -93,7 +93,7 @@ class Outside:
             where = [f"{quote(name)}: {_named(levels)}" for name, levels in self.impossible.items()]
             said.append(
                 f"a target holds values outside of what its training cells show to be possible "
-                f"({'; '.join(where)}); such a cell is taken for missing, but in log p it counts as one "
+                f"({'; '.join(where)}); such a cell is treated as missing; in log p it counts as one "
                 "exception among all training rows, and as impossible under a likelihood that you named"
             )
         return "; ".join(said)

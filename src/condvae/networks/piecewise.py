@@ -19,7 +19,7 @@ MOST_PIECES = 2048
 """The most pieces of all columns together: the more columns, the fewer pieces each has."""
 
 ROWS = 20
-"""The fewest rows of a piece: with more pieces, a few hundred rows are learned by heart."""
+"""The fewest rows of a piece: with finer pieces, networks memorise tables of a few hundred rows."""
 
 LEAST_PIECE = 1e-6
 """The least width of a piece, in standard deviations: single precision divides by it."""

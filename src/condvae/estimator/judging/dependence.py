@@ -14,16 +14,16 @@ from condvae.estimator.judging.rows import Rows, number, places_of
 from condvae.observed import Observed
 
 LITTLE = 0.1
-"""Nats a row below which targets are said to depend on each other little, or a lack of nats is not said."""
+"""Nats a row below which a dependence, or what is lacking of it, is not worth a verdict."""
 
 GROUPS = 8
 """Groups that the values of a target are put into, to tell what two targets share."""
 
 FEWEST = 50
-"""Rows that two targets must share for anything to be said of the pair."""
+"""The fewest rows in which both targets of a pair are observed."""
 
 FEW_DRAWS = 300
-"""Draws of each row for each of its cells, where the model has a latent."""
+"""Draws of z for the density of each single cell, where the model has a latent."""
 
 
 @dataclass(frozen=True)

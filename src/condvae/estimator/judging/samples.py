@@ -16,7 +16,7 @@ from condvae.observed import Observed
 from condvae.rows import num_rows
 
 TELLING = 50
-"""Pairs below which no classifier is asked: its p-value is then too small more often than it says."""
+"""The fewest pairs of rows and samples for the classifier test: with fewer, its p-values are too small."""
 
 FEW = 100
 """Values that a column of training rows must have for a row to be known by it."""
