@@ -157,7 +157,8 @@ def diagnose(
                 if found.conditions is None
                 else conditions.findings(found.conditions, summary["baseline"]["marginal"])
             ),
-            *dependence.findings(shared, rows.model.in_turn),
+            # Of rows trained on, what was memorised would count as dependence.
+            *([] if densities.trained_on(summary) else dependence.findings(shared, rows.model.in_turn)),
             *calibration.findings(found.pit, found.slices),
             *samples.findings(found.samples),
             *samples.copy_findings(found.copies, asked=train is not None),
