@@ -2,11 +2,10 @@
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from condvae.cli import inputs
 from condvae.estimator import streaming
-from condvae.tables import Scan, TableError
+from condvae.tables import Scan
 
 
 def test_rows_outside_are_counted_by_column(home, capfd):
@@ -26,14 +25,6 @@ def test_rows_outside_are_counted_by_column(home, capfd):
         inputs.load(home / "plain").predict()
     assert counted.rows == 0
     assert capfd.readouterr().err == ""
-
-
-def test_names_must_differ():
-    inputs.require_apart(["a"], ["a_mean"])
-    with pytest.raises(TableError, match="two columns would be named 'a_mean'"):
-        inputs.require_apart(["a", "a_mean"], ["a_mean"])
-    with pytest.raises(TableError, match="'b'"):
-        inputs.require_apart(["a"], ["b", "b"])
 
 
 def test_a_long_table_is_a_scan_and_a_short_one_is_in_memory(home, tmp_path, monkeypatch):

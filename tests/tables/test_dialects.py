@@ -36,6 +36,45 @@ def test_what_stands_above_is_said():
     assert header_place([["a"], ["1"]]) == 0
 
 
+@pytest.mark.parametrize(
+    "below",
+    ["Source: the office\n", "\nSource: the office, 2020\n\n", '"Source: the office",,\n', "* by hand;\n"],
+)
+def test_what_stands_below_is_left_out_and_said(below):
+    body = "1,x,2\n3,y,4\n"
+    found = dialect_of(f"a,b,c\n{body}{below}", "f", ",")
+    assert found.body.rstrip() == body.rstrip()
+    assert len(found.notes) == 1
+    assert "f: left out what stands below the table" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "last", ["5\n", "North Bay\n", "Total,,9\n", '5,6,"a long\nremark of words"\n', "x,,\n"]
+)
+def test_a_last_row_is_not_left_out(last):
+    names = "South Bay,x,2\n" if last.startswith("North") else "1,x,2\n"
+    found = dialect_of(f"a,b,c\n{names}3,y,4\n{last}", "f", ",")
+    assert (found.body, found.notes) == (f"{names}3,y,4\n{last}", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("5.1,x,3\n4.9,y,2\n4.7,x,7\n", True),
+        ("5.1\n4.9\n4.7\n", True),
+        ("2015,2016,2018\n1,2,3\n4,5,6\n", False),
+        ("0\n4.9\n4.7\n", False),
+        ("0,1\n4.9,2\n4.7,3\n", False),
+        ("5.1,b\nx,y\nz,x\n", False),
+        ("a,3\n1,2\n3,4\n", False),
+    ],
+)
+def test_names_that_are_numbers_are_told(text, row):
+    notes = dialect_of(text, "f", ",").notes
+    assert len(notes) == row
+    assert all("its first line" in note and "put a line of names above" in note for note in notes)
+
+
 def test_quoted_names_may_have_line_ends():
     found = dialect_of('"a\nx",b\n1,2\n', "f", ",")
     assert (found.names, found.body) == (("a\nx", "b"), "1,2\n")

@@ -183,9 +183,7 @@ def test_text_of_a_long_table_is_read_as_that_of_a_short_one(tmp_path):
 
 def test_text_that_is_not_what_the_first_rows_are_is_refused(tmp_path):
     table = texts(tmp_path / "f", a=[*map(str, range(99)), "x"])
-    with pytest.raises(
-        TableError, match=r"column 'a', row 100 \('x'\) is not a number; correct the cell, say"
-    ):
+    with pytest.raises(TableError, match=r"column 'a', row 100 \('x'\) is not a number; correct the cell"):
         survey(table, ["a"], ["y"], seed=0, sample_rows=10)
     found = survey(table, ["a"], ["y"], read={"a": "number"}, missing=("x",), seed=0, sample_rows=10)
     assert (found.schema.given[0].missing, found.schema.given[0].maximum) == (1, 98.0)

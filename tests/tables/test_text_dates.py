@@ -32,6 +32,7 @@ from condvae.tables.text_dates import are_days, as_timestamps, clock, dates_of, 
         (["01/2012", "12/2013"], ("%m/%Y",), datetime(2013, 12, 1)),
         (["May 2020", "Jun 2020"], ("%b %Y",), datetime(2020, 6, 1)),
         (["2024Q1", "2024-Q4"], ("quarter",), datetime(2024, 10, 1)),
+        (["2020-W01", "2020W53", "2020-w02-7"], ("week",), datetime(2020, 1, 12)),
     ],
 )
 def test_what_is_a_date(texts, formats, last):

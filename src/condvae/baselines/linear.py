@@ -382,6 +382,9 @@ def _logistic(
     with warnings.catch_warnings():
         # Penalised, an early stop is a slightly stronger penalty.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings(
+            "ignore", message="The number of unique classes"
+        )  # levels that few rows have
         model = LogisticRegression(C=c, max_iter=200).fit(h, codes, weight)
     if len(seen) == 2:
         coefficients[:, seen[1]], intercept[seen] = model.coef_[0], [0.0, model.intercept_[0]]

@@ -1,12 +1,11 @@
 """Models and tables as the commands need them, and the checks that come before any work."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from condvae.cli.words import note, warn
-from condvae.words import quote
 
 if TYPE_CHECKING:
     from condvae import tables
@@ -103,17 +102,6 @@ def require_outputs(out: str | None, as_json: bool) -> None:
     if out == "-" and as_json:
         raise tables.TableError("--out - and --json both write to standard output; choose one")
     tables.require_writable(out)
-
-
-def require_apart(names: Sequence[str], added: Iterable[str]) -> None:
-    """Check that the columns which a command adds are named like no other."""
-    from condvae.tables import TableError
-
-    taken = set(names)
-    for name in added:
-        if name in taken:
-            raise TableError(f"two columns would be named {quote(name)}; rename that column of the table")
-        taken.add(name)
 
 
 def require_budget(method: str, num_samples: int | None, budget: int | None) -> None:

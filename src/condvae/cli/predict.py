@@ -55,7 +55,7 @@ def predict(
     Beside the conditions: NAME_mean of a numeric target, NAME_mode (the most probable level) of a
     categorical one; NAME_q0.05, ...; NAME_low and NAME_high, or NAME_set, levels separated by commas, the
     most probable first; NAME=LEVEL, of categories, 0 and 1, or the levels of a scale; support_outside,
-    support_columns and support_percentile.
+    support_columns and support_percentile. An underscore follows each name that a condition has already.
     """
     from condvae.tables import TableError
 
@@ -79,10 +79,6 @@ def predict(
         raise TableError("the model has no conditions, and one prediction for all rows; leave out DATA")
     if not schema.given and support:
         raise TableError("--support is about conditions, and the model has none; leave it out")
-    inputs.require_apart(
-        [str(column.name) for column in schema.given],
-        _added(schema, levels, interval is not None, proba, support),
-    )
     rows = None if data is None else inputs.read_whole(estimator, data)
     with inputs.outside_counted() as outside:
         # The plain means first: they check every cell before anything is sampled.
@@ -164,5 +160,7 @@ def _tables(
 def _beside(rows: Any, names: list[str], made: dict[str, Any]) -> Any:
     import pyarrow as pa
 
+    from condvae.tables import apart
+
     given = {} if rows is None else {name: rows[name] for name in names}
-    return pa.table(given | made)
+    return pa.table(given | dict(zip(apart(list(made), names), made.values(), strict=True)))

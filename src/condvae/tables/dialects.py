@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import isfinite
 
 from condvae.tables.errors import TableError
 from condvae.words import quote
@@ -22,7 +24,7 @@ STEADY = 0.75
 """The share of lines that must have one number of cells, where the file's name tells another separator."""
 
 MOST_TITLES = 20
-"""Lines above a table among which titles are looked for."""
+"""Lines above a table among which titles are looked for, and lines below among which footers are."""
 
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _BOMS = (
@@ -114,10 +116,16 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
     names = list(rows[place])
     for _ in range(records[place][1]):
         start = text.find("\n", start) + 1 or len(text)
-    notes = [*_above(source, rows[:place])]
+    body, footer = _without_footer(text[start:], separator, len(names))
+    notes = [*_left_out(source, "above", rows[:place]), *_left_out(source, "below", footer)]
+    if _is_row(names, rows[place + 1 :]):
+        notes.append(
+            f"{source}: its first line ({quote(separator.join(names))}) looks like a row and is read as "
+            "the names of the columns; if the file has no names, put a line of names above"
+        )
     if usual is not None and separator != usual and len(names) > 1:
         notes.append(f"{source}: its cells are separated by {NAMES.get(separator, quote(separator))}")
-    return Dialect(separator, (*_unnamed(names, rows[place + 1 :]),), text[start:], tuple(notes))
+    return Dialect(separator, (*_unnamed(names, rows[place + 1 :]),), body, tuple(notes))
 
 
 def _by_blanks(text: str, rows: Sequence[Sequence[str]]) -> str | None:
@@ -130,10 +138,65 @@ def _by_blanks(text: str, rows: Sequence[Sequence[str]]) -> str | None:
     return "\n".join("\t".join(line.split()) for line in text.splitlines()) + "\n"
 
 
-def _above(source: str, rows: Sequence[Sequence[str]]) -> list[str]:
+def _left_out(source: str, where: str, rows: Sequence[Sequence[str]]) -> list[str]:
     said = [quote(" ".join(filter(None, cells))) for cells in rows if any(cell.strip() for cell in cells)]
     several = f" and {len(said) - 1} more" if len(said) > 1 else ""
-    return [f"{source}: left out what stands above the table ({said[0]}{several})"] if said else []
+    return [f"{source}: left out what stands {where} the table ({said[0]}{several})"] if said else []
+
+
+def _without_footer(body: str, separator: str, width: int) -> tuple[str, list[list[str]]]:
+    """The text without the last lines that are remarks on the table, and the cells of these.
+
+    A remark begins with several words, and has too few cells or, of three or more, no other that is filled.
+    Where other rows begin with several words, nothing is left out: a row that is cut short is refused.
+
+    Example:
+        >>> _without_footer("1,2,3\\n4,5,6\\nSource: the office\\n", ",", 3)
+        ('1,2,3\\n4,5,6\\n', [['Source: the office']])
+    """
+    tail = body[-LOOKED_AT:].rstrip()
+    lines = tail.splitlines(keepends=True)
+    footer: list[list[str]] = []
+    while width > 1 and len(lines) > 1 and len(footer) < MOST_TITLES and lines[-1].count('"') % 2 == 0:
+        cells = next(csv.reader([lines[-1]], delimiter=separator), [])
+        if any(cell.strip() for cell in cells) and not _is_remark(cells, width):
+            break
+        footer.insert(0, cells)
+        tail = tail[: -len(lines.pop())]
+    above = csv.reader(lines[-MOST_TITLES:], delimiter=separator)
+    if not any(map(any, footer)) or any(_is_remark(cells[:1], width) for cells in above if cells):
+        return body, []
+    return body[:-LOOKED_AT] + tail, footer
+
+
+def _is_remark(cells: Sequence[str], width: int) -> bool:
+    """Whether a line begins with several words and has too few cells, or no other that is filled."""
+    lone = len(cells) == width > 2 and not any(cell.strip() for cell in cells[1:])
+    words = len(cells[0].split()) > 1 and any(letter.isalpha() for letter in cells[0])
+    return words and (len(cells) < width or lone)
+
+
+def _is_row(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the line of the names may be a row: a number stands over each column of numbers.
+
+    Years and other numbers that go up are names of columns, and 0 is that of the only one.
+    """
+    rows = [cells for cells in rows if len(cells) == len(names)]
+    columns = [[cell for cell in column if cell.strip()] for column in zip(*rows, strict=True)]
+    numeric = [i for i, cells in enumerate(columns) if cells and all(map(_is_number, cells))]
+    if len(rows) < 2 or not numeric or not all(_is_number(names[i]) for i in numeric):
+        return False
+    heads = [float(names[i]) for i in numeric]
+    steps = [b - a for a, b in pairwise(heads)]
+    names_go_up = min(steps) > 0 and (len(steps) > 1 or steps[0] == 1) if steps else heads == [0]
+    return not names_go_up
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _unnamed(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:

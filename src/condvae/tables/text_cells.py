@@ -270,7 +270,8 @@ def _not_so(name: Any, texts: Texts, odd: Sequence[str], reading: Reading) -> st
 
 def remedies(name: Any, text: str) -> str:
     """What can be done about a cell that is not what the others are."""
-    mend = "correct the cell" if text.strip().lower() not in MARKS else "empty the cell"
+    marked = text.strip().lower() in MARKS
+    mend = "empty the cell" if marked else "correct the cell (or delete the row, if it holds totals)"
     missing = (
         "" if len(text) > 20 else f", say missing=({quote(text.strip())},) if it stands for a missing cell"
     )

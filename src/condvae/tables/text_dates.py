@@ -30,6 +30,7 @@ _MONTH_FIRST = re.compile(
     r"(?P<month>0[1-9]|1[0-2]|[A-Za-z]{3,9}\.?)(?P<sep>[-/. ])(?P<year>(?:18|19|20|21)\d\d)"
 )
 _QUARTER = re.compile(r"(?P<year>\d{4})[- ]?[Qq](?P<quarter>[1-4])")
+_WEEK = re.compile(r"(?P<year>\d{4})-?[Ww](?P<week>[0-5]\d)(?:-?(?P<day>[1-7]))?")
 _DIGITS = re.compile(r"\d{8}")
 _DURATION = re.compile(
     r"(?P<sign>-?)(?:(?P<days>\d+) ?(?:days?|d),? ?)?(?P<hours>\d+):(?P<minutes>[0-5]\d)"
@@ -39,8 +40,9 @@ _ISO_DURATION = re.compile(
     r"(?P<sign>-?)P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
 )
 
-QUARTER, MONTH = "quarter", "%Y-%m"
-"""Formats of periods, which are read as their first day; there is none of strptime for quarters."""
+QUARTER, WEEK, MONTH = "quarter", "week", "%Y-%m"
+"""Formats of periods, which are read as their first day; strptime has none for quarters and weeks (of
+ISO 8601, with the number of the day or without)."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def dates_of(texts: Sequence[str]) -> Dates | None:
 def _shape(text: str) -> tuple | None:
     if len(text) > LONGEST_DATE:
         return None
-    if any(pattern.fullmatch(text) for pattern in (_DIGITS, _MONTH, _QUARTER)):
+    if any(pattern.fullmatch(text) for pattern in (_DIGITS, _MONTH, _QUARTER, _WEEK)):
         return (len(text), "whole")
     if (found := _MONTH_FIRST.fullmatch(text)) is not None:
         return ("month", found["sep"], found["month"].isdigit(), len(found["month"]) > 3)
@@ -122,6 +124,8 @@ def _formats(text: str) -> list[str]:
         return [f"%Y{text[4]}%m"]
     if _QUARTER.fullmatch(text):
         return [QUARTER]
+    if _WEEK.fullmatch(text):
+        return [WEEK]
     if (found := _MONTH_FIRST.fullmatch(text)) is not None:
         month = "%m" if found["month"].isdigit() else _month(found["month"])
         return [f"{month}{found['sep']}%Y"]
@@ -170,8 +174,8 @@ def parse(text: str, pattern: str) -> datetime | None:
     """A text as a date of a format of `datetime.strptime`; None where it is none.
 
     Example:
-        >>> parse("31/01/2012", "%d/%m/%Y")
-        datetime.datetime(2012, 1, 31, 0, 0)
+        >>> parse("31/01/2012", "%d/%m/%Y"), parse("2020-W02", WEEK)
+        (datetime.datetime(2012, 1, 31, 0, 0), datetime.datetime(2020, 1, 6, 0, 0))
     """
     if len(text) > LONGEST_DATE:
         return None
@@ -179,6 +183,10 @@ def parse(text: str, pattern: str) -> datetime | None:
         found = _QUARTER.fullmatch(text)
         return None if found is None else datetime(int(found["year"]), 3 * int(found["quarter"]) - 2, 1)
     try:
+        if pattern == WEEK:
+            found = _WEEK.fullmatch(text)
+            year, week, day = found.group("year", "week", "day") if found else (0, 0, 0)
+            return datetime.fromisocalendar(int(year), int(week), int(day or 1))
         return datetime.strptime(text, pattern)
     except ValueError:
         return None
