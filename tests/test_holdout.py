@@ -2,7 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from condvae.holdout import held_out
+from condvae.holdout import copies, held_out
+from condvae.observed import Observed
 
 KEY = jax.random.key(0)
 
@@ -43,3 +44,27 @@ def test_nothing_is_held_out_when_none_is_asked_for():
 def test_what_cannot_be_held_out_is_refused(n, fraction, named, message):
     with pytest.raises(ValueError, match=message):
         held_out(n, fraction, key=KEY, **named)
+
+
+def test_copies_share_a_number_and_other_rows_have_their_own():
+    rng = np.random.default_rng(0)
+    number, level = rng.normal(size=(30, 2)), rng.integers(0, 3, (30, 1))
+    index = rng.permutation(np.r_[np.arange(30), np.arange(10), np.arange(5)])
+    found = copies({"number": number[index], "level": level[index]})
+    assert len(set(found)) == 30
+    for own in set(index):
+        assert len(set(found[index == own])) == 1
+
+
+def test_equal_rows_are_no_copies_where_they_are_so_by_chance():
+    rng = np.random.default_rng(0)
+    survey = np.column_stack([rng.integers(18, 80, 2000), *rng.integers(0, 2, (3, 2000))]).astype(
+        np.float32
+    )
+    assert copies(survey) is None  # 496 kinds of rows
+    assert copies(np.resize([[1.0, 2.0], [3.0, 5.0], [7.0, 9.0]], (450, 2))) is None
+    prices = np.round(rng.gamma(2, 20, (5000, 1)), 2)  # one column
+    assert copies(prices) is None
+    hidden = Observed(np.zeros((50, 2)), np.zeros((50, 2), bool))
+    assert copies(hidden) is None
+    assert copies({"level": np.zeros((50, 2), np.int32)}) is None

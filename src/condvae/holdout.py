@@ -3,9 +3,22 @@
 At random, by whole groups (so that nothing of a group is seen in training), or the latest in time.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import PRNGKeyArray, PyTree
+
+from condvae.observed import Observed
+from condvae.rows import content_hashes
+
+FEW_VALUES = 10
+"""Different values of a column below which repeated rows say nothing of being copies."""
+
+SPARSE = 10.0
+"""How many times the smallest gap between values of a column the median gap is, where values that are
+equal are so by copying, and not because they were recorded on a grid."""
 
 
 def held_out(
@@ -58,6 +71,59 @@ def held_out(
     chosen = np.zeros(size, bool)
     chosen[np.asarray(_permutation(key, size) if permutation is None else permutation)[:count]] = True
     return chosen[members]
+
+
+def copies(rows: PyTree) -> np.ndarray | None:
+    """Which rows are copies of each other, as a number for each row, shape (n,); None where none are.
+
+    Rows that are equal may be equal by chance, as where all columns have few values: those are different
+    rows, and to hold out all of them would hide from training what there is. They are copies where a
+    number in them is in no other row, in a column that has values of all kinds: at least `FEW_VALUES`, and
+    not on a grid that most of them fill.
+
+    Args:
+        rows: arrays with a row for each, columns of numbers among them.
+
+    Example:
+        >>> import numpy as np
+        >>> from condvae.holdout import copies
+        >>> number = np.random.default_rng(0).normal(size=(20, 2))
+        >>> copies(np.repeat(number, 2, axis=0))[:6].tolist()
+        [0, 0, 1, 1, 2, 2]
+        >>> copies(np.repeat(np.round(number), 2, axis=0)) is None, copies(number) is None
+        (True, True)
+    """
+    content, counts = np.unique(content_hashes(rows), return_inverse=True, return_counts=True)[1:]
+    repeats = counts[content]
+    width = sum(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves(rows, is_leaf=_is_block))
+    if repeats.max(initial=1) == 1 or width < 2:  # where there is one column, equal values say nothing
+        return None
+    copied = np.zeros(len(content), bool)
+    for values, observed in _numbers(rows):
+        different, place, occurrences = np.unique(values[observed], return_inverse=True, return_counts=True)
+        gaps = np.diff(different)
+        if len(different) >= FEW_VALUES and np.median(gaps) > SPARSE * gaps.min():
+            copied[observed] |= occurrences[place] == repeats[observed]
+    copied &= repeats > 1
+    if not copied.any():
+        return None
+    own = np.where(copied, content, len(counts) + np.arange(len(content)))
+    _, first, number = np.unique(own, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[number]
+
+
+def _is_block(leaf: Any) -> bool:
+    return isinstance(leaf, Observed)
+
+
+def _numbers(rows: PyTree) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The values of each column of numbers, and which of them are observed."""
+    for block in jax.tree.leaves(rows, is_leaf=_is_block):
+        values, mask = (np.asarray(part) for part in (block if _is_block(block) else (block, True)))
+        if not np.issubdtype(values.dtype, np.floating):
+            continue
+        flat, shown = (array.reshape(len(values), -1) for array in (values, mask & np.isfinite(values)))
+        yield from zip(flat.T, shown.T, strict=True)
 
 
 def require_fraction(fraction: float) -> None:

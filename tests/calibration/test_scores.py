@@ -63,6 +63,21 @@ def test_the_truth_scores_best_and_dependence_is_seen(score):
         assert worse > 4 * stderr
 
 
+def test_the_error_of_a_mean_counts_groups_and_weights():
+    """Of 40 groups of 1 to 5 equal values, the error is that of the mean over many samples of groups."""
+    rng = np.random.default_rng(0)
+    size = rng.integers(1, 6, 40)
+    groups = np.repeat(np.arange(40), size)
+    means, errors = np.transpose(
+        [mean_stderr(rng.normal(size=40)[groups], groups=groups) for _ in range(2000)]
+    )
+    assert abs(np.sqrt(np.mean(errors**2)) / np.std(means) - 1) < 0.06
+    # Weights say the same as copies.
+    values = rng.normal(size=40)
+    np.testing.assert_allclose(mean_stderr(values, weight=size), mean_stderr(values[groups], groups=groups))
+    np.testing.assert_allclose(mean_stderr(values, weight=np.full(40, 3.0)), mean_stderr(values))
+
+
 def test_a_paired_difference_cancels_what_rows_share():
     rng = np.random.default_rng(5)
     rows, gain = 100 * rng.normal(size=400), 0.1 + 0.2 * rng.normal(size=400)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from condvae import Mixture, rows
-from condvae.estimator import ConditionalVAE, fitting
+from condvae.estimator import ConditionalVAE, fitting, validation
 from condvae.scoring import LogProb
 from condvae.training import History
 from estimator.known import Known, known_members
@@ -42,7 +42,7 @@ def _known(**options):
             return mixture, _history([0.0, 1.0])
 
         patch.setattr(fitting, "fit", fit)
-        patch.setattr(fitting, "_measure_members", lambda *_: None)
+        patch.setattr(fitting, "measure_members", lambda *_: None)
         return Known.fit(mixture, **options)
 
 
@@ -87,7 +87,7 @@ def without_training(patch):
         return LogProb(zeros, zeros, zeros + 1, zeros, zeros + 1000)
 
     patch.setattr(fitting, "fit", calls)
-    patch.setattr(fitting.scoring, "log_prob", log_prob)
+    patch.setattr(validation.scoring, "log_prob", log_prob)
     return calls
 
 

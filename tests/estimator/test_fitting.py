@@ -7,10 +7,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from condvae import ConditionalVAE, Observed, scoring
-from condvae.baselines import fit_baseline
+from condvae import ConditionalVAE, Observed
 from condvae.estimator.fitting import fit_table
-from condvae.normal_scores import to_scores
 from condvae.rows import content_hashes
 from condvae.training import TrainingError
 from condvae.training.history import Entry
@@ -43,7 +41,7 @@ def scored(monkeypatch):
         return record
 
     monkeypatch.setattr(fitting, "calibrate", spy("calibration", {}))
-    monkeypatch.setattr(fitting, "_measure_test", spy("test", None))
+    monkeypatch.setattr(fitting, "measure_test", spy("test", None))
     return seen
 
 
@@ -96,6 +94,33 @@ def test_the_latest_are_held_out(untrained, scored):
     assert_array_equal(masks[0], masks[1])
 
 
+@pytest.mark.parametrize("kind", ["rows", "weights"])
+@pytest.mark.parametrize("by", ["chance", "time"])
+def test_copies_of_a_row_go_to_one_side(untrained, scored, kind, by):
+    five = np.repeat(np.arange(N), 5)
+    rows = (X[five], Y[five]) if kind == "rows" else (X, Y, np.full(N, 5))
+    time = {"time": np.arange(N)[five] if kind == "rows" else np.arange(N)} if by == "time" else {}
+    m = ConditionalVAE(**BARE | PARTS).fit(*rows, **time)
+    trained, test, calibration, masks = parts(m, untrained, scored)
+    sets = [*map(set, (trained, test, calibration))]
+    assert [len(s) for s in sets] == [72, 10, 18]
+    assert sum(map(len, (trained, test, calibration))) == 5 * N
+    for mask in masks:
+        assert len(set(trained[mask])) == 14
+        assert not set(trained[mask]) & set(trained[~mask])
+    assert len(m.table_.support.reference) == 72  # a copy is no neighbour
+
+
+def test_rows_that_are_equal_by_chance_are_held_out_one_by_one(untrained):
+    pair = np.resize(np.arange(3), 450)
+    ConditionalVAE(**BARE | {"validation_fraction": 0.2}).fit(None, pd.DataFrame({"a": pair, "b": pair**2}))
+    call = untrained.calls[-1]
+    numbers = call["x"]["numeric"].value[:, 0]
+    for mask in call["validation"]:
+        assert set(numbers[mask]) == set(numbers[~mask])
+        assert mask.sum() == 90
+
+
 def test_weights_groups_and_times_go_with_their_rows(untrained):
     y = Y.copy()
     y[:5] = np.nan
@@ -107,69 +132,6 @@ def test_weights_groups_and_times_go_with_their_rows(untrained):
     assert_array_equal(np.sort(trained), np.arange(5, N))
     assert_array_equal(call["sample_weight"], trained + 0.5)
     assert trained[call["validation"][0]].min() > trained[~call["validation"][0]].max()
-
-
-# --- what is measured
-
-
-@pytest.mark.parametrize("likelihood", ["auto", "gaussian"])
-@pytest.mark.parametrize("how", ["test", "members"])
-def test_what_is_measured_is_what_one_would_compute(untrained, monkeypatch, how, likelihood):
-    """A score that is a known function of the row: log p = −(standardised y)², by any model.
-
-    What it is held against is linear in y where a family is named, else in the normal scores of y.
-    """
-    from condvae.estimator import fitting
-
-    def log_prob(model, x, *_, **__):
-        value = -(np.asarray(x["numeric"].value[:, 0], float) ** 2)
-        zeros = np.zeros(len(value))
-        return scoring.LogProb(value, zeros, zeros + 1, zeros, zeros + 1000)
-
-    monkeypatch.setattr(fitting.scoring, "log_prob", log_prob)
-    options = {"test_fraction": 0.2} if how == "test" else {"validation_fraction": 0.2}
-    m = ConditionalVAE(**BARE | options, likelihood=likelihood).fit(X, Y)
-    call, target = untrained.calls[-1], m.schema_.target[0]
-    z = (Y - target.mean) / target.sd
-    linear, log_slope = z, np.full(N, -np.log(target.sd))
-    if likelihood == "auto":
-        linear, log_slope = to_scores(target.normal_scores, Y)
-    trained = places(m, call["c"])
-    values, others = [], {"marginal": [], "linear": []}
-    if how == "test":
-        splits = [(np.setdiff1d(np.arange(N), trained), trained)]
-    else:
-        splits = [(trained[mask], trained[~mask]) for mask in call["validation"]]
-    for held, seen in splits:
-        values.append(-(z[held] ** 2) - np.log(target.sd))
-
-        def rows(index):
-            c = (X[index] - m.schema_.given[0].mean) / m.schema_.given[0].sd
-            return [{"numeric": Observed(v.astype(np.float32), v == v)} for v in (linear[index, None], c)]
-
-        for name in others:
-            x_seen, c_seen = rows(seen)
-            x_held, c_held = rows(held)
-            given = None if name == "marginal" else c_seen
-            baseline = fit_baseline(x_seen, given, x_levels=(), c_levels=())
-            found = baseline.log_prob(x_held, None if given is None else c_held)
-            others[name].append(found + log_slope[held])
-    values = np.concatenate(values)
-    found = m.validation_
-    assert (found["how"], found["rows"]) == (how, len(values))
-    assert_allclose(found["log_prob"], values.mean(), rtol=1e-4)
-    assert_allclose(found["stderr"], values.std(ddof=1) / np.sqrt(len(values)), rtol=1e-4)
-    for name, other in others.items():
-        other = np.concatenate(other)
-        gain = values - other
-        assert_allclose(found["baseline"][name]["log_prob"], other.mean(), rtol=1e-3)
-        assert_allclose(found["baseline"][name]["gain"], gain.mean(), rtol=1e-3, atol=1e-4)
-        stderr = gain.std(ddof=1) / np.sqrt(len(gain))
-        assert_allclose(found["baseline"][name]["gain_stderr"], stderr, rtol=1e-3)
-
-
-def test_nothing_is_measured_where_nothing_is_held_out(untrained):
-    assert ConditionalVAE(**BARE).fit(X, Y).validation_ is None
 
 
 def test_notes_say_what_an_analyst_should_know(untrained):

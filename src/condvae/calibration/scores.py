@@ -132,30 +132,58 @@ def variogram_score(samples: np.ndarray, observed: np.ndarray, order: float = 0.
     return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
 
-def mean_stderr(values: np.ndarray) -> tuple[float, float]:
-    """The mean of independent values and its standard error, NaN for a single value or an infinite one.
+def mean_stderr(
+    values: np.ndarray, weight: np.ndarray | None = None, groups: np.ndarray | None = None
+) -> tuple[float, float]:
+    """The mean of values and its standard error, NaN for a single value or group, or an infinite value.
+
+        m = sum_i w_i v_i / W,   W = sum_i w_i
+        stderr² = G / (G - 1) · sum_g (sum_{i in g} w_i (v_i - m))² / W²
+
+    over G groups that are independent of each other; without groups each value is one.
+
+    Args:
+        values: [n].
+        weight: of each value, [n], not negative; equal where None.
+        groups: of each value, [n]: values of one group may depend on each other in any way.
 
     Raises:
         ValueError: if there are none.
+
+    Source:
+        Liang and Zeger (1986), "Longitudinal data analysis using generalized linear models".
 
     Example:
         >>> import numpy as np
         >>> from condvae.calibration import mean_stderr
         >>> mean_stderr(np.array([1.0, 3.0]))
         (2.0, 1.0)
+        >>> mean_stderr(np.array([1.0, 1.0, 3.0, 3.0]), groups=np.array([0, 0, 1, 1]))
+        (2.0, 1.0)
     """
     values = np.asarray(values, np.float64).ravel()
     if not len(values):
         raise ValueError("there are no values to take the mean of")
+    weight = np.ones(len(values)) if weight is None else np.asarray(weight, np.float64)
+    place = np.arange(len(values)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    number = int(place.max()) + 1
     with np.errstate(invalid="ignore"):  # where a value is infinite there is no error to tell
-        stderr = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-    return float(values.mean()), stderr
+        mean = float((weight * values).sum() / weight.sum())
+        off = np.bincount(place, weight * (values - mean))
+        stderr = np.sqrt(number * (off @ off)) / weight.sum()
+    return mean, float(stderr / np.sqrt(number - 1)) if number > 1 else float("nan")
 
 
-def paired_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+def paired_difference(
+    a: np.ndarray,
+    b: np.ndarray,
+    weight: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> tuple[float, float]:
     """The mean of a - b over the same rows and its standard error: which of two scores is better.
 
     What makes rows hard for both cancels, so it is far more exact than the difference of two means.
+    Weights and groups are as for `mean_stderr`.
 
     Raises:
         ValueError: if the shapes differ, or there are no rows.
@@ -168,4 +196,4 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     """
     if np.shape(a) != np.shape(b):
         raise ValueError(f"a has shape {np.shape(a)} and b {np.shape(b)}; score the same rows by both")
-    return mean_stderr(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+    return mean_stderr(np.asarray(a, np.float64) - np.asarray(b, np.float64), weight, groups)

@@ -158,7 +158,7 @@ def fit(
         Joint,
         typer.Option(
             help="How targets depend on each other: in_turn, each is decoded given those before it; "
-            "latent, all of it by the latent; auto, in_turn where there are several targets and nothing "
+            "latent, all of it by the latent; auto, in_turn where there are at most 32 targets and nothing "
             "is asked of a latent.",
             rich_help_panel=SIZES,
         ),

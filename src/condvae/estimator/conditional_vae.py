@@ -34,8 +34,8 @@ class ConditionalVAE(Queries, BaseEstimator):
     trained in one compiled program, and taken as their mixture. In each, perceptrons for prior p(z | c),
     likelihood p(x | z, c) and posterior q(z | x, c), z Gaussian; each target has the likelihood that suits
     its cells (counts, levels, numbers above 0, rounded ones, ...; `schema_` says which, and why).
-    Several targets are decoded in turn, p(x | c) = Π_i p(x_i | x_before, c), in another order in each
-    member, and there is no z unless one is asked for; or, with `joint="latent"`, they are independent given
+    Targets are decoded in turn, p(x | c) = Π_i p(x_i | x_before, c), in another order in each member, and
+    there is no z unless one is asked for; or, with `joint="latent"`, they are independent given
     (z, c). What is None is sized from the data: see `condvae.estimator.defaults`.
 
     Without conditions, `fit(None, y)`, it is the plain VAE of y, and X is None everywhere: `sample(n=5)`
@@ -44,8 +44,8 @@ class ConditionalVAE(Queries, BaseEstimator):
 
     Args:
         joint: how targets depend on each other given X: "in_turn", each is decoded given those before it
-            and z, if there is one; "latent", through z alone; "auto", "in_turn" where there are 2 to 32
-            targets and nothing is asked of z (by latent_size, objective, free_bits or kl_warmup).
+            and z, if there is one; "latent", through z alone; "auto", "in_turn" where there are at most
+            32 targets and nothing is asked of z (by latent_size, objective, free_bits or kl_warmup).
             `transform` and `counterfactual` need a z.
         latent_size: the length of z; 0 for none. By default none for targets in turn, else by their number.
         width: of every hidden layer.

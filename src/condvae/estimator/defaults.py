@@ -6,10 +6,9 @@
 | up to 200,000 | 4 | 128 | 256 | 20 epochs, at least 6,000 | a quarter | 0.005 |
 | more | 2 | 256 | 1,024 | 10 epochs, at least 15,000 | a quarter | 0.003 |
 
-Where there is a latent, it has as many dimensions as there are target columns, from 2 to 16: one target
-hardly needs it, and several need it for how they hang together. Targets that are decoded in turn have none,
-and on up to 20,000 rows a rate of 0.005, as at 0.015 a few hundred rows are overfitted before they are
-learned.
+Where there is a latent, it has as many dimensions as there are target columns, from 2 to 16. Targets that
+are decoded in turn have none, and on up to 20,000 rows a rate of 0.005, as at 0.015 a few hundred rows are
+overfitted before they are learned.
 """
 
 from typing import Any, NamedTuple
@@ -68,7 +67,7 @@ def defaults(num_rows: int, num_targets: int, in_turn: bool = False) -> Settings
 
 
 def decoded_in_turn(estimator: Any, num_targets: int) -> bool:
-    """Whether targets are decoded one after another: by default several are, unless a latent is asked for.
+    """Whether targets are decoded one after another: by default they are, unless a latent is asked for.
 
     A latent is asked for by its size, or by how it is trained. Very many targets have one by default: the
     cost of a step in turn grows with the square of their number.
@@ -81,4 +80,4 @@ def decoded_in_turn(estimator: Any, num_targets: int) -> bool:
         or estimator.free_bits > 0
         or estimator.kl_warmup > 0
     )
-    return 1 < num_targets <= MOST_IN_TURN and not about_latents
+    return num_targets <= MOST_IN_TURN and not about_latents

@@ -10,27 +10,24 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
-from condvae import scoring, tables
+from condvae import tables
 from condvae.architectures import ease_scales, mlp_cvae
 from condvae.baselines import Baseline, fit_baseline, fit_neighbours
-from condvae.calibration import mean_stderr, paired_difference
 from condvae.estimator.adjusting import calibrate
 from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows, scored
 from condvae.estimator.hiding import hiding
 from condvae.estimator.prepare import TrainingTable
 from condvae.estimator.streaming import share_of
+from condvae.estimator.validation import measure_members, measure_test
 from condvae.heads import Cell, UniversalCell
-from condvae.holdout import held_out
+from condvae.holdout import copies, held_out
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.networks import quantile_knots
 from condvae.rows import content_hashes, num_rows
 from condvae.support import Support, reference_rows
 from condvae.training import Checkpoints, History, TrainingError, fit
-
-SCORED_ROWS = 2000
-"""Held-out rows of a member that are scored at the end of fitting, at most."""
 
 FEW_CALIBRATED = 100
 """Rows to adjust intervals by, below which these are rough."""
@@ -94,10 +91,12 @@ def fit_table(
     split_key, fit_key, score_key = jax.random.split(key, 3)
     n = num_rows(x=x, c=c)
     options = options if stream is None else _of_the_sample(options, table.rows, n)
-    test, calibration, rest = _reserve(n, options, table.groups, table.time, split_key)
+    alike = copies((x, c))
+    test, calibration, rest = _reserve(n, options, table.groups, table.time, alike, split_key)
     x_rest, c_rest = _take((x, c), rest)
     weight, *own = [
-        None if array is None else array[rest] for array in (table.sample_weight, table.groups, table.time)
+        None if array is None else array[rest]
+        for array in (table.sample_weight, table.groups, table.time, alike)
     ]
     mask_keys = jax.random.split(jax.random.fold_in(split_key, 1), settings.num_members)
     if stream is not None:  # which members judge by the same rows
@@ -181,8 +180,9 @@ def fit_table(
         progress=options.progress,
     )
     if c is not None:
-        model.support = Support.fit(model.features(c_rest))
-        kept = scored(schema, _take(x_rest, reference_rows(len(rest))))[0]
+        once = np.arange(len(rest)) if alike is None else np.unique(own[2], return_index=True)[1]
+        model.support = Support.fit(model.features(_take(c_rest, once)))
+        kept = scored(schema, _take(x_rest, once[reference_rows(len(once))]))[0]
         model.neighbours = fit_neighbours(model.support, kept, x_levels=x_levels)
     if len(calibration):
         model.calibration = calibrate(model, _take((x, c), calibration))
@@ -193,9 +193,10 @@ def fit_table(
                 "them to the next"
             )
     if len(test):
-        validation = _measure_test(model, _take((x, c), test), (x_rest, c_rest), score_key)
+        own_weight = None if table.sample_weight is None else table.sample_weight[test]
+        validation = measure_test(model, _take((x, c), test), (x_rest, c_rest), own_weight, score_key)
     else:
-        validation = _measure_members(model, x_rest, c_rest, masks, weight, score_key)
+        validation = measure_members(model, x_rest, c_rest, masks, weight, score_key)
     if validation is not None and stream is not None:
         validation["train"] = None  # what is in memory of a stream is not trained on
     trained_on = len(rest) if stream is None else stream.num_rows
@@ -295,7 +296,12 @@ def _in_the_table(error: TrainingError, table: TrainingTable, rows: np.ndarray) 
 
 
 def _reserve(
-    n: int, options: Options, groups: np.ndarray | None, time: np.ndarray | None, key: PRNGKeyArray
+    n: int,
+    options: Options,
+    groups: np.ndarray | None,
+    time: np.ndarray | None,
+    alike: np.ndarray | None,
+    key: PRNGKeyArray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows for testing, for calibration, and the rest."""
     left = np.arange(n)
@@ -305,7 +311,7 @@ def _reserve(
         "calibration_fraction": options.calibration_fraction,
     }
     for i, (name, fraction) in enumerate(fractions.items()):
-        own = [None if array is None else array[left] for array in (groups, time)]
+        own = [None if array is None else array[left] for array in (groups, time, alike)]
         mask = _held_out(name, fraction, len(left), own, jax.random.fold_in(key, 10 + i))
         reserved.append(left[mask])
         left = left[~mask]
@@ -318,108 +324,19 @@ def _reserve(
 
 
 def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyArray) -> np.ndarray:
+    groups, time, alike = own
     try:
-        return held_out(n, fraction, key=key, groups=own[0], time=own[1])
+        together = alike if groups is None and time is None else groups
+        mask = held_out(n, fraction, key=key, groups=together, time=time)
     except ValueError as error:
         raise ValueError(f"{name}={fraction:g}: {error}") from error
-
-
-def _measure_test(model: TableModel, rows: PyTree, learned: PyTree, key: PRNGKeyArray) -> dict[str, Any]:
-    """The mixture on rows that no member saw, beside the baselines; and on as many that it learned from."""
-    n = min(num_rows(rows=rows), 5 * SCORED_ROWS)
-    x, c = _take(rows, np.arange(n))
-    value = model.log_prob(x, c, key=key, num_samples=1000).value
-    own = _take(learned, _spread(np.arange(num_rows(rows=learned)), n))
-    return _comparison(
-        "test", value, model.baselines(x, c), model.log_prob(*own, key=key, num_samples=1000).value
-    )
-
-
-def _measure_members(
-    model: TableModel,
-    x: PyTree,
-    c: PyTree,
-    masks: np.ndarray,
-    weight: np.ndarray | None,
-    key: PRNGKeyArray,
-) -> dict[str, Any] | None:
-    """Each member on the rows that it held out, beside baselines that did not see them either.
-
-    A member alone is worse than the mixture of all: what is printed is on the safe side.
-    """
-    if not masks.any():
-        return None
-    values, learned, others = [], [], {"marginal": [], "linear": []}
-    x_levels, c_levels = tables.levels(model.schema.target), tables.levels(model.schema.given)
-    for member, mask, member_key in zip(
-        model.mixture, masks, jax.random.split(key, len(masks)), strict=True
-    ):
-        rows = np.flatnonzero(mask)[:SCORED_ROWS]
-        x_held, c_held = _take((x, c), rows)
-        # As many draws as a member makes in scoring a mixture: what is compiled here serves there.
-        options: dict[str, Any] = {"num_samples": -(-1000 // len(masks))}
-        own_keys = jax.random.split(member_key)
-        score = scoring.log_prob(member, x_held, c_held, key=own_keys[0], **options)
-        values.append(model.in_own_units(score.value, x_held))
-        x_own, c_own = _take((x, c), _spread(np.flatnonzero(~mask), len(rows)))
-        score = scoring.log_prob(member, x_own, c_own, key=own_keys[1], **options)
-        learned.append(model.in_own_units(score.value, x_own))
-        x_seen, c_seen = _take((x, c), np.flatnonzero(~mask))
-        own_weight = None if weight is None else weight[~mask]
-        for name, given in (("marginal", None), ("linear", c_seen)):
-            baseline = fit_baseline(
-                scored(model.schema, x_seen)[0],
-                given,
-                x_levels=x_levels,
-                c_levels=c_levels,
-                sample_weight=own_weight,
-            )
-            scores, ends, log_factor = scored(model.schema, x_held)
-            held = baseline.log_prob(scores, None if given is None else c_held, ends)
-            others[name].append(model.in_own_units(held + log_factor, x_held))
-    return _comparison(
-        "members",
-        np.concatenate(values),
-        {name: np.concatenate(found) for name, found in others.items()},
-        np.concatenate(learned),
-    )
-
-
-def _spread(places: np.ndarray, most: int) -> np.ndarray:
-    """So many of them at most, at even distances."""
-    return places[np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))]
-
-
-def _comparison(
-    how: str, value: np.ndarray, baselines: dict[str, np.ndarray], learned: np.ndarray
-) -> dict[str, Any]:
-    return {"how": how, **_mean(value), "train": _mean(learned), "baseline": compare(value, baselines)}
-
-
-def _mean(value: np.ndarray) -> dict[str, Any]:
-    mean, stderr = mean_stderr(value)
-    return {"rows": len(value), "log_prob": mean, "stderr": _number(stderr)}
-
-
-def compare(value: np.ndarray, baselines: dict[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
-    """The mean log p of each baseline, and by how much the model is better, with its paired error."""
-    result = {}
-    for name, other in baselines.items():
-        gain, stderr = paired_difference(value, other)
-        result[name] = {
-            "log_prob": float(np.mean(other)),
-            "gain": float(gain),
-            "gain_stderr": _number(stderr),
-        }
-    return result
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    if time is not None and alike is not None:  # of copies, all or none are late enough
+        mask &= ~np.isin(alike, alike[~mask])
+    return mask
 
 
 def _take(tree: Any, index: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-__all__ = ["Fitted", "Options", "compare", "fit_table", "observed_rows"]
+__all__ = ["Fitted", "Options", "fit_table", "observed_rows"]

@@ -43,7 +43,7 @@ def hiding(
     parts: list[Transform] = []
     if any(column.other for column in columns):
         parts.append(SometimesOther.of(columns, c["categorical"], rows_each))
-    if in_turn and HIDDEN_ROWS:
+    if in_turn and HIDDEN_ROWS and len(schema.target) > 1:  # a row must keep a target to learn from
         parts.append(SometimesMissing(HIDDEN_ROWS))
     if not parts:
         return None

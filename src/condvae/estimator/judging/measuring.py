@@ -7,10 +7,10 @@ import numpy as np
 from condvae import tables
 from condvae.estimator import outside
 from condvae.estimator.fitted import Method, observed_rows
-from condvae.estimator.fitting import compare
 from condvae.estimator.frames import as_frame
 from condvae.estimator.judging import densities, predictions
 from condvae.estimator.judging.rows import DRAWS, Rows, finite
+from condvae.estimator.validation import compare
 from condvae.scoring import LogProb, Totals
 
 MAX_ROWS = 3000

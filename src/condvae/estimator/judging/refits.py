@@ -12,10 +12,10 @@ from condvae.diagnosis import LatentUse, gaps
 from condvae.diagnosis.collapse import collapse_finding, latent_finding
 from condvae.diagnosis.findings import Finding
 from condvae.diagnosis.gaps import NOTICED
-from condvae.estimator.fitting import compare
 from condvae.estimator.judging.peers import peers
 from condvae.estimator.judging.rows import Rows, number
 from condvae.estimator.judging.samples import drawn, told
+from condvae.estimator.validation import compare
 from condvae.progress import Progress
 from condvae.rows import num_rows
 
