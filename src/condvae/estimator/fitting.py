@@ -180,7 +180,8 @@ def fit_table(
         progress=options.progress,
     )
     if c is not None:
-        once = np.arange(len(rest)) if alike is None else np.unique(own[2], return_index=True)[1]
+        *_, same = own
+        once = np.arange(len(rest)) if same is None else np.unique(same, return_index=True)[1]
         model.support = Support.fit(model.features(_take(c_rest, once)))
         kept = scored(schema, _take(x_rest, once[reference_rows(len(once))]))[0]
         model.neighbours = fit_neighbours(model.support, kept, x_levels=x_levels)
