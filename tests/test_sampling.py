@@ -7,7 +7,7 @@ import numpy as np
 import numpyro.distributions as npd
 import pytest
 
-from condvae import CVAE, Mixture, encode, reconstruct, sample, sampling
+from condvae import CVAE, Mixture, encode, sample, sampling
 from condvae.linear_gaussian import exact_conditional, random_linear_gaussian
 
 KEY = jax.random.key(0)
@@ -128,7 +128,6 @@ def test_no_rows_give_no_draws():
     none = np.zeros((0, 1), np.float32)
     for model in (linear(), mixture()):
         assert sample(model, none, key=KEY, num_samples=4).shape == (0, 4, 3)
-        assert reconstruct(model, np.zeros((0, 3), np.float32), none, key=KEY).shape == (0, 1, 3)
 
 
 def test_latents_of_a_mixture_are_refused():
@@ -136,25 +135,3 @@ def test_latents_of_a_mixture_are_refused():
     with pytest.raises(ValueError, match=r"latents of different members do not compare: .*member\(k\)"):
         encode(model, x, c)
     assert encode(model.member(1), x, c).shape == (2, 2)
-
-
-@pytest.mark.parametrize("model", [linear(), mixture()], ids=["one", "mixture"])
-def test_the_counterfactual_is_exact(model):
-    x, c, new_c = jnp.array([[1.0, -2.0, 0.5]]), jnp.array([[1.5]]), jnp.array([[-2.0]])
-    means, covariances = [], []
-    for member in model if isinstance(model, Mixture) else [model]:
-        likelihood, emission = member.likelihood, member.likelihood.weights[0]
-        means.append(likelihood.mean(member.posterior.mean(x[0], c[0]), new_c[0]))
-        covariances.append(emission @ member.posterior.covariance @ emission.T + likelihood.covariance)
-    draws = reconstruct(model, x, c, key=KEY, num_samples=12_000, new_c=new_c)[0]
-    assert_moments(draws, means, covariances)
-    with pytest.raises(AssertionError):  # those under the row's own condition are others
-        assert_moments(reconstruct(model, x, c, key=KEY, num_samples=12_000)[0], means, covariances)
-
-
-def test_reconstruction_is_under_the_rows_own_conditions_unless_others_are_given():
-    x, c = jax.random.normal(KEY, (4, 3)), jax.random.normal(KEY, (4, 1))
-    for model in (linear(), mixture()):
-        plain, same = (reconstruct(model, x, c, key=KEY, num_samples=5, new_c=new) for new in (None, c))
-        np.testing.assert_array_equal(plain, same)
-        assert plain.shape == (4, 5, 3)

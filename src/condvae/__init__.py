@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from condvae.model import CVAE, Draws
     from condvae.objectives import elbo, iwae, sticking_the_landing
     from condvae.observed import Observed
-    from condvae.sampling import encode, reconstruct, sample
-    from condvae.scoring import LogProb, log_prob
+    from condvae.sampling import encode, sample
+    from condvae.scoring import LogProb, log_prob, reconstruct
     from condvae.training import Fit, History, fit
 
 __version__ = "0.1.0"
@@ -27,8 +27,8 @@ _HOMES = {
     "model": ("CVAE", "Draws"),
     "objectives": ("elbo", "iwae", "sticking_the_landing"),
     "observed": ("Observed",),
-    "sampling": ("encode", "reconstruct", "sample"),
-    "scoring": ("LogProb", "log_prob"),
+    "sampling": ("encode", "sample"),
+    "scoring": ("LogProb", "log_prob", "reconstruct"),
     "training": ("Fit", "History", "fit"),
 }
 

@@ -104,14 +104,14 @@ def _over_members(
 
 def _sample_row(model: CVAE, c: PyTree, key: PRNGKeyArray, num_samples: int) -> PyTree:
     prior = model.p_z(c)
-    return _map_draws(lambda key: _decode(model, prior, c, key), key, num_samples)
+    return map_draws(lambda key: decode(model, prior, c, key), key, num_samples)
 
 
 def _sample_one(model: CVAE, _: Array, key: PRNGKeyArray) -> PyTree:
-    return _decode(model, model.p_z(None), None, key)
+    return decode(model, model.p_z(None), None, key)
 
 
-def _decode(model: CVAE, latent: Distribution, c: PyTree, key: PRNGKeyArray) -> PyTree:
+def decode(model: CVAE, latent: Distribution, c: PyTree, key: PRNGKeyArray) -> PyTree:
     """z from `latent`, then x ~ p_θ(x | z, c)."""
     z_key, x_key = jax.random.split(key)
     return model.p_x(latent.sample(z_key), c).sample(x_key)
@@ -227,7 +227,7 @@ def _encode_mean(model: CVAE, row: PyTree, key: PRNGKeyArray) -> PyTree:
 
 
 def _encode_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> PyTree:
-    return _map_draws(_latent(model, row).sample, key, num_samples)
+    return map_draws(_latent(model, row).sample, key, num_samples)
 
 
 def _latent(model: CVAE, row: PyTree) -> Distribution:
@@ -235,53 +235,7 @@ def _latent(model: CVAE, row: PyTree) -> Distribution:
     return model.p_z(c) if x is None else model.q_z(x, c)
 
 
-def reconstruct(
-    model: CVAE | Mixture,
-    x: PyTree,
-    c: PyTree = None,
-    *,
-    key: PRNGKeyArray,
-    num_samples: int = 1,
-    new_c: PyTree = None,
-    progress: bool = False,
-) -> PyTree:
-    """Draws of x' ~ p_θ(x' | z, c) with z ~ q_φ(z | x, c): what the latent keeps of x.
-
-    Arguments as those of `encode`; a mixture's members each reconstruct by themselves, and draws are
-    spread over them as by `sample`. Returns x' of shape (n, num_samples, ...).
-
-    Args:
-        new_c: decode under these conditions instead of c, the counterfactual: z ~ q_φ(z | x, c), then
-            x' ~ p_θ(x' | z, new_c).
-    """
-    if isinstance(model, Mixture):
-        return _over_members(
-            lambda member, key, each: reconstruct(
-                member, x, c, key=key, num_samples=each, new_c=new_c, progress=progress
-            ),
-            model,
-            key,
-            num_samples,
-            axis=1,
-        )
-    return map_rows(
-        _reconstruct_row,
-        model,
-        (x, c, c if new_c is None else new_c),
-        key,
-        progress=progress,
-        draws=num_samples,
-        num_samples=num_samples,
-    )
-
-
-def _reconstruct_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> PyTree:
-    x, c, new_c = row
-    posterior = model.q_z(x, c)
-    return _map_draws(lambda key: _decode(model, posterior, new_c, key), key, num_samples)
-
-
-def _map_draws(draw: Callable[[PRNGKeyArray], PyTree], key: PRNGKeyArray, num_samples: int) -> PyTree:
+def map_draws(draw: Callable[[PRNGKeyArray], PyTree], key: PRNGKeyArray, num_samples: int) -> PyTree:
     """`draw` for so many keys, some at a time: a million draws of one row need no more memory."""
     keys = jax.random.split(key, num_samples)
     if num_samples <= DRAWS_AT_ONCE:

@@ -230,7 +230,8 @@ class Queries(Predictions, TransformerMixin):
         """What y would have been under other conditions: encoded under X, decoded under X_new.
 
         z ~ q(z | y, X), then draws of p(y | z, X_new): what the latent tells of a row is kept. Each member
-        encodes and decodes by itself. It is an answer about the world only as far as z and c are its
+        encodes and decodes by itself, and gives as many draws as it is likely to be the row's: the part
+        p_k(y | X) / Σ_j p_j(y | X). It is an answer about the world only as far as z and c are its
         causes.
 
         Args:
@@ -254,7 +255,7 @@ class Queries(Predictions, TransformerMixin):
             c_new = self._given(X_new)[1]
         require_draws(n)
         prepare.require_rows(c, c_new)
-        blocks = sampling.reconstruct(
+        blocks = scoring.reconstruct(
             model.mixture, x, c, key=self._key(random_state, 7), num_samples=n, new_c=c_new
         )
         return self._drawn(blocks, X, num_rows(c=c), n)

@@ -9,7 +9,6 @@ grows the draws become exact; a posterior taken by itself would leave its own er
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.distributions import InTurn
@@ -17,7 +16,7 @@ from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
 from condvae.rows import map_rows, num_rows
-from condvae.scoring.importance import log_prob
+from condvae.scoring.members import draw_by_members
 from condvae.scoring.proposals import strata
 
 
@@ -65,12 +64,20 @@ def impute(
         >>> drawn.shape, bool((drawn[:, :, 0] == 1).all())
         ((5, 4, 3), True)
     """
-    n = num_rows(x=x, c=c)
+    num_rows(x=x, c=c)
     for name, number, least in (("num_samples", num_samples, 1), ("num_proposals", num_proposals, 4)):
         if number < least:
             raise ValueError(f"{name} is {number}, expected at least {least}")
     if isinstance(model, Mixture):
-        return _impute_mixture(model, x, c, n, key, num_samples, num_proposals, progress)
+        options = {"num_samples": num_samples, "num_proposals": num_proposals}
+        return draw_by_members(
+            lambda member, own: impute(member, x, c, key=own, progress=progress, **options),
+            model,
+            x,
+            c,
+            key=key,
+            **options,
+        )
     return map_rows(
         _impute_row,
         model,
@@ -82,51 +89,6 @@ def impute(
         num_samples=num_samples,
         num_proposals=num_proposals,
     )
-
-
-def _impute_mixture(
-    model: Mixture,
-    x: PyTree,
-    c: PyTree,
-    n: int,
-    key: PRNGKeyArray,
-    num_samples: int,
-    num_proposals: int,
-    progress: bool,
-) -> PyTree:
-    choice_key, member_key = jax.random.split(key)
-    keys = jax.random.split(member_key, (model.num_members, 2))  # to weigh with, and to draw with
-    scores = [
-        log_prob(m, x, c, key=k, num_samples=num_proposals, budget=num_proposals).value
-        for m, (k, _) in zip(model, keys, strict=True)
-    ]
-    log_share = np.stack(scores, axis=1).astype(np.float64)
-    log_share = np.where(np.isfinite(log_share), log_share, -1e300)
-    share = np.exp(log_share - np.logaddexp.reduce(log_share, axis=1, keepdims=True))
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(choice_key)).tolist())
-    below = generator.random((n, num_samples, 1)) > np.cumsum(share, axis=1)[:, None, :-1]
-    choice = below.sum(axis=-1)
-    result = None
-    for k, (member, (_, draw_key)) in enumerate(zip(model, keys, strict=True)):
-        drawn = impute(
-            member,
-            x,
-            c,
-            key=draw_key,
-            num_samples=num_samples,
-            num_proposals=num_proposals,
-            progress=progress,
-        )
-        if result is None:
-            result = drawn
-            continue
-
-        def pick(new: np.ndarray, old: np.ndarray, k: int = k) -> np.ndarray:
-            chosen = (choice == k).reshape(n, num_samples, *[1] * (new.ndim - 2))
-            return np.where(chosen, new, old)
-
-        result = jax.tree.map(pick, drawn, result)
-    return result
 
 
 def _impute_row(
