@@ -59,14 +59,28 @@ def test_at_the_exact_posterior_it_is_log_p():
     assert (np.abs(runs.mean(axis=0) - np.asarray(exact_log_prob(model, x, c))) < 5 * error + 1e-4).all()
 
 
+@pytest.mark.parametrize("num_samples", [1, 40])
+def test_of_a_mixture_of_equal_members_it_is_a_bound(num_samples):
+    """Eight equal members with the exact posterior, 16 latents: the ELBO of each is log p."""
+    model = random_linear_gaussian(jax.random.key(0), x_size=16, z_size=16, c_size=1)
+    exact = linear_gaussian(model.prior, model.likelihood, exact_posterior(model))
+    c = jax.random.normal(jax.random.key(1), (1, 1))
+    x = jax.random.normal(jax.random.key(2), (1, 16))
+    runs = repeated(Mixture.of([exact] * 8), x, c, 400, num_samples=num_samples)
+    excess = runs[:, 0] - float(exact_log_prob(model, x, c)[0])
+    assert excess.mean() < 3 * excess.std() / 20
+    if num_samples > 1:
+        assert excess.mean() > -0.2
+
+
 def test_of_a_mixture_it_is_the_log_mean_exp_and_below_log_p():
     models = [model_and_rows(seed=seed)[0] for seed in (0, 1, 2)]
     _, x, c = model_and_rows()
     runs = repeated(Mixture.of(models), x, c, 20, num_samples=2000)
     error = runs.std(axis=0, ddof=1) / np.sqrt(20)
     elbos = np.logaddexp.reduce([np.asarray(exact_elbo(m, x, c)) for m in models]) - np.log(3)
-    # Noise v in each adds at most v / 2 to the log-mean-exp.
-    assert (np.abs(runs.mean(axis=0) - elbos) < 5 * error + runs.var(axis=0) / 2 + 1e-3).all()
+    assert (runs.mean(axis=0) < elbos + 5 * error + 1e-3).all()
+    assert (runs.mean(axis=0) > elbos - 5 * error - 0.01).all()  # shares from 2,000 draws are near the best
     log_p = np.logaddexp.reduce([np.asarray(exact_log_prob(m, x, c)) for m in models]) - np.log(3)
     assert (runs.mean(axis=0) < log_p + 5 * error).all()
 

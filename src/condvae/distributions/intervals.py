@@ -18,8 +18,12 @@ from jax.nn import log_sigmoid
 from jax.scipy.special import log_ndtr
 from jaxtyping import Array, PRNGKeyArray
 
-NODES = 16
-"""Of each half of an interval whose mass is a sum (Gauss and Legendre)."""
+NODES, NODES_OF_TAILS = 16, 32
+"""Of each half of an interval whose mass is a sum (Gauss and Legendre): of a narrow one, and of any, where
+the tails of the family are not known."""
+
+MEAN_STEPS = 8
+"""Steps to each side of which the mean of rounded values is a sum; beyond them it is an integral."""
 
 NARROW = 0.5
 """Half the width of an interval, in scales, below which its nodes are spread evenly over it."""
@@ -78,11 +82,13 @@ def log_mass(base: Any, middle: Array, width: Array) -> Array:
 
     A sum over Gauss and Legendre's nodes on each side of the location, or of the middle: evenly where the
     interval is narrow, and after x = location + scale · sinh(v) where it is wide, so that a narrow peak in
-    it is not missed. To 1e-4 where the mass is above e⁻⁵⁰, and finite far beyond.
+    it is not missed. To 1e-4 where the mass is above e⁻⁵⁰ and the width at most 1,000 scales, and finite
+    far beyond.
     """
     loc, scale = jnp.asarray(base.loc), jnp.asarray(base.scale)
     middle, half = jnp.broadcast_arrays((middle - loc) / scale, 0.5 * width / scale)
-    points, weights = np.polynomial.legendre.leggauss(NODES)
+    known = issubclass(type(base), KNOWN_TAILS)  # of which this is asked for narrow intervals alone
+    points, weights = np.polynomial.legendre.leggauss(NODES if known else NODES_OF_TAILS)
     tail = (1,) * middle.ndim
     points = jnp.asarray(0.5 + 0.5 * points, middle.dtype).reshape(-1, *tail)
     log_weights = jnp.asarray(np.log(0.5 * weights), middle.dtype).reshape(-1, *tail)
@@ -174,15 +180,25 @@ class Rounded(npd.Distribution):
 
     @property
     def mean(self) -> Array:
-        """Exact but for what lies more than four steps from the location, which counts as the location."""
+        """By the tails to each side of m, the value nearest to the location l, of a symmetric family:
+
+            E[v] = m + w Σ_k≥0 [P(x > m + (k + ½) w) − P(x < m − (k + ½) w)],
+
+        in which the sum from k = K on is ∫ P(x > l + u) du from K w − (l − m) to K w + (l − m), to
+        5e-4 of a step at most, at any scale.
+        """
         base: Any = self.base_dist
-        loc = jnp.asarray(base.loc)
+        loc, width = jnp.asarray(base.loc), jnp.asarray(self.width)
         middle = self._nearest(loc)
-        steps = jnp.arange(-4, 5).reshape(-1, *(1,) * middle.ndim)
-        values = middle + steps * self.width
-        half = 0.5 * jnp.asarray(self.width)
-        mass = base.cdf(values + half) - base.cdf(values - half)
-        return jnp.sum(mass * values, axis=0) + (1.0 - jnp.sum(mass, axis=0)) * loc
+        off = loc - middle
+        ends = (jnp.arange(MEAN_STEPS) + 0.5).reshape(-1, *(1,) * middle.ndim) * width
+        # P(x > l + u) = P(x < l − u): small numbers, and not 1 less a large one.
+        summed = width * jnp.sum(base.cdf(loc + off - ends) - base.cdf(middle - ends), axis=0)
+        points, weights = np.polynomial.legendre.leggauss(5)
+        points = jnp.asarray(points, off.dtype).reshape(-1, *(1,) * middle.ndim)
+        beyond = base.cdf(loc - MEAN_STEPS * width - points * off)
+        weights = jnp.asarray(weights, off.dtype)
+        return middle + summed + off * jnp.tensordot(weights, beyond, axes=1)
 
     def cdf(self, value: Any) -> Array:
         """P(x ≤ value): all that rounds to the step at or below it."""

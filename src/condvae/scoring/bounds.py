@@ -28,9 +28,13 @@ def bound(
 ) -> np.ndarray:
     """The objective of each row, from `num_samples` draws of z: by default the ELBO.
 
-    Of a mixture it is the log-mean-exp of its members'. An average of log-weights is at most the log of
-    their average, so that the exp of each is at most p_k(x | c) in expectation, and by Jensen again the
-    whole is at most log 1/K Σ_k p_k(x | c): a bound whatever the number of draws.
+    Of a mixture of K members it is, for any shares π that sum to 1,
+
+        Σ_k π_k (L_k − log K π_k) <= log 1/K Σ_k exp E[L_k] <= log 1/K Σ_k p_k(x | c)   in expectation,
+
+    where the π_k do not depend on the draws in L_k. The first is an equality at π_k ∝ exp E[L_k]: π is
+    found by other draws, and the two sets of draws change places, and the mean of both is taken. (The
+    log-mean-exp of the L_k is no bound: their noise lifts it.)
 
     Args:
         model: a `CVAE`, or a `Mixture`.
@@ -38,7 +42,7 @@ def bound(
         c: their conditions, or None.
         key: a PRNG key; row i uses `fold_in(key, i)`.
         objective: a module-level function of `Draws`, of one row each.
-        num_samples: draws for each row (and each member: an IWAE bound is of that many).
+        num_samples: draws for each row (and twice that of each member: an IWAE bound is of num_samples).
         seeds: row i uses `fold_in(key, seeds[i])` instead, shape (n,).
         progress: whether to show a progress bar.
 
@@ -64,20 +68,27 @@ def bound(
     if is_of_batches(objective):
         raise ValueError("the objective is of whole batches, and bounds no row's log p: use elbo or iwae")
     if isinstance(model, Mixture):
-        values = [
-            bound(
-                member,
-                x,
-                c,
-                key=k,
-                objective=objective,
-                num_samples=num_samples,
-                seeds=seeds,
-                progress=progress,
-            )
-            for member, k in zip(model, jax.random.split(key, model.num_members), strict=True)
-        ]
-        return np.logaddexp.reduce(values, axis=0) - np.log(len(values)).astype(values[0].dtype)
+        keys = jax.random.split(key, (model.num_members, 2))
+        values = np.array(
+            [
+                [
+                    bound(
+                        member,
+                        x,
+                        c,
+                        key=own,
+                        objective=objective,
+                        num_samples=num_samples,
+                        seeds=seeds,
+                        progress=progress,
+                    )
+                    for own in pair
+                ]
+                for member, pair in zip(model, keys, strict=True)
+            ]
+        )
+        first, second = np.moveaxis(values, 1, 0)
+        return 0.5 * (_of_mixture(first, second) + _of_mixture(second, first))
     return map_rows(
         _bound_row,
         model,
@@ -90,6 +101,15 @@ def bound(
         objective=objective,
         num_samples=num_samples,
     )
+
+
+def _of_mixture(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Σ_k π_k (L_k − log K π_k) of values L_k, [members, n], with π_k ∝ exp of `others`."""
+    others = np.maximum(others, -1e30)
+    log_share = others - np.logaddexp.reduce(others, axis=0)
+    share = np.exp(log_share)
+    terms = values - log_share - np.log(len(values)).astype(values.dtype)
+    return np.sum(np.where(share > 0, share * terms, 0.0), axis=0)
 
 
 def _bound_row(
