@@ -115,6 +115,42 @@ def test_no_room_is_crowded(path):
     assert len(path.read_text().splitlines()) <= 500
 
 
+def derived(function: ast.FunctionDef) -> dict[tuple[str, int], set[str]]:
+    """How others are derived from each key of a function, by `split` or by `fold_in`."""
+    events = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).startswith("jax.random."):
+            how = ast.unparse(node.func).removeprefix("jax.random.")
+            if how in ("split", "fold_in"):
+                events.append((node.lineno, 0, ast.unparse(node.args[0]), how))
+        elif isinstance(node, ast.Assign):
+            names = [n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+            events += [(node.end_lineno, 1, name, "") for name in names]
+    bound, found = {}, {}
+    for _, binds, name, how in sorted(events):
+        if binds:
+            bound[name] = bound.get(name, 0) + 1
+        else:
+            found.setdefault((name, bound.get(name, 0)), set()).add(how)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_key_is_both_split_and_folded_into(path):
+    """split(key, n)[i] is fold_in(key, i) in JAX: to do both gives the same key twice."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            for (name, _), ways in derived(node).items():
+                assert len(ways) == 1, f"{node.name} (line {node.lineno}) splits {name} and folds into it"
+
+
+def test_a_key_that_is_both_split_and_folded_into_is_seen():
+    both = "def f(key):\n    a, b = jax.random.split(key)\n    return jax.random.fold_in(key, 1)"
+    anew = "def f(key):\n    a, key = jax.random.split(key)\n    return jax.random.fold_in(key, 1)"
+    ways = [derived(ast.parse(text).body[0]).values() for text in (both, anew)]
+    assert [max(map(len, found)) for found in ways] == [2, 1]
+
+
 def test_nothing_on_a_load_path_can_execute_what_it_reads():
     for path in FILES:
         tree = ast.parse(path.read_text())

@@ -33,6 +33,9 @@ from condvae.observed import Observed
 PRIOR_SHARE = 0.25
 """The share of defensive draws that are of the prior."""
 
+BEYOND = 2**20
+"""More keys than a key is split into."""
+
 MARK = "of_batches"
 """The attribute of an objective that is of whole batches."""
 
@@ -149,9 +152,10 @@ def evaluate_batch(
 
 
 def _drawn(asked: tuple[str, ...], *inputs: Any, key: PRNGKeyArray, **options: Any) -> tuple[Draws, ...]:
-    # The first takes the key itself: one more to draw is a kernel more in every training step.
+    # The first takes the key itself: one more to draw is a kernel more in every training step. It splits
+    # it, and as split(key)[i] is fold_in(key, i), the others are folded in beyond what a split reaches.
     return tuple(
-        KINDS[kind](*inputs, key=jax.random.fold_in(key, place) if place else key, **options)
+        KINDS[kind](*inputs, key=jax.random.fold_in(key, BEYOND + place) if place else key, **options)
         for place, kind in enumerate(asked)
     )
 

@@ -94,10 +94,11 @@ def _expect_row(
     _, c, extra = row
     prior = model.p_z(c)
 
-    def one(key: PRNGKeyArray) -> PyTree:
-        likelihood = model.p_x(prior.sample(key), c)
+    def one(draw_key: PRNGKeyArray) -> PyTree:
+        z_key, x_key = jax.random.split(draw_key)
+        likelihood = model.p_x(prior.sample(z_key), c)
         if isinstance(likelihood, InTurn):  # each cell given those drawn before it
-            likelihood, _ = likelihood.unrolled(jax.random.fold_in(key, 1))
+            likelihood, _ = likelihood.unrolled(x_key)
         return statistic(likelihood, extra)
 
     def block(total: PyTree, i: jax.Array) -> tuple[PyTree, None]:

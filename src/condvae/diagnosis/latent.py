@@ -133,7 +133,7 @@ def latent_use(
 def _use_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> tuple[Array, ...]:
     """Rate, distortion, rate by term; the mean of z less the prior's, twice from other noise; Var_p z."""
     x, c = row
-    draw_key, prior_key = jax.random.split(key)
+    draw_key, prior_key, more_key = jax.random.split(key, 3)
     draws = model.draws(x, c, key=draw_key, num_samples=num_samples)
     prior, posterior = model.p_z(c), model.q_z(x, c)
     share = jnp.exp(draws.log_measure)
@@ -145,7 +145,7 @@ def _use_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> t
     rate = terms.sum() if draws.kl is None else draws.kl
     half = num_samples // 2
     plain = posterior.reparameterised  # otherwise the draws are not alike in their shares
-    more_keys = jax.random.split(jax.random.fold_in(draw_key, 1), num_samples)
+    more_keys = jax.random.split(more_key, num_samples)
     drawn = draws.z if plain else jax.vmap(posterior.sample)(more_keys)
     cells, of_prior = (
         jax.vmap(lambda z: ravel_pytree(z)[0])(z)

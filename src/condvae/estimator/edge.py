@@ -15,6 +15,9 @@ from condvae.estimator.streaming import in_memory
 from condvae.rows import num_rows
 from condvae.words import listed
 
+PARTS = 1000
+"""More than there are purposes of keys."""
+
 
 class Edge:
     """Frames to blocks and back, for a table that was fitted."""
@@ -70,7 +73,8 @@ class Edge:
 
     def _key(self, random_state: int | None, purpose: int, part: int = 0) -> jax.Array:
         seed = self.seed_ if random_state is None else random_state
-        key = jax.random.fold_in(jax.random.key(seed), purpose)
+        # Part 0 is the purpose's key, which is split; its other parts are folded into a key of their own.
+        key = jax.random.fold_in(jax.random.key(seed), PARTS + purpose if part else purpose)
         return jax.random.fold_in(key, part) if part else key
 
     def _kind_of(self, data: Any) -> str:
