@@ -122,6 +122,18 @@ def test_the_closed_form_and_the_population_are_printed(printed):
     assert printed.population == pytest.approx(expected, abs=1e-6)
 
 
+def test_far_from_the_origin_training_is_as_good(capsys):
+    """Training and the population's maximum are in standardised units, whatever those of x and c."""
+    example.main(["--mu0", "1000", "--json"])
+    results = json.loads(capsys.readouterr().out)
+    assert 0 < results["nats_below_maximum"] < 1e-4
+    expected = dict(zip(example.NAMES, note(1000.0, 1.0, 1.0), strict=True))
+    assert results["population"] == pytest.approx(expected, abs=1e-6)
+    for name in example.NAMES:
+        tolerance = max(0.02, results["mle_stderr"][name])
+        assert abs(results["fitted"][name] - results["mle"][name]) < tolerance, name
+
+
 def test_the_identity_holds_at_the_fitted_parameters(printed):
     terms = printed.identity
     assert set(terms) == {"elbo", "kl_model", "kl_inference", "data_term", "residual"}
@@ -188,6 +200,9 @@ def test_a_bad_argument_is_one_sentence(arguments, capsys):
         {"mu_0": 10.0, "sigma": 1.0, "c_mean": 5.0, "c_sd": 0.1},
         {"sigma_0": 0.1, "sigma": 1.0},
         {"sigma_0": 10.0, "sigma": 3.0},
+        {"mu_0": 1000.0},
+        {"mu_0": -1e6, "c_mean": 5000.0},
+        {"sigma_0": 1000.0, "sigma": 1000.0},
     ],
     ids=str,
 )
