@@ -37,8 +37,8 @@ def test_rows_that_the_model_would_not_make_are_far_from_the_prior():
 
 
 def test_bad_arguments_are_refused():
-    model, x, c = model_and_rows(20)
+    model, x, c = model_and_rows(50)
     with pytest.raises(ValueError, match="take a member of the mixture"):
         prior_match(Mixture.of([model, model]), x, c, key=KEY)
-    with pytest.raises(ValueError, match="19 pairs of rows, too few"):
-        prior_match(model, x[:19], c[:19], key=KEY)
+    with pytest.raises(ValueError, match="49 pairs of rows, too few"):
+        prior_match(model, x[:49], c[:49], key=KEY)

@@ -129,7 +129,8 @@ def test_log_densities_in_the_users_units_with_and_without_holes(request, fixtur
     for y in (known.y, with_holes(known.y)):
         score = known.estimator.log_prob(known.asked, y, num_samples=4000)
         assert (np.abs(score.value - known.log_prob(y)) < 5 * score.stderr + 1e-4).all()
-        assert (known.estimator.elbo(known.asked, y) <= score.value + 5 * score.stderr).all()
+        elbo = known.estimator.elbo(known.asked, y, num_samples=4000)
+        assert (elbo <= score.value + 5 * score.stderr).all()
 
 
 def test_a_row_without_a_cell_has_log_density_zero(known):
@@ -168,7 +169,7 @@ def test_holes_are_filled_as_the_truth_fills_them(known):
 
 
 def test_a_counterfactual_keeps_what_z_tells(known):
-    """z ~ q(z | x, c), then x' at c' of the same member: Normal by member, with known mean."""
+    """z ~ q(z | x, c), then x' at c' of the same member: Normal by member, with known mean and share."""
     n = 4000
     new_u = known.u[::-1]
     drawn = known.estimator.counterfactual(known.asked, known.y, pd.DataFrame({"u": new_u}), n)
@@ -182,9 +183,13 @@ def test_a_counterfactual_keeps_what_z_tells(known):
         loc = z[:, None] * np.asarray(p.of_z) + known.c[::-1][:, None] * np.asarray(p.of_c)
         means.append((loc + np.asarray(p.bias)) * sd + shift)
         variances.append((0.81 * np.asarray(p.of_z) ** 2 + np.asarray(p.scale) ** 2) * sd**2)
-    mean = np.mean(means, axis=0)
-    spread = np.sqrt(np.mean(variances, axis=0) + np.var(means, axis=0))
-    assert (np.abs(found.mean(axis=1) - mean) < 5 * spread / np.sqrt(n)).all()
+    log_share = np.logaddexp.reduce(known.at_nodes(known.y)[0], axis=-1)
+    share = np.exp(log_share - np.logaddexp.reduce(log_share, axis=0))[..., None]
+    assert (share.max(axis=0) > 0.9).any()
+    mean = np.sum(share * means, axis=0)
+    spread = np.sqrt(np.sum(share * (np.array(variances)[:, None] + (means - mean) ** 2), axis=0))
+    # Shares are estimated from 512 draws of z, which adds to the error of the mean.
+    assert (np.abs(found.mean(axis=1) - mean) < (5 / np.sqrt(n) + 0.03) * spread).all()
     assert_allclose(found.std(axis=1), spread, rtol=0.1)
 
 

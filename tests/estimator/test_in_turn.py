@@ -34,7 +34,7 @@ def model():
     return ConditionalVAE(**QUICK).fit(*trips(1500, 0))
 
 
-def test_it_is_the_default_of_several_targets_unless_a_latent_is_asked_for(untrained):
+def test_it_is_the_default_of_up_to_32_targets_unless_a_latent_is_asked_for(untrained):
     X, y = trips(60, 0)
 
     def likelihood(target, **options):
@@ -46,7 +46,7 @@ def test_it_is_the_default_of_several_targets_unless_a_latent_is_asked_for(untra
     for options in ({"latent_size": 2}, {"objective": "iwae"}, {"free_bits": 0.1}, {"kl_warmup": 9}):
         assert likelihood(y, **options)[1] is Conditional
     assert likelihood(y, joint="latent")[1] is Conditional
-    assert likelihood(y[["city"]])[1] is Conditional
+    assert likelihood(y[["city"]])[1] is ConditionalInTurn
     many = pd.DataFrame({f"t{i}": y["start"] for i in range(33)})
     assert likelihood(many)[1] is Conditional
     assert likelihood(many.iloc[:, :32])[1] is ConditionalInTurn

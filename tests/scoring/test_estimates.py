@@ -58,12 +58,12 @@ def test_more_draws_for_some_rows_are_as_if_they_had_been_there_at_first():
     joined = [np.concatenate([own[rows], new], axis=1) for own, new in zip(first, more, strict=True)]
     # The tail of all draws is found among the tails of the parts.
     for i, row in enumerate(rows):
-        one = LogProb(*(part[[row]] for part in score[:-1]))
+        one = score.take([row])
         for got, want in zip(one[:3], expected([j[[i]] for j in joined]), strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-9)
         assert one.num_samples == 160
     rest = np.array([0, 2])
-    assert_is(LogProb(*(part[rest] for part in score[:-1])), [s[rest] for s in first])
+    assert_is(score.take(rest), [s[rest] for s in first])
 
 
 def test_members_side_by_side_are_the_mean_of_their_densities():

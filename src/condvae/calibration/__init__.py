@@ -16,9 +16,10 @@ from condvae.calibration.levels import level_set, mass_above
 from condvae.calibration.ranks import Uniformity, class_pit, pit, uniformity
 from condvae.calibration.reliability import Reliability, reliability
 from condvae.calibration.scores import crps, energy_score, mean_stderr, paired_difference, variogram_score
-from condvae.calibration.two_sample import TwoSample, two_sample
+from condvae.calibration.two_sample import FEWEST_PAIRS, TwoSample, two_sample
 
 __all__ = [
+    "FEWEST_PAIRS",
     "Copies",
     "Reliability",
     "TwoSample",

@@ -177,7 +177,7 @@ def collapse(
         member: of a `Mixture`, the member whose latent is looked at, such as the best one.
         num_samples: draws of z for each row, at least 4.
         told: a test of rows like x against samples of `without`, each with the same conditions; by default
-            it is made here, of (x, c), which takes 20 rows or more.
+            it is made here, of (x, c), which takes 50 rows or more.
         progress: whether to show progress bars.
 
     Returns:

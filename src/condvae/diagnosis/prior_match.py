@@ -53,7 +53,7 @@ def prior_match(
         progress: whether to show a progress bar.
 
     Raises:
-        ValueError: for a mixture, with fewer than 20 rows, or if rows do not match.
+        ValueError: for a mixture, with fewer than 50 rows, or if rows do not match.
 
     Sources: Hoffman and Johnson 2016 (the parts of the rate); Rosca, Lakshminarayanan and Mohamed 2018 (the
     classifier).

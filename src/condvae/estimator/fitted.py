@@ -114,7 +114,7 @@ class TableModel:
     ) -> tuple[LogProb, LogProb]:
         """log p(x | c) by annealing, from below and an estimate from above, likewise."""
         options: dict[str, Any] = {"key": key, "seeds": content_seeds((x, c)), "progress": self.progress}
-        chains = max(2, -(-(num_chains or CHAINS) // self.mixture.num_members))
+        chains = num_chains or CHAINS
         temperatures = num_temperatures or TEMPERATURES
         found = scoring.anneal(
             self.mixture, x, c, num_temperatures=temperatures, num_chains=chains, **options

@@ -151,7 +151,7 @@ class Queries(Predictions, TransformerMixin):
         return found.plus(unforeseen)
 
     def elbo(self, X: Any, y: Any, *, num_samples: int = 100) -> np.ndarray:
-        """The ELBO of each row, a lower bound of its log p, shape (n,): log-mean-exp of the members'."""
+        """The ELBO of each row, a lower bound of its log p in expectation, (n,): `scoring.bound`."""
         model, c, x, unforeseen = self._scored(X, y)
         return model.elbo(x, c, key=self._key(None, 3), num_samples=num_samples) + unforeseen
 

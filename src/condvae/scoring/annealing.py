@@ -18,7 +18,7 @@ Step sizes come from a pilot run with noise of its own and are then frozen: a st
 that it moves would not leave f_β invariant. Increments are added up in float64, on the host.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -48,6 +48,12 @@ WARM_UP, PILOT_CHAINS = 40, 8
 
 ROWS_AT_ONCE = 64
 
+FEW_CHAINS = 4
+"""Of a member of a mixture, to begin with; and where it counts little."""
+
+SOME, MUCH = 0.01, 0.3
+"""The shares of a row's density from which a member of a mixture is annealed in full, and by all chains."""
+
 
 class Annealed(NamedTuple):
     """What annealing tells of log p_θ(x | c), row by row, in nats.
@@ -75,7 +81,8 @@ class Sandwich(NamedTuple):
     Attributes:
         x: the rows, as they were simulated.
         lower: from below; its mean is a lower bound of the mean log p.
-        upper: from above, from the latents that the rows were made of; its mean is an upper bound.
+        upper: from above, from the latents that the rows were made of; its mean is an upper bound. A row's
+            chains share its latent, so that `stderr` is their error given it, and `df` is 0.
         num_temperatures: T.
         num_chains: for each row.
         start: what the chains from below start in.
@@ -111,7 +118,9 @@ def anneal(
 ) -> Annealed:
     """log p_θ(x | c) of each row by annealed importance sampling.
 
-    Of a mixture it is log 1/K Σ_k p_k(x | c), each member annealed by itself. A latent whose support can be
+    Of a mixture it is log 1/K Σ_k p_k(x | c), each member annealed by itself: first over a tenth of the
+    temperatures, by 4 chains, then over all of them where the member counts, by `num_chains` where it has
+    30% of a row's density or more, and by 4 where it has 1% or more. A latent whose support can be
     listed is summed over, exactly.
 
     Args:
@@ -120,7 +129,7 @@ def anneal(
         c: their conditions, or None.
         key: a PRNG key; row i uses `fold_in(key, i)`.
         num_temperatures: T, how many steps lead to the posterior.
-        num_chains: for each row; the error is that of their mean.
+        num_chains: for each row; the error is that of their mean, with one degree of freedom less.
         start: "posterior", q_φ(z | x, c); or "prior".
         seeds: row i uses `fold_in(key, seeds[i])` instead, shape (n,).
         progress: whether to show a progress bar.
@@ -151,12 +160,14 @@ def anneal(
         exact = log_prob(model, x, c, key=key)
         return Annealed(exact, exact, num_temperatures, num_chains, start)
     _require_reals(models[0], c)
-    parts = []
+    keys = jax.random.split(key, (len(models), 3))
+    rows = (x, c, None)
     with Progress("annealing", n * len(models), enabled=progress) as bar:
-        for member, member_key in zip(models, jax.random.split(key, len(models)), strict=True):
-            parts.append(_run(member, (x, c, None), member_key, seeds, options, bar))
-    lower, upper = ([_summed(part[i], options, i == 1) for part in parts] for i in (0, 1))
-    below, above = (_mean(end, num_temperatures) for end in (lower, upper))
+        if len(models) == 1:
+            parts = [_ends(models[0], rows, keys[0, 0], seeds, options, bar)]
+        else:
+            parts = _by_share(models, rows, keys, seeds, options, bar)
+    below, above = (_mean([part[i] for part in parts], num_temperatures) for i in (0, 1))
     return Annealed(below, above, num_temperatures, num_chains, start)
 
 
@@ -219,7 +230,8 @@ def sandwich(
     with Progress("annealing", num_rows(x=x), enabled=progress) as bar:
         below, above = _run(model, (x, c, z), key, None, options, bar)
     lower, upper = _summed(below, options, False), _summed(above, options, True)
-    return Sandwich(x, lower, upper, num_temperatures, num_chains, start)
+    # Chains from above share a row's one exact draw: how they differ says nothing of how draws do.
+    return Sandwich(x, lower, upper._replace(df=0.0), num_temperatures, num_chains, start)
 
 
 class _Options(NamedTuple):
@@ -264,6 +276,45 @@ def schedule(num_temperatures: int, start: Start) -> np.ndarray:
     return (s - s[0]) / (s[-1] - s[0])
 
 
+def _by_share(
+    models: list[CVAE],
+    rows: PyTree,
+    keys: PRNGKeyArray,
+    seeds: np.ndarray | None,
+    options: _Options,
+    bar: Progress,
+) -> list[tuple[LogProb, LogProb]]:
+    """Of each member what is known from below and from above, the better the more it counts for a row."""
+    n = num_rows(rows=rows)
+    seeds = np.arange(n, dtype=np.uint32) if seeds is None else seeds
+    rough = _Options(max(10, options.num_temperatures // 10), FEW_CHAINS, options.start)
+    parts = [
+        _ends(model, rows, own, seeds, rough, bar) for model, own in zip(models, keys[:, 0], strict=True)
+    ]
+    value = np.stack([lower.value for lower, _ in parts])
+    most = value.max(axis=0)
+    weight = np.exp(value - np.where(np.isfinite(most), most, 0.0))
+    share = weight / np.maximum(weight.sum(axis=0), 1e-300)
+    few = options._replace(num_chains=min(FEW_CHAINS, options.num_chains))
+    for k, model in enumerate(models):
+        much, some = share[k] >= MUCH, (share[k] >= SOME) & (share[k] < MUCH)
+        for own, chosen, places in ((keys[k, 1], options, much), (keys[k, 2], few, some)):
+            index = np.flatnonzero(places)
+            if len(index):
+                taken = jax.tree.map(lambda leaf, index=index: leaf[index], rows)
+                better = _ends(model, taken, own, seeds[index], chosen, bar)
+                (lower, upper), (from_below, from_above) = parts[k], better
+                parts[k] = lower.put(index, from_below), upper.put(index, from_above)
+    return parts
+
+
+def _ends(
+    model: CVAE, rows: PyTree, key: PRNGKeyArray, seeds: np.ndarray | None, options: _Options, bar: Progress
+) -> tuple[LogProb, LogProb]:
+    below, above = _run(model, rows, key, seeds, options, bar)
+    return _summed(below, options, False), _summed(above, options, True)
+
+
 def _run(
     model: CVAE, rows: PyTree, key: PRNGKeyArray, seeds: np.ndarray | None, options: _Options, bar: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -291,37 +342,45 @@ def _summed(differences: np.ndarray, options: _Options, reverse: bool) -> LogPro
         np.where(known, -value if reverse else value, -np.inf),
         np.where(known, stderr, np.inf),
         np.where(known, ess, 0.0),
-        chains,
+        np.full(len(mean), chains),
+        chains - 1.0,
         options.num_temperatures,
     )
 
 
 def _log_prob(
-    value: np.ndarray, stderr: np.ndarray, ess: np.ndarray, chains: int, temperatures: int
+    value: np.ndarray, stderr: np.ndarray, ess: np.ndarray, chains: np.ndarray, df: Any, temperatures: int
 ) -> LogProb:
-    n = len(value)
     return LogProb(
         value,
         stderr,
         ess,
-        np.full(n, np.nan),  # of so few weights there is no tail
-        np.full(n, chains),
+        np.full(len(value), np.nan),  # of so few weights there is no tail
+        chains,
         method=f"annealed importance sampling over {temperatures:,} temperatures",
+        df=df,
     )
 
 
 def _mean(scores: list[LogProb], temperatures: int) -> LogProb:
-    """Members to their mixture: the mean of densities; errors and sample sizes are those of a sum."""
+    """Members to their mixture: the mean of densities; errors and sample sizes are those of a sum.
+
+    Degrees of freedom are Welch's and Satterthwaite's: (Σ_k v_k)² / Σ_k v_k² / df_k, v_k the variances.
+    """
     value, stderr, ess = (np.stack(part) for part in list(zip(*scores, strict=True))[:3])
     mixed = np.logaddexp.reduce(value, axis=0) - np.log(len(scores))
     dead = np.isneginf(mixed)
     share = np.exp(value - np.where(dead, 0.0, mixed)) / len(scores)
     known = share > 0
-    error = np.sqrt(np.sum(np.where(known, share * np.where(known, stderr, 0.0), 0.0) ** 2, axis=0))
+    variance = np.where(known, share * np.where(known, stderr, 0.0), 0.0) ** 2
+    error = np.sqrt(variance.sum(axis=0))
+    each = np.stack([np.broadcast_to(score.df, mixed.shape) for score in scores])
+    spread = np.sum(variance**2 / each, axis=0)
+    df = np.where(spread > 0, variance.sum(axis=0) ** 2 / np.where(spread > 0, spread, 1.0), np.inf)
     size = np.sum(np.where(known, share**2 / np.where(known, ess, 1.0), 0.0), axis=0)
-    chains = sum(int(score.num_samples.max(initial=0)) for score in scores)
+    chains = np.sum([score.num_samples for score in scores], axis=0)
     ess = np.where(dead, 0.0, 1.0 / np.where(dead, 1.0, size))
-    return _log_prob(mixed, np.where(dead, np.inf, error), ess, chains, temperatures)
+    return _log_prob(mixed, np.where(dead, np.inf, error), ess, chains, df, temperatures)
 
 
 class _Path:

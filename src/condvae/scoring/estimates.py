@@ -1,16 +1,19 @@
 """What is known of log p_θ(x | c), row by row, and how it adds up from weights."""
 
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from condvae.scoring.pareto import pareto_k, tail_size, threshold
 
 LARGEST_ERROR = 0.5
 """The standard error of a log-density, in nats, above which it is not to be trusted: its error is then no
 longer normal, and the estimate too low."""
+
+FEWEST_DF = 4
+"""Degrees of freedom of a standard error, below which it is too rough to rely on."""
 
 
 class LogProb(NamedTuple):
@@ -23,6 +26,8 @@ class LogProb(NamedTuple):
         pareto_k: k̂, how heavy the tail of the weights is: −inf where they are constant.
         num_samples: the draws that were taken for each row.
         method: how it was found, in words.
+        df: the degrees of freedom of `stderr`: infinite for importance sampling, few for a few annealed
+            chains; 0 where it is not an error of log p. A number, or shape (n,).
     """
 
     value: np.ndarray
@@ -31,21 +36,34 @@ class LogProb(NamedTuple):
     pareto_k: np.ndarray
     num_samples: np.ndarray
     method: str = "importance sampling"
+    df: Any = np.inf
 
     @property
     def trusted(self) -> np.ndarray:
         """Whether each estimate and its error can be relied on, shape (n,).
 
-        Not where k̂ is above min(1 − 1 / log₁₀ S, 0.7), where the standard error is above half a nat, or
-        where no draw has any density.
+        Not where k̂ is above min(1 − 1 / log₁₀ S, 0.7), where the standard error is above half a nat or has
+        fewer than 4 degrees of freedom, or where no draw has any density.
         """
         sure = np.isfinite(self.value) & (self.stderr <= LARGEST_ERROR)
+        sure &= (self.df >= FEWEST_DF) | (self.stderr == 0)
         return sure & ~(self.pareto_k > threshold(self.num_samples))
 
     def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
-        """The ends of an interval that covers log p with probability `level`: value ± z · stderr."""
-        reach = NormalDist().inv_cdf(0.5 + level / 2) * self.stderr
+        """The ends of an interval that covers log p with probability `level`: value ± t · stderr.
+
+        t is the quantile of Student's t with `df` degrees of freedom. Without any, the ends are infinite.
+        """
+        df = np.asarray(self.df, float)
+        quantile = np.where(df > 0, stats.t.ppf(0.5 + level / 2, np.maximum(df, 1e-3)), np.inf)
+        reach = np.where(self.stderr > 0, quantile * np.where(self.stderr > 0, self.stderr, 1.0), 0.0)
+        reach = reach.astype(np.asarray(self.stderr).dtype)
         return self.value - reach, self.value + reach
+
+    def take(self, rows: np.ndarray) -> "LogProb":
+        """The scores of some rows."""
+        df = np.broadcast_to(self.df, np.shape(self.value))[rows]
+        return LogProb(*(part[rows] for part in self[:5]), method=self.method, df=df)
 
     def plus(self, known: np.ndarray) -> "LogProb":
         """With so many nats added to each row, (n,); −inf for a row that cannot be."""
@@ -56,11 +74,21 @@ class LogProb(NamedTuple):
             ess=np.where(never, 0.0, self.ess),
         )
 
+    def put(self, rows: np.ndarray, more: "LogProb") -> "LogProb":
+        """With the scores of some rows replaced."""
+        whole = [*self[:5], np.broadcast_to(self.df, np.shape(self.value))]
+        new = [*more[:5], np.broadcast_to(more.df, np.shape(more.value))]
+        arrays = [np.array(part) for part in whole]
+        for part, values in zip(arrays, new, strict=True):
+            part[rows] = values
+        return LogProb(*arrays[:5], method=more.method, df=arrays[5])
+
     @classmethod
     def joined(cls, parts: Sequence["LogProb"]) -> "LogProb":
         """The scores of parts of a table, end to end."""
-        arrays = zip(*(part[:-1] for part in parts), strict=True)
-        return cls(*(np.concatenate(own) for own in arrays), method=parts[0].method)
+        whole = [[*part[:5], np.broadcast_to(part.df, np.shape(part.value))] for part in parts]
+        *arrays, df = (np.concatenate(own) for own in zip(*whole, strict=True))
+        return cls(*arrays, method=parts[0].method, df=df)
 
 
 class Totals:
@@ -74,7 +102,7 @@ class Totals:
     def add(self, score: LogProb, observed: np.ndarray) -> None:
         """The scores of some more rows, and which of them have an observed target."""
         places = np.flatnonzero(observed)
-        self.parts.append(LogProb(*(part[places] for part in score[:-1]), method=score.method))
+        self.parts.append(score.take(places))
         self.places.append(self.rows + places)
         self.rows += len(observed)
 

@@ -5,15 +5,12 @@ from typing import Any
 
 import jax
 
-from condvae.calibration import TwoSample, mean_stderr
+from condvae.calibration import FEWEST_PAIRS, TwoSample, mean_stderr
 from condvae.diagnosis import LatentUse, PriorMatch, Ranks, latent_use, posterior_ranks, prior_match
 from condvae.diagnosis.collapse import latent_finding
 from condvae.diagnosis.findings import SURE, Finding
 from condvae.estimator.judging.calibration import CHANCE
 from condvae.estimator.judging.rows import Rows, number
-
-PAIRS = 20
-"""Rows below which no classifier is asked."""
 
 RANKED = 1000
 """Rows that are simulated to see whether q is the posterior, at most."""
@@ -82,7 +79,7 @@ def look(rows: Rows, key: jax.Array) -> Latents | None:
     use = latent_use(member, x, c, key=keys[0], progress=progress)
     few = rows.take(rows.evenly(RANKED))
     posterior = posterior_ranks(member, few.c, key=keys[1], like=few.x, progress=progress)
-    if len(rows) >= PAIRS:
+    if len(rows) >= FEWEST_PAIRS:
         prior = prior_match(member, x, c, key=keys[2], progress=progress)
     return Latents(use, prior, posterior)
 

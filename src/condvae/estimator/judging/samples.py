@@ -7,16 +7,15 @@ import numpy as np
 
 from condvae import sampling, tables
 from condvae.baselines import design_matrix
-from condvae.calibration import Copies, TwoSample, copies, two_sample
+from condvae.calibration import FEWEST_PAIRS, Copies, TwoSample, copies, two_sample
 from condvae.diagnosis.findings import Finding
 from condvae.estimator.judging.calibration import CHANCE, LITTLE
-from condvae.estimator.judging.latents import PAIRS
 from condvae.estimator.judging.rows import Rows
 from condvae.observed import Observed
 from condvae.rows import num_rows
 
-TELLING = 50
-"""The fewest pairs of rows and samples for the classifier test: with fewer, its p-values are too small."""
+COMPARED = 20
+"""Rows below which it is not looked whether samples are copies."""
 
 FEW = 100
 """Values that a column of training rows must have for a row to be known by it."""
@@ -35,7 +34,7 @@ def drawn(rows: Rows, key: jax.Array, mixture: Any = None) -> dict[str, np.ndarr
 
 def told(rows: Rows, made: dict[str, np.ndarray]) -> TwoSample | None:
     """Whether a classifier tells rows from samples given the same c; None where rows are too few."""
-    if len(rows) < TELLING:
+    if len(rows) < FEWEST_PAIRS:
         return None
     x, c, made = rows.x, rows.c, dict(made)
     real = {name: block.value for name, block in x.items()}
@@ -62,7 +61,7 @@ def copied(rows: Rows, made: dict[str, np.ndarray], training: Rows) -> Copies | 
     None where rows are too few, or no numeric target has values enough for it to mean something that two
     rows are alike.
     """
-    if min(len(rows), len(training)) < PAIRS or not _tells_rows_apart(training):
+    if min(len(rows), len(training)) < COMPARED or not _tells_rows_apart(training):
         return None
     sampled = {name: Observed(_to_grid(rows, name, made[name]), rows.x[name].mask) for name in rows.x}
     targets = [sampled, rows.x, training.x]
