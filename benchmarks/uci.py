@@ -21,8 +21,8 @@ in the order above (CARD; MC dropout; NGBoost; NGBoost).
 
 Whatever is chosen by looking at these tables is chosen on other splits: --dev-seed draws them.
 
---joint adds two tables with several targets of mixed kinds, and compares log p of whole rows, with a latent
-and without. Without one, targets are independent given c: the difference is what the latent earns.
+--joint adds two tables with several targets of mixed kinds, and compares log p of whole rows: decoded in
+turn, with a latent, and independent given c, so that the differences are what the first two earn.
 
 With --json every result is written as it comes. What is there already is not run again, so that a run can
 be resumed; after a change, --redo names the methods to run anew. A method that is not installed, or fails,
@@ -56,7 +56,7 @@ from uci_peers.joint_tables import load as load_joint
 from uci_peers.worker import METHODS
 
 TARGETS = {"boston": 2.30, "concrete": 2.84, "energy": 0.42, "yacht": -0.72}  # NLL
-OURS, WITHOUT_LATENT = "condvae", "condvae-no-z"
+OURS, BY_LATENT, INDEPENDENT = "condvae", "condvae-latent", "condvae-independent"
 DRAWS = 1000
 METRICS = ["nll", "rmse", "crps", "coverage"]
 
@@ -257,9 +257,10 @@ def show_joint(found: dict[str, list[dict]], table: str, data: Path) -> None:
         lines.append([method, show_pair([-cell["nll"] for cell in cells], 3)])
         lines[-1] += [f"{np.mean(seconds):.1f}", f"{seconds[0]:.1f}"]
     print_table(lines)
-    if OURS in found and WITHOUT_LATENT in found:
-        earned = np.subtract(column(found[WITHOUT_LATENT], "nll"), column(found[OURS], "nll"))
-        print(f"  The latent earns {show_pair(earned, 3)} nats a row, paired over splits.")
+    for method, what in ((OURS, "Decoding in turn"), (BY_LATENT, "The latent")):
+        if method in found and INDEPENDENT in found:
+            earned = np.subtract(column(found[INDEPENDENT], "nll"), column(found[method], "nll"))
+            print(f"  {what} earns {show_pair(earned, 3)} nats a row, paired over splits.")
 
 
 def print_table(rows: list[list[str]]) -> None:
@@ -313,8 +314,8 @@ def main() -> None:
     results = Results(arguments.json, arguments.redo)
     tasks = [("regression", table, method) for table in arguments.sets for method in arguments.methods]
     if arguments.joint:
-        latents = [method for method in (OURS, WITHOUT_LATENT) if method in arguments.methods]
-        tasks += [("joint", table, method) for table in JOINT for method in latents]
+        ours = [method for method in (OURS, BY_LATENT, INDEPENDENT) if method in arguments.methods]
+        tasks += [("joint", table, method) for table in JOINT for method in ours]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         for job in [pool.submit(run, arguments, results, *task) for task in tasks]:
             job.result()

@@ -4,8 +4,9 @@ The numbers of the papers and of the peers are densities, unbounded where target
 universal column, condvae's default, gives such targets the masses of rounding intervals, which is another
 measure: they are Student-t here, for every data set alike.
 
-`condvae-no-z`: the same without a latent, `latent_size=0`: one network for the parameters of each target's
-distribution, the targets independent given c. What the latent earns is the difference.
+By default targets are decoded in turn, without a latent. `condvae-latent` has one, `joint="latent"`, and
+targets independent given it and c; `condvae-independent` has neither (`latent_size=0`): targets are
+independent given c. What decoding in turn and what the latent earn are the differences.
 """
 
 import time
@@ -35,7 +36,8 @@ class Table:
 
 
 fit = Table
-fit_without_latent = partial(Table, latent_size=0)
+fit_by_latent = partial(Table, joint="latent")
+fit_independent = partial(Table, joint="latent", latent_size=0)
 
 
 def score_joint(fit, request: dict) -> tuple[float, dict[str, np.ndarray]]:

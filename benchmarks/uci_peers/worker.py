@@ -35,7 +35,8 @@ class Method(NamedTuple):
 
 METHODS = {
     "condvae": Method("condvae_table"),
-    "condvae-no-z": Method("condvae_table", "fit_without_latent"),
+    "condvae-latent": Method("condvae_table", "fit_by_latent"),
+    "condvae-independent": Method("condvae_table", "fit_independent"),
     "linear": Method("linear"),
     "ngboost": Method("ngboost_normal", needs_peers=True),
     "ngboost-2000": Method("ngboost_normal", "fit_chosen_stage", needs_peers=True),

@@ -4,10 +4,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as npd
 import pytest
 from scipy.stats import multivariate_normal
 
-from condvae import Mixture, Observed
+from condvae import CVAE, Distribution, Mixture, Observed
+from condvae.conditionals import SameAsPrior, StandardNormal
+from condvae.distributions import MixtureOf, Numpyro, Product
 from condvae.scoring import impute
 from helpers import C_SIZE, X_SIZE, conditions, masked
 
@@ -133,3 +136,77 @@ def test_no_rows_and_bad_arguments():
         impute(model, x, c, key=KEY, num_proposals=3)
     with pytest.raises(ValueError, match="6"):
         impute(model, x, c[:2], key=KEY)
+
+
+class Whatever(eqx.Module):
+    """A likelihood that says nothing of z."""
+
+    made: object = eqx.field(static=True)
+
+    def __call__(self, z, c):
+        return self.made()
+
+
+RHO = np.array([[1.0, 0.95], [0.95, 1.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("made", "mean", "sd"),
+    [
+        (lambda: npd.MultivariateNormal(jnp.zeros(2), jnp.array(RHO)), 1.9, np.sqrt(1 - 0.95**2)),
+        (
+            lambda: npd.LowRankMultivariateNormal(
+                jnp.zeros(2), np.sqrt(0.95) * jnp.ones((2, 1)), jnp.full(2, 0.05)
+            ),
+            1.9,
+            np.sqrt(1 - 0.95**2),
+        ),
+        (
+            lambda: MixtureOf(
+                jnp.zeros(2), lambda k: Numpyro(npd.Normal(jnp.array([-2.0, 2.0])[k] * jnp.ones(2), 0.3))
+            ),
+            2.0,
+            0.3,
+        ),
+        (
+            lambda: Product({"only": Numpyro(npd.MultivariateNormal(jnp.zeros(2), jnp.array(RHO)))}),
+            1.9,
+            0.31,
+        ),
+    ],
+    ids=["full", "low rank", "mixture", "block"],
+)
+def test_cells_that_hang_together_given_z_are_drawn_given_those_observed(made, mean, sd):
+    """x₁ = 2 is observed; of x₂ the mean and standard deviation are known."""
+    model = CVAE(StandardNormal((1,)), Whatever(made), SameAsPrior())
+    row = Observed(jnp.array([[2.0, 0.0]]), jnp.array([[True, False]]))
+    block = isinstance(made(), Product)
+    drawn = impute(model, {"only": row} if block else row, key=KEY, num_samples=4000)
+    drawn = (drawn["only"] if block else drawn)[0]
+    assert (drawn[:, 0] == 2.0).all()
+    assert abs(drawn[:, 1].mean() - mean) < 5 * sd / np.sqrt(4000) + 0.01
+    assert abs(drawn[:, 1].std() / sd - 1) < 0.08
+
+
+def test_a_conditional_is_the_joint_over_the_marginal():
+    whole = Numpyro(npd.MultivariateNormal(jnp.array([0.5, -1.0]), jnp.array(RHO)))
+    value, mask = jnp.array([2.0, 0.3]), jnp.array([True, False])
+    centre, variance = -1.0 + 0.95 * 1.5, 1 - 0.95**2
+    expected = npd.Normal(centre, np.sqrt(variance)).log_prob(0.3)
+    np.testing.assert_allclose(whole.conditional(value, mask).log_prob(value), expected, rtol=1e-4)
+
+
+def test_what_has_no_conditional_is_refused_in_a_sentence():
+    class Own(Distribution):
+        reparameterised = True
+
+        def sample(self, key):
+            return jnp.zeros(2)
+
+        def log_prob(self, value):
+            return jnp.zeros(())
+
+    model = CVAE(StandardNormal((1,)), Whatever(Own), SameAsPrior())
+    row = Observed(jnp.array([[2.0, 0.0]]), jnp.array([[True, False]]))
+    with pytest.raises(TypeError, match=r"Own has no exact conditional.*define conditional\(value, mask\)"):
+        impute(model, row, key=KEY)

@@ -133,6 +133,27 @@ class Numpyro(Distribution):
             )
         return _Masked(self, mask)
 
+    def conditional(self, value: Array, mask: Bool[Array, "..."]) -> "Distribution":
+        if isinstance(self.base, _GAUSSIANS) and self.base.batch_shape == ():
+            return _Given(self, value, mask, lambda key: self._gaussian_given(value, mask, key))
+        if self.base.event_shape != ():
+            raise TypeError(
+                f"{type(self.base).__name__} does not factorise over its cells, so missing ones cannot be "
+                "drawn given the observed ones: use independent cells, or a Gaussian or a mixture of them"
+            )
+        return _Given(self, value, mask, self.sample)
+
+    def _gaussian_given(self, value: Array, mask: Bool[Array, " d"], key: PRNGKeyArray) -> Array:
+        """y + Σ M (M Σ M)⁻¹ M (value − y) of a draw y: Matheron's rule, M the observed cells."""
+        base: Any = self.base
+        drawn = self.sample(key)
+        covariance = jnp.asarray(base.covariance_matrix)
+        both = mask[:, None] & mask[None, :]
+        of_observed = jnp.where(both, covariance, jnp.diag(jnp.where(mask, 0.0, 1.0)))
+        off = jnp.where(mask, value - drawn, 0.0)
+        weights = jnp.where(mask, jnp.linalg.solve(of_observed, off), 0.0)
+        return drawn + covariance @ weights
+
     def kl(self, other: Distribution) -> Scalar | None:
         if not isinstance(other, Numpyro) or self.base.shape() != other.base.shape():
             return None
@@ -288,6 +309,26 @@ class _Masked(_Marginal):
         inside = jnp.zeros_like(value) if support is None else support.feasible_like(jnp.zeros_like(value))
         cells = self.of._cells(jnp.where(self.mask, value, inside))
         return jnp.where(self.mask, cells, 0.0).reshape(-1)
+
+
+class _Given(Distribution):
+    """A distribution given the cells of `value` where `mask` is true; the others are drawn by `fill`."""
+
+    of: Numpyro
+    value: Array
+    mask: Bool[Array, "..."]
+    fill: Callable[[PRNGKeyArray], Array]
+
+    @property
+    def reparameterised(self) -> bool:
+        return self.of.reparameterised
+
+    def sample(self, key: PRNGKeyArray) -> Array:
+        return jnp.where(self.mask, self.value, self.fill(key))
+
+    def log_prob(self, value: Array) -> Scalar:
+        """Of a value that keeps the observed cells."""
+        return self.of.log_prob(value) - self.of.marginal(self.mask).log_prob(value)
 
 
 _CATEGORIES = (npd.CategoricalLogits, npd.CategoricalProbs)

@@ -197,6 +197,9 @@ class Product(Distribution):
     def marginal(self, mask: dict[str, Any]) -> "Product":
         return Product({name: d.marginal(mask[name]) for name, d in self.blocks.items()})
 
+    def conditional(self, value: dict[str, Any], mask: dict[str, Any]) -> "Product":
+        return Product({name: d.conditional(value[name], mask[name]) for name, d in self.blocks.items()})
+
     def kl(self, other: Distribution) -> Scalar | None:
         if not isinstance(other, Product) or set(other.blocks) != set(self.blocks):
             return None
@@ -289,6 +292,10 @@ class Cells(Distribution):
 
     def marginal(self, mask: Array) -> "Cells":
         return Cells(tuple(part.marginal(own) for part, own in self._split(mask)), self.places)
+
+    def conditional(self, value: Array, mask: Array) -> "Cells":
+        pairs = zip(self._split(value), self._split(mask), strict=True)
+        return Cells(tuple(part.conditional(own, seen) for (part, own), (_, seen) in pairs), self.places)
 
     def mean(self) -> Array | None:
         return self._joined([part.mean() for part in self.parts])

@@ -71,6 +71,13 @@ class MixtureOf(Distribution):
     def marginal(self, mask: PyTree[Bool[Array, "..."]]) -> Distribution:
         return MixtureOf(self.logits, lambda k: self.component(k).marginal(mask))
 
+    def conditional(self, value: PyTree[Array], mask: PyTree[Bool[Array, "..."]]) -> Distribution:
+        of_observed = self._each(lambda one: one.marginal(mask).log_prob(value))
+        return MixtureOf(
+            jax.nn.log_softmax(self.logits) + of_observed,
+            lambda k: self.component(k).conditional(value, mask),
+        )
+
     def _averaged(self, function: Callable[[Distribution], PyTree[Array] | None]) -> PyTree[Array] | None:
         """Σ_k π_k function(p_k); None where a component has none."""
         if function(self._first) is None:

@@ -91,6 +91,18 @@ class Distribution(eqx.Module):
             "distribution that factorises over cells, or define marginal(mask)"
         )
 
+    def conditional(self, value: PyTree[Array], mask: PyTree[Bool[Array, "..."]]) -> "Distribution":
+        """The distribution given the cells of `value` where `mask` is true; its draws keep those cells.
+
+        Raises:
+            TypeError: if it has no exact form here.
+        """
+        raise TypeError(
+            f"{type(self).__name__} has no exact conditional, so missing cells of it cannot be drawn given "
+            "the observed ones: use a distribution that factorises over cells, or define "
+            "conditional(value, mask)"
+        )
+
     def kl(self, other: "Distribution") -> Scalar | None:
         """KL(self || other) in nats, in closed form; None where there is none."""
         return None

@@ -35,8 +35,9 @@ def impute(
     Of a mixture, each draw is from member k with probability p_k(x_observed | c) / Σ_j p_j(x_observed | c).
 
     Args:
-        model: a `CVAE`, or a `Mixture`, whose likelihood factorises over cells given z, or decodes them one
-            after another (`InTurn`): a proposal is then z and the missing cells.
+        model: a `CVAE`, or a `Mixture`, whose likelihood factorises over cells given z or has a
+            `conditional`; or one that decodes cells one after another (`InTurn`): a proposal is then z and
+            the missing cells.
         x: n rows of `Observed` parts.
         c: their conditions, or None.
         key: a PRNG key; row i uses `fold_in(key, i)`.
@@ -49,6 +50,7 @@ def impute(
 
     Raises:
         ValueError: if rows do not match, there is no draw, or there are too few proposals.
+        TypeError: if the likelihood neither factorises nor has a `conditional`.
 
     Source:
         Rubin 1987 (sampling importance resampling); Mattei and Frellsen 2019 (in VAEs).
@@ -128,15 +130,25 @@ def _impute_row(
 
     def draw(place: jax.Array, key: PRNGKeyArray) -> PyTree:
         own = jax.tree.map(lambda leaf: leaf[place], z)
-        return _fill(x, model.p_x(own, c).sample(key))
+        return model.p_x(own, c).conditional(*_apart(x)).sample(key)
 
     return jax.vmap(draw)(chosen, jax.random.split(draw_key, num_samples))
 
 
-def _fill(x: PyTree, drawn: PyTree) -> PyTree:
-    """Observed cells of x, and drawn ones where they are missing."""
+def _apart(x: PyTree) -> tuple[PyTree, PyTree]:
+    """The values of x, and which of its cells are observed."""
 
-    def one(cell: PyTree, new: PyTree) -> PyTree:
-        return jnp.where(cell.mask, cell.value, new) if isinstance(cell, Observed) else cell
+    def part(cell: PyTree, observed: bool) -> PyTree:
+        if isinstance(cell, Observed):
+            return cell.mask if observed else cell.value
+        return jnp.ones(jnp.shape(cell), bool) if observed else cell
 
-    return jax.tree.map(one, x, drawn, is_leaf=lambda node: isinstance(node, Observed))
+    parts = [
+        jax.tree.map(
+            lambda cell, observed=observed: part(cell, observed),
+            x,
+            is_leaf=lambda node: isinstance(node, Observed),
+        )
+        for observed in (False, True)
+    ]
+    return parts[0], parts[1]
