@@ -11,7 +11,8 @@ from condvae import CVAE, Mixture, Observed, sample
 from condvae.architectures import mlp_cvae
 from condvae.linear_gaussian import exact_log_prob, mean_field_oracle, random_linear_gaussian
 from condvae.scoring import anneal, sandwich
-from condvae.scoring.annealing import _mean, _Options, _summed, schedule
+from condvae.scoring.annealing import _mean, _summed
+from condvae.scoring.chains import Options, schedule
 from helpers import CASES, conditions, hide_cells, masked, masked_log_prob
 
 KEY = jax.random.key(0)
@@ -149,9 +150,9 @@ def test_increments_are_added_up_in_float64():
         math.fsum(float(d) * s for d, s in zip(differences[0, :, k], steps, strict=True)) for k in (0, 1)
     ]
     expected = np.logaddexp(*exact) - np.log(2)
-    found = _summed(differences, _Options(5000, 2, "posterior"), False)
+    found = _summed(differences, Options(5000, 2, "posterior"), False)
     assert abs(found.value[0] - expected) < 1e-7
-    above = _summed(differences, _Options(5000, 2, "posterior"), True)
+    above = _summed(differences, Options(5000, 2, "posterior"), True)
     assert abs(above.value[0] + np.logaddexp(*-np.array(exact)) - np.log(2)) < 1e-7
 
 
@@ -163,8 +164,8 @@ def test_a_schedule_goes_from_nought_to_one(start):
 
 
 def test_members_of_no_density_count_for_their_weight_alone():
-    good = _summed(np.full((2, 10, 4), -3.0), _Options(10, 4, "posterior"), False)
-    none = _summed(np.full((2, 10, 4), -np.inf), _Options(10, 4, "posterior"), False)
+    good = _summed(np.full((2, 10, 4), -3.0), Options(10, 4, "posterior"), False)
+    none = _summed(np.full((2, 10, 4), -np.inf), Options(10, 4, "posterior"), False)
     np.testing.assert_allclose(_mean([good, none], 10).value, -3.0 - np.log(2))
     np.testing.assert_allclose(_mean([good, none], 10).ess, 4.0)
     nothing = _mean([none, none], 10)

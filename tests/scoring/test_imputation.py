@@ -11,7 +11,8 @@ from scipy.stats import multivariate_normal
 from condvae import CVAE, Distribution, Mixture, Observed
 from condvae.conditionals import SameAsPrior, StandardNormal
 from condvae.distributions import MixtureOf, Numpyro, Product
-from condvae.scoring import impute
+from condvae.linear_gaussian import mean_field_oracle
+from condvae.scoring import impute, imputed
 from helpers import C_SIZE, X_SIZE, conditions, masked
 
 KEY = jax.random.key(0)
@@ -41,7 +42,9 @@ def conditional(mean, covariance, value, mask):
 def runs(model, x, c, repeats=50, **options):
     """Each row under so many keys: draws of one choose from the same proposals, and are not independent."""
     tiled = jax.tree.map(lambda leaf: np.tile(leaf, (repeats, 1)), (x, c))
-    drawn = impute(model, *tiled, key=KEY, **options)
+    with pytest.MonkeyPatch.context() as patch:  # by proposals alone, which is what is exact in the limit
+        patch.setattr("condvae.scoring.imputation.ENOUGH", 0)
+        drawn = impute(model, *tiled, key=KEY, **options)
     return drawn.reshape(repeats, len(c), -1, X_SIZE)
 
 
@@ -210,3 +213,38 @@ def test_what_has_no_conditional_is_refused_in_a_sentence():
     row = Observed(jnp.array([[2.0, 0.0]]), jnp.array([[True, False]]))
     with pytest.raises(TypeError, match=r"Own has no exact conditional.*define conditional\(value, mask\)"):
         impute(model, row, key=KEY)
+
+
+class BestMeanField(eqx.Module):
+    """The best q that factorises of z given the observed cells of x = W z + noise."""
+
+    weight: jax.Array
+    noise: float
+
+    def __call__(self, x, c, prior=None):
+        of_observed = self.weight.T * x.mask / self.noise**2
+        precision = jnp.eye(self.weight.shape[1]) + of_observed @ self.weight
+        return npd.Normal(jnp.linalg.solve(precision, of_observed @ x.value), jnp.diag(precision) ** -0.5)
+
+
+@pytest.mark.parametrize("noise", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1.0, 0.3)), 0.1])
+def test_intervals_of_missing_cells_cover_however_far_q_is_from_the_posterior(noise):
+    """Ten latents: of 240 cells a nominal 90% covers that, less what 128 draws leave of it."""
+    of_z, _ = mean_field_oracle(10, noise, 16)
+    weight = of_z.likelihood.weight
+    model = CVAE(of_z.prior, of_z.likelihood, BestMeanField(weight, noise))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 10)) @ np.asarray(weight).T + noise * rng.normal(size=(60, 16))
+    mask = np.broadcast_to(np.arange(16) < 12, x.shape)
+    row = Observed(np.where(mask, x, 0.0).astype(np.float32), mask)
+    found = imputed(model, row, key=KEY, num_samples=128)
+    low, high = np.quantile(np.asarray(found.value)[:, :, 12:], [0.05, 0.95], axis=1)
+    share = np.mean((low <= x[:, 12:]) & (x[:, 12:] <= high), axis=1)  # cells of a row are not independent
+    assert abs(share.mean() - 0.9) < 0.015 + 3 * share.std() / np.sqrt(len(x))
+    assert found.trusted.mean() > 0.9
+    if noise == 0.1:  # and proposals of q alone leave most of it out
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("condvae.scoring.imputation.ENOUGH", 0)
+            alone = imputed(model, row, key=KEY, num_samples=128)
+        assert alone.trusted.mean() < 0.7
+        assert np.median(alone.ess) < np.median(found.ess)

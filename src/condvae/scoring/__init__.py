@@ -4,17 +4,19 @@ from condvae.scoring.annealing import Annealed, Sandwich, anneal, sandwich
 from condvae.scoring.bounds import bound
 from condvae.scoring.estimates import LogProb, Totals
 from condvae.scoring.importance import log_prob
-from condvae.scoring.imputation import impute
+from condvae.scoring.imputation import Imputed, impute, imputed
 from condvae.scoring.reconstruction import reconstruct
 
 __all__ = [
     "Annealed",
+    "Imputed",
     "LogProb",
     "Sandwich",
     "Totals",
     "anneal",
     "bound",
     "impute",
+    "imputed",
     "log_prob",
     "reconstruct",
     "sandwich",

@@ -14,37 +14,23 @@ estimate of 1 / p_θ(x | c), and so the *upper* end. An exact draw of the poster
 simulated from the model itself: its own z. On real data there is none, and what comes from above is an
 *estimate*.
 
-Step sizes come from a pilot run with noise of its own and are then frozen: a step that adapts to the chain
-that it moves would not leave f_β invariant. Increments are added up in float64, on the host.
+Increments are added up in float64, on the host. The chains are those of `condvae.scoring.chains`.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
 from condvae.progress import Progress
 from condvae.rows import chunk_size, map_rows, num_rows
 from condvae.sampling import simulate
+from condvae.scoring.chains import Options, Start, anneal_row, moves_through_reals, schedule
 from condvae.scoring.estimates import LogProb
 from condvae.scoring.importance import enumerates, log_prob
-
-Start = Literal["posterior", "prior"]
-
-LEAPFROGS = 10
-"""Steps of a trajectory."""
-
-ACCEPTED = 0.8
-"""The share of trajectories that the pilot run aims to have accepted."""
-
-WARM_UP, PILOT_CHAINS = 40, 8
-"""Trajectories of the pilot run before it sets out, and its chains."""
 
 ROWS_AT_ONCE = 64
 
@@ -234,46 +220,21 @@ def sandwich(
     return Sandwich(x, lower, upper._replace(df=0.0), num_temperatures, num_chains, start)
 
 
-class _Options(NamedTuple):
-    num_temperatures: int
-    num_chains: int
-    start: Start
-
-
-def _checked(num_temperatures: int, num_chains: int, start: Start) -> _Options:
+def _checked(num_temperatures: int, num_chains: int, start: Start) -> Options:
     for name, number, least in (("num_temperatures", num_temperatures, 10), ("num_chains", num_chains, 2)):
         if number < least:
             raise ValueError(f"{name} is {number}, expected at least {least}")
     if start not in ("posterior", "prior"):
         raise ValueError(f"start is {start!r}, expected posterior or prior")
-    return _Options(num_temperatures, num_chains, start)
+    return Options(num_temperatures, num_chains, start)
 
 
 def _require_reals(model: CVAE, c: PyTree) -> None:
-    found = []
-
-    def look(c: PyTree) -> Array:
-        prior = model.p_z(c)
-        leaves = jax.tree.leaves(prior.sample(jax.random.key(0)))
-        inexact = all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves)
-        found.append(inexact and prior.on_reals)
-        return jnp.zeros(())
-
-    eqx.filter_eval_shape(look, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), c))
-    if not found[0]:
+    if not moves_through_reals(model, c):
         raise ValueError(
             "annealing moves the latent through all real numbers, which this one does not range over (it "
             "is discrete, or bounded): use importance sampling"
         )
-
-
-def schedule(num_temperatures: int, start: Start) -> np.ndarray:
-    """β_0 ... β_T: even from q; from the prior, finer at both ends, where most of the way is."""
-    t = np.linspace(0.0, 1.0, num_temperatures + 1)
-    if start == "posterior":
-        return t
-    s = 1.0 / (1.0 + np.exp(-8.0 * (t - 0.5)))
-    return (s - s[0]) / (s[-1] - s[0])
 
 
 def _by_share(
@@ -281,13 +242,13 @@ def _by_share(
     rows: PyTree,
     keys: PRNGKeyArray,
     seeds: np.ndarray | None,
-    options: _Options,
+    options: Options,
     bar: Progress,
 ) -> list[tuple[LogProb, LogProb]]:
     """Of each member what is known from below and from above, the better the more it counts for a row."""
     n = num_rows(rows=rows)
     seeds = np.arange(n, dtype=np.uint32) if seeds is None else seeds
-    rough = _Options(max(10, options.num_temperatures // 10), FEW_CHAINS, options.start)
+    rough = Options(max(10, options.num_temperatures // 10), FEW_CHAINS, options.start)
     parts = [
         _ends(model, rows, own, seeds, rough, bar) for model, own in zip(models, keys[:, 0], strict=True)
     ]
@@ -309,22 +270,22 @@ def _by_share(
 
 
 def _ends(
-    model: CVAE, rows: PyTree, key: PRNGKeyArray, seeds: np.ndarray | None, options: _Options, bar: Progress
+    model: CVAE, rows: PyTree, key: PRNGKeyArray, seeds: np.ndarray | None, options: Options, bar: Progress
 ) -> tuple[LogProb, LogProb]:
     below, above = _run(model, rows, key, seeds, options, bar)
     return _summed(below, options, False), _summed(above, options, True)
 
 
 def _run(
-    model: CVAE, rows: PyTree, key: PRNGKeyArray, seeds: np.ndarray | None, options: _Options, bar: Progress
+    model: CVAE, rows: PyTree, key: PRNGKeyArray, seeds: np.ndarray | None, options: Options, bar: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     n = num_rows(rows=rows)
     draws = max(options.num_chains, options.num_temperatures * options.num_chains // 256)
     chunk = min(chunk_size(max(n, 1), draws, rows[0]), ROWS_AT_ONCE)
-    return map_rows(_anneal_row, model, rows, key, seeds=seeds, chunk=chunk, progress=bar, options=options)
+    return map_rows(anneal_row, model, rows, key, seeds=seeds, chunk=chunk, progress=bar, options=options)
 
 
-def _summed(differences: np.ndarray, options: _Options, reverse: bool) -> LogProb:
+def _summed(differences: np.ndarray, options: Options, reverse: bool) -> LogProb:
     """d along each chain [n, T, chains] to the estimate: exp of the weighted sums, averaged over chains."""
     steps = np.diff(schedule(options.num_temperatures, options.start))
     log_weights = np.einsum("ntk,t->nk", differences.astype(np.float64), steps)
@@ -381,134 +342,3 @@ def _mean(scores: list[LogProb], temperatures: int) -> LogProb:
     chains = np.sum([score.num_samples for score in scores], axis=0)
     ess = np.where(dead, 0.0, 1.0 / np.where(dead, 1.0, size))
     return _log_prob(mixed, np.where(dead, np.inf, error), ess, chains, df, temperatures)
-
-
-class _Path:
-    """The densities between f_0 and the joint, of one row, over flat latents in units of their spread."""
-
-    def __init__(self, model: CVAE, x: PyTree, c: PyTree, start: Start, key: PRNGKeyArray):
-        self.prior = model.p_z(c)
-        posterior = model.q_z(x, c, self.prior)
-        self.first = posterior if start == "posterior" else self.prior
-        self.model, self.x, self.c = model, x, c
-        self.unravel = ravel_pytree(self.first.sample(key))[1]
-        keys = jax.random.split(key, 64)
-        spreads = []
-        for source in (self.first, posterior):
-            drawn = jax.vmap(lambda key, source=source: ravel_pytree(source.sample(key))[0])(keys)
-            spreads.append(jnp.maximum(jnp.std(drawn, axis=0), 1e-6))
-        self.near, self.far = spreads
-
-    def spread(self, beta: Array) -> Array:
-        """What a step is measured in, at β: from the spread of f_0 to that of q."""
-        return ((1.0 - beta) * self.near**-2 + beta * self.far**-2) ** -0.5
-
-    def ends(self, z: Float[Array, " d"]) -> tuple[Array, Array]:
-        """log f_0 and log of the joint."""
-        value = self.unravel(z)
-        first = self.first.log_prob(value)
-        joint = self.prior.log_prob(value) + self.model.p_x(value, self.c).log_prob(self.x)
-        return first, joint
-
-    def difference(self, z: Float[Array, " d"]) -> Array:
-        """d(z) = log of the joint − log f_0."""
-        first, joint = self.ends(z)
-        return joint - first
-
-    def log_density(self, z: Float[Array, " d"], beta: Array) -> Array:
-        first, joint = self.ends(z)
-        return (1.0 - beta) * first + beta * joint
-
-    def move(
-        self, z: Float[Array, " d"], beta: Array, step: Array, key: PRNGKeyArray
-    ) -> tuple[Float[Array, " d"], Array]:
-        """One Hamiltonian transition that leaves f_β invariant, and the probability of its acceptance."""
-        momentum_key, length_key, accept_key = jax.random.split(key, 3)
-        slope = jax.value_and_grad(self.log_density)
-        spread = self.spread(beta)
-        # A step of random length, so that no trajectory of a Gaussian returns to where it began.
-        size = step * jax.random.uniform(length_key, (), z.dtype, 0.4, 1.0)
-        momentum = jax.random.normal(momentum_key, z.shape, z.dtype)
-        before, gradient = slope(z, beta)
-
-        def leap(state: tuple, _: None) -> tuple[tuple, None]:
-            z, momentum, gradient, _ = state
-            momentum = momentum + 0.5 * size * spread * gradient
-            z = z + size * spread * momentum
-            value, gradient = slope(z, beta)
-            return (z, momentum + 0.5 * size * spread * gradient, gradient, value), None
-
-        (proposal, end, _, after), _ = jax.lax.scan(leap, (z, momentum, gradient, before), None, LEAPFROGS)
-        log_ratio = after - before + 0.5 * (jnp.sum(momentum**2) - jnp.sum(end**2))
-        chance = jnp.where(jnp.isnan(log_ratio), 0.0, jnp.exp(jnp.minimum(log_ratio, 0.0)))
-        accepted = jax.random.uniform(accept_key, (), z.dtype) < chance
-        return jnp.where(accepted, proposal, z), chance
-
-
-def _pilot(path: _Path, betas: np.ndarray, key: PRNGKeyArray) -> Array:
-    """A step size for each of β_1 ... β_T, found on the way from f_0 by chains of its own."""
-    stops = max(20, (len(betas) - 1) // 5)
-    visited = np.interp(np.linspace(0, 1, stops), np.linspace(0, 1, len(betas)), betas)
-    way = jnp.asarray(np.concatenate([np.zeros(WARM_UP), visited]))
-    start_key, key = jax.random.split(key)
-    z = jax.vmap(lambda key: ravel_pytree(path.first.sample(key))[0])(
-        jax.random.split(start_key, PILOT_CHAINS)
-    )
-
-    def stop(state: tuple[Array, Array], at: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
-        z, log_step = state
-        beta, key = at
-        keys = jax.random.split(key, PILOT_CHAINS)
-        z, chance = jax.vmap(path.move, (0, None, None, 0))(z, beta, jnp.exp(log_step), keys)
-        changed = jnp.clip(log_step + 0.4 * (jnp.mean(chance) - ACCEPTED), -12.0, 1.0)
-        return (z, changed), changed
-
-    begin = (z, jnp.full((), -1.0, z.dtype))
-    _, log_steps = jax.lax.scan(stop, begin, (way.astype(z.dtype), jax.random.split(key, len(way))))
-    log_steps = log_steps[WARM_UP:]
-    window = min(11, stops)
-    padded = jnp.pad(log_steps, window // 2, mode="edge")
-    smooth = jnp.convolve(padded, jnp.full(window, 1.0 / window, z.dtype), mode="valid")[:stops]
-    at = jnp.asarray(betas[1:], z.dtype)
-    return jnp.exp(jnp.interp(at, jnp.asarray(visited, z.dtype), smooth))
-
-
-def _anneal_row(model: CVAE, row: PyTree, key: PRNGKeyArray, options: _Options) -> tuple[Array, Array]:
-    """d along chains from below, and from above: [T, chains] each, in the order of the temperatures.
-
-    Those from above start in the latent that comes with the row; without one, in a chain of those from
-    below, drawn by its weight.
-    """
-    x, c, own = row
-    spread_key, pilot_key, start_key, below_key, choose_key, above_key = jax.random.split(key, 6)
-    path = _Path(model, x, c, options.start, spread_key)
-    betas = schedule(options.num_temperatures, options.start)
-    steps = _pilot(path, betas, pilot_key)
-    z = jax.vmap(lambda key: ravel_pytree(path.first.sample(key))[0])(
-        jax.random.split(start_key, options.num_chains)
-    )
-    move = jax.vmap(path.move, (0, None, None, 0))
-    difference = jax.vmap(path.difference)
-    temperatures = jnp.asarray(betas[1:], z.dtype)
-
-    def up(z: Array, at: tuple) -> tuple[Array, Array]:
-        beta, step, key = at
-        before = difference(z)
-        return move(z, beta, step, jax.random.split(key, options.num_chains))[0], before
-
-    def down(z: Array, at: tuple) -> tuple[Array, Array]:
-        beta, step, key = at
-        z = move(z, beta, step, jax.random.split(key, options.num_chains))[0]
-        return z, difference(z)
-
-    keys = jax.random.split(below_key, options.num_temperatures)
-    z, below = jax.lax.scan(up, z, (temperatures, steps, keys))
-    if own is None:
-        log_weights = jnp.sum(below * jnp.asarray(np.diff(betas), z.dtype)[:, None], axis=0)
-        log_weights = jnp.where(jnp.isnan(log_weights), -jnp.inf, log_weights)
-        z = z[jax.random.categorical(choose_key, log_weights, shape=(options.num_chains,))]
-    else:
-        z = jnp.broadcast_to(ravel_pytree(own)[0], z.shape)
-    keys = jax.random.split(above_key, options.num_temperatures)
-    _, above = jax.lax.scan(down, z, (temperatures, steps, keys), reverse=True)
-    return below, above
