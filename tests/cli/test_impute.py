@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
 from cli.saying import PENGUINS, TARGETS, assert_readable
+from condvae import scoring
 from condvae.tables import read_table
 
 
@@ -36,6 +38,21 @@ def test_copies(home, condvae_says, tmp_path):
     drawn = table.filter(table["row"].to_numpy() == 3)
     assert len(set(drawn["bill_length_mm"].to_pylist())) == 3
     assert all(table[name].null_count == 0 for name in TARGETS)
+
+
+def test_rough_draws_are_said_in_one_sentence(home, condvae_says, tmp_path, monkeypatch):
+    imputed = scoring.imputed
+
+    def rough(*arguments, **options):
+        found = imputed(*arguments, **options)
+        return found._replace(ess=np.ones_like(found.ess))
+
+    monkeypatch.setattr(scoring, "imputed", rough)
+    (tmp_path / "t.csv").write_text(f"{','.join(TARGETS)}\n39.1,,190,\n")
+    arguments = ("impute", home / "plain", tmp_path / "t.csv", "--out", tmp_path / "o.csv")
+    status, _, said = condvae_says(*arguments)
+    assert status == 0
+    assert "missing cells of 1 of 1 row are rough" in " ".join(said.split())
 
 
 def test_a_table_that_has_rows_and_draws_of_its_own(home, condvae_says, tmp_path):

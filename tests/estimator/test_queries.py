@@ -9,8 +9,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
-from condvae import ConditionalVAE
+from condvae import ConditionalVAE, scoring
 from condvae.estimator import fitting
+from condvae.estimator.queries import RoughWarning
 from condvae.tables import TableError
 from condvae.training import History
 from estimator.known import QUERY_ROWS
@@ -185,6 +186,16 @@ def test_thresholds_of_several_lengths(known_plain):
         TableError, match=r"y\['x0'\] has shape \(2,\): give one number, or one for each of 3 rows"
     ):
         known_plain.estimator.cdf(None, {"x0": [1.0, 2.0], "x1": [1.0, 2.0, 3.0]})
+
+
+def test_rows_of_which_few_draws_agree_with_what_is_observed_are_counted(known, monkeypatch):
+    """Of rows with a hole; the others have nothing to draw, or nothing that it must agree with."""
+    imputed, y = scoring.imputed, known.y.assign(g=None)
+    y.loc[y.index[0], ["x0", "x1"]] = np.nan
+    monkeypatch.setattr(scoring, "imputed", lambda *a, **b: imputed(*a, **b)._replace(ess=np.ones((8, 1))))
+    with pytest.warns(RoughWarning, match="missing cells of 7 of 8 rows are rough") as said:
+        known.estimator.impute(known.asked, y)
+    assert (said[0].message.rows, said[0].message.seen) == (7, 8)
 
 
 def test_observed_cells_stay_to_the_bit(model, tables):

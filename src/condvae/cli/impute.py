@@ -1,5 +1,6 @@
 """`condvae impute`: a table with its missing targets filled in."""
 
+import warnings
 from collections import Counter
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from condvae.cli import inputs, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
-from condvae.cli.words import say, say_json
+from condvae.cli.words import say, say_json, warn
 from condvae.words import count
 
 EXAMPLES = (
@@ -50,6 +51,7 @@ def impute(
     Columns row and draw then number the copies (row_ and draw_ where the table has such columns).
     """
     from condvae import tables
+    from condvae.estimator.queries import RoughWarning
 
     inputs.require_outputs(out, as_json)
     estimator = inputs.load(model, quiet)
@@ -67,8 +69,12 @@ def impute(
         seen.look(found.filter(holes.repeat(n or 1)))
         return found
 
-    with inputs.outside_counted() as outside:
+    with inputs.outside_counted() as outside, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", RoughWarning)
         tables.write_parts(inputs.by_part(estimator, table, filled), out)
+    rough = [warning.message for warning in said if isinstance(warning.message, RoughWarning)]
+    if rough:
+        warn(str(RoughWarning(sum(one.rows for one in rough), counts["rows"])))
     if as_json:
         say_json({**counts, "copies": n or 1, "outside": outside.rows, "out": out})
     elif not quiet and out != "-":

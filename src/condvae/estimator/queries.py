@@ -1,5 +1,6 @@
 """What a fitted table answers: draws, densities, latents, what people ask, and how far to trust it."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,18 @@ from condvae.estimator.predicting import Predictions, require_draws
 from condvae.estimator.streaming import by_part, in_memory, one_scan
 from condvae.rows import num_rows
 from condvae.scoring import LogProb
+from condvae.words import count
+
+
+class RoughWarning(UserWarning):
+    """Of `rows` of `seen` rows few draws agree with what is observed: what is drawn is rough."""
+
+    def __init__(self, rows: int, seen: int):
+        super().__init__(
+            f"missing cells of {rows:,} of {count(seen, 'row')} are rough: few draws agree with what is "
+            "observed there, so that they vary too little"
+        )
+        self.rows, self.seen = rows, seen
 
 
 class Queries(Predictions, TransformerMixin):
@@ -266,7 +279,8 @@ class Queries(Predictions, TransformerMixin):
         """The targets, their missing cells drawn from p(missing | observed, X).
 
         By importance resampling, so that a draw's cells hang together with each other and with those
-        observed. Observed cells stay as they are.
+        observed. Observed cells stay as they are. Rows of which few draws agree with what is observed are
+        counted in a `RoughWarning`.
 
         Args:
             X: conditions, or None where the model was fitted without.
@@ -289,7 +303,7 @@ class Queries(Predictions, TransformerMixin):
             )
         model, c, x = self._pair(X, y)
         require_draws(1 if n is None else n)
-        blocks = scoring.impute(
+        found = scoring.imputed(
             model.mixture,
             x,
             c,
@@ -297,6 +311,10 @@ class Queries(Predictions, TransformerMixin):
             num_samples=n or 1,
             progress=self.progress,
         )
+        blocks, cells = found.value, np.concatenate([block.mask for block in x.values()], axis=1)
+        partly = cells.any(axis=1) & ~cells.all(axis=1)
+        if (rough := int((partly & ~found.trusted).sum())) > 0:
+            warnings.warn(RoughWarning(rough, len(cells)), stacklevel=2)
         rows, target = num_rows(x=x), prepare.target_frame(y)
         if n is not None:
             observed = tables.take(target, np.repeat(np.arange(rows), n))

@@ -49,7 +49,8 @@ def moves_through_reals(model: CVAE, c: PyTree) -> bool:
         found.append(inexact and prior.on_reals)
         return jnp.zeros(())
 
-    eqx.filter_eval_shape(look, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), c))
+    blank = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape[1:], leaf.dtype)), c)
+    eqx.filter_eval_shape(look, blank)
     return found[0]
 
 

@@ -33,6 +33,9 @@ ENOUGH = 128
 TRUSTED = 20
 """Effective draws, below which those of a row are not to be relied on."""
 
+MORE = 8
+"""How many times the proposals are made where fewer are effective, and cells are decoded in turn."""
+
 TEMPERATURES = 100
 
 CHAINS = (32, 256)
@@ -45,7 +48,7 @@ class Imputed(NamedTuple):
     Attributes:
         value: the values of x (no masks), shape (n, num_samples, ...).
         ess: of each draw, (Σ w)² / Σ w² of the proposals, or chains, that it was chosen from: shape
-            (n, num_samples).
+            (n, num_samples); infinite where z is discrete and all its values are weighed.
     """
 
     value: PyTree
@@ -85,7 +88,8 @@ def imputed(
         key: a PRNG key; row i uses `fold_in(key, i)`.
         num_samples: draws for each row.
         num_proposals: draws of z that each is chosen from. Where fewer than 128 of them are effective, z of
-            real numbers is annealed over 100 temperatures, by a chain for each draw, 32 to 256.
+            real numbers is annealed over 100 temperatures, by a chain for each draw, 32 to 256; where cells
+            are decoded in turn and fewer than 20 are effective, there are eight times as many.
         progress: whether to show a progress bar.
 
     Raises:
@@ -133,19 +137,18 @@ def imputed(
         num_samples=num_samples,
         num_proposals=num_proposals,
     )
-    few = np.flatnonzero(ess[:, 0] < min(ENOUGH, num_proposals / 4))
-    if len(few) and _may_anneal(model, x, c):
-        better = map_rows(
-            _annealed_row,
-            model,
-            jax.tree.map(lambda leaf: np.asarray(leaf)[few], (x, c)),
-            anneal_key,
-            seeds=few,
-            chunk=ROWS_AT_ONCE,
-            progress=progress,
-            label="annealing",
-            num_samples=num_samples,
-        )
+    annealed = _may_anneal(model, x, c)
+    few = np.flatnonzero(ess[:, 0] < (min(ENOUGH, num_proposals / 4) if annealed else TRUSTED))
+    if len(few):
+        rows = jax.tree.map(lambda leaf: np.asarray(leaf)[few], (x, c))
+        options = {"seeds": few, "progress": progress, "num_samples": num_samples}
+        if annealed:
+            options |= {"chunk": ROWS_AT_ONCE, "label": "annealing"}
+            better = map_rows(_annealed_row, model, rows, anneal_key, **options)
+        else:
+            more = MORE * num_proposals
+            options |= {"draws": more, "label": "imputing", "num_proposals": more}
+            better = map_rows(_impute_row, model, rows, anneal_key, **options)
 
         def put(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
             whole = np.array(whole)
@@ -206,7 +209,8 @@ def _impute_row(
     log_w, filled = jax.vmap(weigh)(z, jax.random.split(draw_key, proposals))
     log_w = log_w - log_r
     if not in_turn:
-        return _chosen(model, row, z, log_w, choose_key, draw_key, num_samples)
+        drawn, ess = _chosen(model, row, z, log_w, choose_key, draw_key, num_samples)
+        return drawn, ess if support is None else jnp.full_like(ess, jnp.inf)  # a sum, which is exact
     log_w = jnp.where(jnp.isfinite(log_w), log_w, -1e30)
     chosen = jax.random.categorical(choose_key, log_w, shape=(num_samples,))
     return jax.tree.map(lambda leaf: leaf[chosen], filled), jnp.full(num_samples, _ess(log_w))
