@@ -49,7 +49,7 @@ def test_what_stands_below_is_left_out_and_said(below):
 
 
 @pytest.mark.parametrize(
-    "last", ["5\n", "North Bay\n", "Total,,9\n", '5,6,"a long\nremark of words"\n', "x,,\n"]
+    "last", ["5\n", "New York,,\n", "North Bay\n", "Total,,9\n", '5,6,"a long\nremark of words"\n', "x,,\n"]
 )
 def test_a_last_row_is_not_left_out(last):
     names = "South Bay,x,2\n" if last.startswith("North") else "1,x,2\n"

@@ -147,7 +147,8 @@ def _left_out(source: str, where: str, rows: Sequence[Sequence[str]]) -> list[st
 def _without_footer(body: str, separator: str, width: int) -> tuple[str, list[list[str]]]:
     """The text without the last lines that are remarks on the table, and the cells of these.
 
-    A remark begins with several words, and has too few cells or, of three or more, no other that is filled.
+    A remark begins with several words, and has too few cells or, of three or more, no other that is filled
+    and a colon or more than three words.
     Where other rows begin with several words, nothing is left out: a row that is cut short is refused.
 
     Example:
@@ -170,10 +171,14 @@ def _without_footer(body: str, separator: str, width: int) -> tuple[str, list[li
 
 
 def _is_remark(cells: Sequence[str], width: int) -> bool:
-    """Whether a line begins with several words and has too few cells, or no other that is filled."""
+    """Whether a line begins with several words and has too few cells, or is a sentence in the first alone.
+
+    A row of which nothing but the name of two words is known is a row.
+    """
+    words = cells[0].split()
+    several = len(words) > 1 and any(letter.isalpha() for letter in cells[0])
     lone = len(cells) == width > 2 and not any(cell.strip() for cell in cells[1:])
-    words = len(cells[0].split()) > 1 and any(letter.isalpha() for letter in cells[0])
-    return words and (len(cells) < width or lone)
+    return several and (len(cells) < width or (lone and (":" in cells[0] or len(words) > 3)))
 
 
 def _is_row(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
