@@ -74,10 +74,10 @@ def test_cities_are_in_their_countries_and_no_trip_ends_before_it_starts(model):
 # Of ends, one may lie below all that were trained on.
 @pytest.mark.filterwarnings("ignore:a target holds values outside")
 def test_missing_targets_are_drawn_from_what_is_observed(model):
-    X, y = trips(80, 2)
+    X, y = trips(400, 2)
     known = y.assign(country=None)
     filled = model.impute(X, known)
-    assert (filled["country"] == y["city"].str[:2]).mean() > 0.98
+    assert (filled["country"] == y["city"].str[:2]).mean() > 0.97
     np.testing.assert_array_equal(filled["city"], y["city"])
     known = y.assign(city=None, start=np.nan).dropna(subset="end")
     filled = model.impute(X.loc[known.index], known)

@@ -49,8 +49,11 @@ def test_intervals_cover_what_they_say(z_size, factor):
         assert (~score.trusted).mean() <= 0.05
 
 
-def test_rows_that_need_more_draws_get_them_and_the_others_do_not():
+@pytest.mark.parametrize("refined", [True, False])
+def test_rows_that_need_more_draws_get_them_and_the_others_do_not(refined, monkeypatch):
     """Rows where q is a third as wide as it should be, and rows where it is exact."""
+    if not refined:
+        monkeypatch.setattr(importance, "num_latents", lambda model, c: 0)
 
     class Uneven(eqx.Module):
         exact: AffineGaussian
@@ -73,8 +76,8 @@ def test_rows_that_need_more_draws_get_them_and_the_others_do_not():
     np.testing.assert_array_equal(more.value[easy], few.value[easy])
     assert set(np.unique(more.num_samples[~easy])) <= {400 * 2**k for k in range(6)}
     needed = more.num_samples > 400
-    assert needed.mean() > 0.2
-    assert more.stderr[needed].max() < few.stderr[needed].max()
+    assert needed.mean() == 0.0 if refined else needed.mean() > 0.2
+    assert more.stderr[~easy].max() < few.stderr[~easy].max()
     assert more.trusted.sum() > few.trusted.sum()
     done = more.num_samples < 12_800
     assert (more.trusted & (more.stderr <= importance.ENOUGH))[done].all()
@@ -82,8 +85,9 @@ def test_rows_that_need_more_draws_get_them_and_the_others_do_not():
 
 
 @pytest.mark.slow
-def test_rows_that_stay_untrustworthy_are_said_to_be():
-    """q is nowhere near, in twenty dimensions."""
+def test_rows_that_stay_untrustworthy_are_said_to_be(monkeypatch):
+    """q is nowhere near, in twenty dimensions, and is not refined."""
+    monkeypatch.setattr(importance, "num_latents", lambda model, c: 0)
     model = random_linear_gaussian(KEY, x_size=20, z_size=20, c_size=1)
     far = eqx.tree_at(lambda m: m.posterior.bias, narrowed(model, 0.2), jnp.full(20, 5.0))
     c = jax.random.normal(jax.random.key(1), (100, 1))
@@ -216,10 +220,11 @@ def test_members_of_no_density_count_for_nothing_but_their_weight():
     model, x, c = model_and_rows(20)
     far = eqx.tree_at(lambda m: m.likelihood.bias, model, model.likelihood.bias + 1e20)
     score = log_prob(Mixture.of([far, model, far, far]), x, c, key=KEY, num_samples=800)
-    alone = log_prob(model, x, c, key=jax.random.split(KEY, 4)[1], num_samples=200)
-    np.testing.assert_allclose(score.value, alone.value - np.log(4), rtol=1e-5)
-    np.testing.assert_allclose(score.stderr, alone.stderr, rtol=1e-5)
-    np.testing.assert_allclose(score.ess, alone.ess, rtol=1e-5)
+    alone = log_prob(model, x, c, key=jax.random.key(1), num_samples=200)
+    stderr = np.hypot(score.stderr, alone.stderr)
+    assert (np.abs(score.value - (alone.value - np.log(4))) < 5 * stderr).all()
+    np.testing.assert_allclose(score.stderr.mean(), alone.stderr.mean(), rtol=0.3)
+    np.testing.assert_allclose(score.ess.mean(), alone.ess.mean(), rtol=0.2)
     nothing = log_prob(Mixture.of([far, far]), x, c, key=KEY, num_samples=20)
     assert np.isneginf(nothing.value).all()
     assert np.isposinf(nothing.stderr).all()

@@ -51,6 +51,8 @@ def test_too_few_weights_tell_nothing():
     assert np.isnan(pareto_k(np.zeros((2, 4)))).all()
 
 
-def test_the_threshold_rises_with_the_draws_to_seven_tenths():
-    np.testing.assert_allclose(threshold(np.array([100, 1000, 10**6])), [0.5, 2 / 3, 0.7])
+def test_the_threshold_rises_with_the_draws_to_a_half():
+    np.testing.assert_allclose(
+        threshold(np.array([10, 40, 100, 10**6])), [0.0, 1 - 1 / np.log10(40), 0.5, 0.5]
+    )
     assert [tail_size(n) for n in (25, 1000, 10_000)] == [5, 95, 300]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from condvae import Mixture, reconstruct
-from condvae.linear_gaussian import exact_log_prob, random_linear_gaussian
+from condvae.linear_gaussian import exact_log_prob, exact_posterior, random_linear_gaussian
 
 KEY = jax.random.key(0)
 MEMBERS = [random_linear_gaussian(jax.random.key(i), x_size=3, z_size=2, c_size=1) for i in range(3)]
@@ -42,6 +42,25 @@ def test_the_counterfactual_is_exact(model):
     assert_moments(draws, shares, means, covariances)
     with pytest.raises(AssertionError):  # those under the row's own condition are others
         assert_moments(reconstruct(model, x, c, key=KEY, num_samples=12_000)[0], shares, means, covariances)
+
+
+def test_a_refined_counterfactual_is_exact_where_q_is_off():
+    model, own = MEMBERS[0], exact_posterior(MEMBERS[0])
+    wrong = eqx.tree_at(lambda m: m.posterior.bias, model, own.bias + 1.0)
+    x, c, new_c = jnp.array([[1.0, -2.0, 0.5]]), jnp.array([[1.5]]), jnp.array([[-2.0]])
+    emission = model.likelihood.weights[0]
+    mean = model.likelihood.mean(own.mean(x[0], c[0]), new_c[0])
+    covariance = emission @ own.covariance @ emission.T + model.likelihood.covariance
+    # Each row chooses among 512 latents of its own: many rows, so that these vary too.
+    many = [jnp.tile(part, (400, 1)) for part in (x, c, new_c)]
+    for refine in (True, False):
+        draws = reconstruct(wrong, many[0], many[1], key=KEY, num_samples=5, new_c=many[2], refine=refine)
+        flat = draws.reshape(-1, 3)
+        if refine:
+            assert_moments(flat, [1.0], [mean], [covariance])
+        else:
+            with pytest.raises(AssertionError):
+                assert_moments(flat, [1.0], [mean], [covariance])
 
 
 def test_a_member_that_cannot_have_made_a_row_makes_no_draw():

@@ -353,11 +353,15 @@ class TableModel:
         return [found[column.name] for column in self.schema.target if column.outcomes]
 
     def latents(self, x: Any, c: Any) -> np.ndarray:
-        """The mean of the best member's latent: its posterior's, or without x its prior's."""
+        """The mean of the best member's latent: its posterior's by q, or without x its prior's."""
         member = self.mixture.member(self.best)
         if x is None and c is None:
             return np.asarray(member.p_z().mean())[None]
         return np.asarray(sampling.encode(member, x, c, progress=self.progress))
+
+    def refined_latents(self, x: Any, c: Any, key: PRNGKeyArray) -> scoring.PosteriorMean:
+        """The mean of the best member's posterior p(z | x, c), whatever its q is."""
+        return scoring.posterior_mean(self.mixture.member(self.best), x, c, key=key)
 
     def features(self, c: Any) -> np.ndarray:
         """The conditions as the support and the regression see them."""

@@ -20,14 +20,20 @@ from condvae.words import count
 
 
 class RoughWarning(UserWarning):
-    """Of `rows` of `seen` rows few draws agree with what is observed: what is drawn is rough."""
+    """Of `rows` of `seen` rows few draws agree with what is observed: what is drawn is rough.
 
-    def __init__(self, rows: int, seen: int):
+    Args:
+        rows: how many.
+        seen: of how many.
+        what: what is drawn.
+    """
+
+    def __init__(self, rows: int, seen: int, what: str = "missing cells"):
         super().__init__(
-            f"missing cells of {rows:,} of {count(seen, 'row')} are rough: few draws agree with what is "
+            f"{what} of {rows:,} of {count(seen, 'row')} are rough: few draws agree with what is "
             "observed there, so that they vary too little"
         )
-        self.rows, self.seen = rows, seen
+        self.rows, self.seen, self.what = rows, seen, what
 
 
 class Queries(Predictions, TransformerMixin):
@@ -205,15 +211,31 @@ class Queries(Predictions, TransformerMixin):
         return seen
 
     # scikit-learn wraps `transform` where it is defined, for `set_output`, and wants X by name or place.
-    def transform(self, X: Any, y: Any = None) -> Any:
+    def transform(
+        self, X: Any, y: Any = None, *, refine: bool = False, random_state: int | None = None
+    ) -> Any:
         """Latents, columns z0, z1, ...: the posterior's mean given (X, y); without y the prior's given X.
 
         They are those of one member, the best on its held-out rows: latents of different members do not
         compare.
+
+        Args:
+            X: conditions, or None where the model was fitted without.
+            y: targets; missing cells are allowed.
+            refine: whether the mean is that of p(z | y, X), by importance sampling, instead of that of
+                q(z | y, X): slower, and right where q is not. Rows of which few draws count are told in a
+                `RoughWarning`.
+            random_state: another seed than the estimator's, for `refine`.
         """
         self._require_latent()
         model, c, x = (*self._given(X), None) if y is None else self._pair(X, y)
-        latents = model.latents(x, c).astype(np.float64)
+        if refine and x is not None:
+            mean = model.refined_latents(x, c, self._key(random_state, 9))
+            if (rough := int((~mean.trusted).sum())) > 0:
+                warnings.warn(RoughWarning(rough, len(mean.ess), "latents"), stacklevel=2)
+            latents = np.asarray(mean.value, np.float64)
+        else:
+            latents = model.latents(x, c).astype(np.float64)
         source = X if X is not None else y
         of = self._kind_of(source)
         if of == "numpy":
@@ -238,7 +260,14 @@ class Queries(Predictions, TransformerMixin):
         return np.array([f"z{i}" for i in range(self.settings_.latent_size)], dtype=object)
 
     def counterfactual(
-        self, X: Any, y: Any, X_new: Any, n: int = 1, *, random_state: int | None = None
+        self,
+        X: Any,
+        y: Any,
+        X_new: Any,
+        n: int = 1,
+        *,
+        refine: bool = False,
+        random_state: int | None = None,
     ) -> Any:
         """What y would have been under other conditions: encoded under X, decoded under X_new.
 
@@ -252,6 +281,8 @@ class Queries(Predictions, TransformerMixin):
             y: the targets that were; missing cells are allowed.
             X_new: the conditions instead, a row for each of X.
             n: draws for each row.
+            refine: whether z is from p(z | y, X) itself, by importance sampling, instead of from q: slower,
+                and right where q is not.
             random_state: another seed than the estimator's.
 
         Returns:
@@ -269,7 +300,7 @@ class Queries(Predictions, TransformerMixin):
         require_draws(n)
         prepare.require_rows(c, c_new)
         blocks = scoring.reconstruct(
-            model.mixture, x, c, key=self._key(random_state, 7), num_samples=n, new_c=c_new
+            model.mixture, x, c, key=self._key(random_state, 7), num_samples=n, new_c=c_new, refine=refine
         )
         return self._drawn(blocks, X, num_rows(c=c), n)
 

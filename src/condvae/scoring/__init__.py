@@ -5,12 +5,13 @@ from condvae.scoring.bounds import bound
 from condvae.scoring.estimates import LogProb, Totals
 from condvae.scoring.importance import log_prob
 from condvae.scoring.imputation import Imputed, impute, imputed
-from condvae.scoring.reconstruction import reconstruct
+from condvae.scoring.reconstruction import PosteriorMean, posterior_mean, reconstruct
 
 __all__ = [
     "Annealed",
     "Imputed",
     "LogProb",
+    "PosteriorMean",
     "Sandwich",
     "Totals",
     "anneal",
@@ -18,6 +19,7 @@ __all__ = [
     "impute",
     "imputed",
     "log_prob",
+    "posterior_mean",
     "reconstruct",
     "sandwich",
 ]

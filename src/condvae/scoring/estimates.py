@@ -42,7 +42,7 @@ class LogProb(NamedTuple):
     def trusted(self) -> np.ndarray:
         """Whether each estimate and its error can be relied on, shape (n,).
 
-        Not where k̂ is above min(1 − 1 / log₁₀ S, 0.7), where the standard error is above half a nat or has
+        Not where k̂ is above min(1 − 1 / log₁₀ S, 0.5), where the standard error is above half a nat or has
         fewer than 4 degrees of freedom, or where no draw has any density.
         """
         sure = np.isfinite(self.value) & (self.stderr <= LARGEST_ERROR)
@@ -175,16 +175,23 @@ class Tally:
         mine = Tally(
             *(part[rows] for part in (self.scale, self.totals, self.squares, self.counts, self.top))
         )
-        self.scale[rows] = scale = np.maximum(mine.scale, more.scale)
+        scale = np.maximum(mine.scale, more.scale)
+        width = self.counts.shape[1]
         sums = zip(mine._relative_to(scale), more._relative_to(scale), strict=True)
-        self.totals[rows], self.squares[rows] = (own + other for own, other in sums)
-        self.counts[rows] += more.counts
-        draws = self.counts[rows].sum(axis=1).max(initial=0)
-        top = _largest(np.concatenate([mine.top, more.top], axis=1), draws)
-        wider = max(0, top.shape[1] - self.top.shape[1])
-        self.top = np.pad(self.top, ((0, 0), (0, wider)), constant_values=-np.inf)
-        self.top[rows, : top.shape[1]] = top
-        self.top[rows, top.shape[1] :] = -np.inf
+        totals, squares = (own + _wide(other, width) for own, other in sums)
+        counts = mine.counts + _wide(more.counts, width)
+        top = _largest(np.concatenate([mine.top, more.top], axis=1), counts.sum(axis=1).max(initial=0))
+        self.put(rows, Tally(scale, totals, squares, counts, top))
+
+    def put(self, rows: np.ndarray, other: "Tally") -> None:
+        """Other draws instead of those of some rows, from strata that may be fewer, or more."""
+        self.scale[rows] = other.scale
+        for name, empty in (("totals", 0.0), ("squares", 0.0), ("counts", 0.0), ("top", -np.inf)):
+            mine, own = getattr(self, name), getattr(other, name)
+            width = max(mine.shape[1], own.shape[1])
+            mine = _wide(mine, width, empty)
+            mine[rows] = _wide(own, width, empty)
+            setattr(self, name, mine)
 
     def _relative_to(self, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         dead = np.isneginf(scale) | np.isneginf(self.scale)
@@ -196,8 +203,9 @@ class Tally:
         """The estimate, with its error: the variance of a mean adds up over strata, each with its own."""
         precision = self.top.dtype if self.top.dtype.kind == "f" else np.dtype(np.float32)
         total, square, count = (p.sum(axis=1) for p in (self.totals, self.squares, self.counts))
-        within = np.maximum(self.squares - self.totals**2 / self.counts, 0.0)
-        variance = np.sum(within * self.counts / (self.counts - 1), axis=1)
+        counts = np.maximum(self.counts, 2)  # rows may have strata that others have not
+        within = np.maximum(self.squares - self.totals**2 / counts, 0.0)
+        variance = np.sum(within * counts / (counts - 1), axis=1)
         dead = total == 0  # every weight is 0: x has no density under any draw
         safe = np.where(dead, 1.0, total)
         value = np.where(dead, -np.inf, np.log(safe / count) + np.where(dead, 0.0, self.scale))
@@ -214,6 +222,10 @@ class Tally:
             rows = draws == number
             found[rows] = pareto_k(_largest(self.top[rows], number), eps)
         return found
+
+
+def _wide(array: np.ndarray, width: int, empty: float = 0.0) -> np.ndarray:
+    return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=empty)
 
 
 def _largest(log_weights: np.ndarray, draws: float) -> np.ndarray:

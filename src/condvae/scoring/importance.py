@@ -1,7 +1,9 @@
 """log p_θ(x | c) by importance sampling, a row at a time, with its error.
 
-Every row gets `num_samples` draws; those whose error is still large, or cannot be believed, get twice as
-many, and twice again, up to `budget`. Of what is left then it is said: `LogProb.trusted`.
+Every row gets `num_samples` draws from q and distributions about it. Where few of them count, q is off and
+the row is scored anew by draws about the posterior's mean and covariance (`condvae.scoring.refinement`).
+Rows whose error is still large, or cannot be believed, get twice as many draws, and twice again, up to
+`budget`. `LogProb.trusted` tells the rows whose error cannot be believed even then.
 """
 
 from typing import NamedTuple
@@ -19,7 +21,8 @@ from condvae.progress import Progress
 from condvae.rows import MAX_CELLS, TYPICAL_WIDTH, chunk_size, map_rows, num_rows
 from condvae.scoring.estimates import LogProb, Tally
 from condvae.scoring.pareto import tail_size
-from condvae.scoring.proposals import PROPOSALS, Proposal, strata
+from condvae.scoring.proposals import PROPOSALS, Moments, Proposal, strata
+from condvae.scoring.refinement import num_draws, num_latents, refine_row
 
 ENOUGH = 0.1
 """Rows whose standard error is above this, in nats, get more draws."""
@@ -27,11 +30,24 @@ ENOUGH = 0.1
 BUDGET = 16
 """By default a row takes at most so many times `num_samples`."""
 
+ENOUGH_COUNT = 0.3
+"""The effective share of the draws, below which a row's proposal is refined. With an exact q, a third of
+the draws or more are effective in any number of dimensions."""
+
+LIGHT_TAIL = 0.25
+"""The k̂ above which a row's proposal is refined."""
+
+COUNTED_SHARE = 0.01
+"""The share of a row's density below which it does not matter whether a member's q is off."""
+
 DRAWS_AT_ONCE = 2**10
 """Draws of one row in one pass at most."""
 
 TAIL = 2**9
 """How many of the largest weights are kept of each row and pass: enough for the tail of 29,000 draws."""
+
+REFINED_AT_ONCE = 2**5
+"""Rows whose proposals are refined at once."""
 
 BLOCK_ROWS = 2**12
 """Rows whose weights are in memory at once."""
@@ -56,9 +72,12 @@ def log_prob(
     number of rows and samples: both are taken in chunks, which do not change the result. Of a mixture it
     is log 1/K Σ_k p_k(x | c), and the draws are shared out among the members.
 
-    A row whose standard error is above 0.1 nat, or whose estimate is not to be trusted, gets twice the
-    draws, and twice again, to `budget`; where that does not help, `LogProb.trusted` says so. A row's result
-    does not depend on the rows beside it.
+    Where fewer than 0.3 of a row's draws are effective or k̂ is above 0.25, q is off: it is replaced by the
+    mean and covariance of p_θ(z | x, c), found by up to eight rounds of adaptive importance sampling, and
+    the row is scored anew (z of real numbers, at most 128 of them; by the "defensive" proposal and with a
+    budget above `num_samples`). A row whose standard error is above 0.1 nat, or whose estimate is not to be
+    trusted, gets twice the draws, and twice again, to `budget`; where that does not help,
+    `LogProb.trusted` says so. A row's result does not depend on the rows beside it.
 
     Args:
         model: a `CVAE`, or a `Mixture`.
@@ -66,7 +85,8 @@ def log_prob(
         c: their conditions, or None.
         key: a PRNG key; row i uses `fold_in(key, i)`.
         num_samples: draws for each row to start with, at least 4.
-        budget: the most draws that a row may get; by default 16 times `num_samples`.
+        budget: the most draws behind the estimate of a row; by default 16 times `num_samples`. Those by
+            which a proposal is refined come on top.
         proposal: "defensive" (q, q spread out, q drawn in and the prior, with balance weights: see
             `condvae.scoring.proposals`), "posterior" or "prior".
         seeds: row i uses `fold_in(key, seeds[i])` instead, shape (n,).
@@ -79,7 +99,8 @@ def log_prob(
         ValueError: if rows do not match, or `num_samples`, `budget` or `proposal` cannot be used.
 
     Source:
-        Owen and Zhou 2000 (defensive mixtures); Burda et al. 2016 (use in VAEs).
+        Owen and Zhou 2000 (defensive mixtures); Cappé et al. 2008 (adaptation); Burda et al. 2016 (use in
+        VAEs).
 
     Example:
         >>> import jax
@@ -105,12 +126,17 @@ def log_prob(
     seeds = np.arange(n, dtype=np.uint32) if seeds is None else np.asarray(seeds)
     plan = _Plan.of(models, x, -(-num_samples // len(models)), proposal)
     exact = enumerates(models[0], c)
+    latents = (
+        0 if exact or proposal != "defensive" or budget < 2 * num_samples else num_latents(models[0], c)
+    )
+    at_most = max(1, min(BLOCK_ROWS, MAX_CELLS // (len(models) * max(latents, 1) ** 2)))
     blocks = []
     with Progress("scoring", n * len(models), enabled=progress) as bar:
-        for start in range(0, max(n, 1), BLOCK_ROWS):
-            rows = slice(start, min(start + BLOCK_ROWS, n))
+        for start in range(0, max(n, 1), at_most):
+            rows = slice(start, min(start + at_most, n))
             part = jax.tree.map(lambda leaf, rows=rows: leaf[rows], (x, c))
-            blocks.append(_score(plan, part, seeds[rows], key, num_samples if exact else budget, bar))
+            limit = num_samples if exact else budget
+            blocks.append(_score(plan, part, seeds[rows], key, limit, bar, latents))
     return LogProb.joined(blocks)._replace(method="enumeration" if exact else "importance sampling")
 
 
@@ -145,15 +171,24 @@ class _Plan(NamedTuple):
         at_once = -(-num_samples // steps)
         return cls(models, proposal, at_once, steps, chunk_size(min(num_rows(x=x), BLOCK_ROWS), at_once, x))
 
-    def draw(self, rows: PyTree, seeds: np.ndarray, key: PRNGKeyArray, nth: int, bar: Progress) -> Tally:
-        """Weights of every member for each row; `nth` is which draws they are, of all that a row gets."""
-        tallies = [
+    def draw(
+        self,
+        rows: PyTree,
+        seeds: np.ndarray,
+        key: PRNGKeyArray,
+        nth: int,
+        bar: Progress,
+        moments: list[Moments] | None = None,
+    ) -> list[Tally]:
+        """Weights of each member for each row; `nth` is which draws they are, of all that a row gets."""
+        keys = jax.random.split(key, len(self.models))
+        return [
             Tally(
                 *map_rows(
                     _weigh_row,
                     member,
-                    rows,
-                    jax.random.fold_in(k, nth),
+                    rows if moments is None else (*rows, moments[k]),
+                    jax.random.fold_in(keys[k], nth),
                     seeds=seeds,
                     chunk=self.chunk,
                     progress=bar,
@@ -162,28 +197,82 @@ class _Plan(NamedTuple):
                     steps=self.steps,
                 )
             )
-            for member, k in zip(self.models, jax.random.split(key, len(self.models)), strict=True)
+            for k, member in enumerate(self.models)
         ]
-        return Tally.beside(tallies)
+
+    def refine(
+        self, rows: PyTree, seeds: np.ndarray, key: PRNGKeyArray, bar: Progress, latents: int
+    ) -> list[Moments]:
+        """The moments of each member's posterior for each row."""
+        keys = jax.random.split(key, len(self.models))
+        # Of one size, so that one program serves; a small one, since its rows wait for the slowest of them.
+        chunk = min(self.chunk, chunk_size(REFINED_AT_ONCE, num_draws(latents), rows))
+        return [
+            map_rows(refine_row, member, rows, key, seeds=seeds, chunk=chunk, progress=bar)
+            for member, key in zip(self.models, keys, strict=True)
+        ]
 
 
 def _score(
-    plan: _Plan, rows: PyTree, seeds: np.ndarray, key: PRNGKeyArray, budget: int, bar: Progress
+    plan: _Plan,
+    rows: PyTree,
+    seeds: np.ndarray,
+    key: PRNGKeyArray,
+    budget: int,
+    bar: Progress,
+    latents: int,
 ) -> LogProb:
-    """All rows once; then those that need it twice as often, and twice again, to the budget."""
-    tally = plan.draw(rows, seeds, key, 0, bar)
+    """All rows once; those where q is off anew; those that need it twice as often, to the budget."""
+    draw_key, refine_key, again_key = jax.random.split(key, 3)
+
+    def some(places: np.ndarray) -> tuple[PyTree, np.ndarray]:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[places], rows), seeds[places]
+
+    tallies = plan.draw(rows, seeds, draw_key, 0, bar)
+    tally = Tally.beside(tallies)
     score = tally.log_prob()
+    refined, moments = np.zeros(0, int), None
+    if latents:
+        refined = np.flatnonzero((_off(tallies) | _short(score)) & np.isfinite(score.value))
+    if len(refined):
+        bar.extend(2 * len(refined) * len(plan.models))
+        part = some(refined)
+        moments = plan.refine(*part, refine_key, bar, latents)
+        tally.put(refined, Tally.beside(plan.draw(*part, again_key, 0, bar, moments)))
+        score = tally.log_prob()
     times, each = 1, plan.steps * plan.at_once * len(plan.models)
     while 2 * times * each <= budget:
-        short = np.flatnonzero(~(score.trusted & (score.stderr <= ENOUGH)))
+        short = np.flatnonzero(_short(score))
         if not len(short):
             break
-        part = jax.tree.map(lambda leaf, short=short: np.asarray(leaf)[short], rows)
         bar.extend(times * len(short) * len(plan.models))
-        for nth in range(times, 2 * times):
-            tally.add(short, plan.draw(part, seeds[short], key, nth, bar))
+        known = np.isin(short, refined)
+        for places, by in ((short[~known], None), (short[known], moments)):
+            if len(places) == 0:
+                continue
+            if by is not None:
+                at = np.searchsorted(refined, places)
+                by = jax.tree.map(lambda leaf, at=at: leaf[at], by)
+            for nth in range(times, 2 * times):
+                source = draw_key if by is None else again_key
+                tally.add(places, Tally.beside(plan.draw(*some(places), source, nth, bar, by)))
         score, times = tally.log_prob(), 2 * times
     return score
+
+
+def _short(score: LogProb) -> np.ndarray:
+    return ~(score.trusted & (score.stderr <= ENOUGH))
+
+
+def _off(tallies: list[Tally]) -> np.ndarray:
+    """Whether q is off for a row: of some member that gives more than a hundredth of its density."""
+    scores = [tally.log_prob() for tally in tallies]
+    log_share = np.stack([score.value for score in scores]).astype(np.float64)
+    log_share = np.where(np.isfinite(log_share), log_share, -1e300)
+    share = np.exp(log_share - np.logaddexp.reduce(log_share, axis=0))
+    few = np.stack([score.ess < ENOUGH_COUNT * score.num_samples for score in scores])
+    heavy = np.stack([score.pareto_k > LIGHT_TAIL for score in scores])
+    return np.any((share > COUNTED_SHARE) & (few | heavy), axis=0)
 
 
 class _Weights(NamedTuple):
@@ -212,12 +301,12 @@ class _Weights(NamedTuple):
 def _weigh_row(
     model: CVAE, row: PyTree, key: PRNGKeyArray, proposal: Proposal, at_once: int, steps: int
 ) -> tuple[Array, Array, Array, Array, Array]:
-    x, c = row
+    x, c, *moments = row
     prior = model.p_z(c)
     support = prior.enumerate_support()
     if support is not None:
         return _enumerate(model, x, c, prior, support)
-    source = strata(model.q_z(x, c, prior), prior, at_once, proposal)
+    source = strata(model.q_z(x, c, prior), prior, at_once, proposal, *moments)
 
     def log_weight(z: PyTree) -> Array:
         return prior.log_prob(z) + model.p_x(z, c).log_prob(x) - source.log_prob(z)

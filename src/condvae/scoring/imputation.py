@@ -26,6 +26,7 @@ from condvae.scoring.annealing import ROWS_AT_ONCE
 from condvae.scoring.chains import Options, moves_through_reals, posterior_row
 from condvae.scoring.members import draw_by_members
 from condvae.scoring.proposals import strata
+from condvae.scoring.refinement import effective
 
 ENOUGH = 128
 """Effective proposals, below which a row's latents are annealed."""
@@ -213,7 +214,7 @@ def _impute_row(
         return drawn, ess if support is None else jnp.full_like(ess, jnp.inf)  # a sum, which is exact
     log_w = jnp.where(jnp.isfinite(log_w), log_w, -1e30)
     chosen = jax.random.categorical(choose_key, log_w, shape=(num_samples,))
-    return jax.tree.map(lambda leaf: leaf[chosen], filled), jnp.full(num_samples, _ess(log_w))
+    return jax.tree.map(lambda leaf: leaf[chosen], filled), jnp.full(num_samples, effective(log_w))
 
 
 def _chosen(
@@ -235,11 +236,7 @@ def _chosen(
         return model.p_x(own, c).conditional(*_apart(x)).sample(key)
 
     drawn = jax.vmap(draw)(places, jax.random.split(draw_key, num_samples))
-    return drawn, jnp.full(num_samples, _ess(log_w))
-
-
-def _ess(log_w: Float[Array, " S"]) -> Float[Array, ""]:
-    return jnp.exp(2 * jax.nn.logsumexp(log_w) - jax.nn.logsumexp(2 * log_w))
+    return drawn, jnp.full(num_samples, effective(log_w))
 
 
 def _apart(x: PyTree) -> tuple[PyTree, PyTree]:

@@ -9,12 +9,15 @@ def tail_size(num_draws: int) -> int:
 
 
 def threshold(num_draws: np.ndarray) -> np.ndarray:
-    """The k̂ above which S draws do not suffice for a normal error: min(1 − 1 / log₁₀ S, 0.7).
+    """The k̂ above which S draws do not suffice for a normal error: min(1 − 1 / log₁₀ S, 0.5).
+
+    Above 1/2 weights have no variance, and the error that they show means nothing. (Vehtari et al. allow
+    0.7 after smoothing the largest weights, which is not done here: a smoothed mean is biased.)
 
     Source:
         Vehtari et al. 2024, equation 11.
     """
-    return np.minimum(1.0 - 1.0 / np.log10(np.maximum(num_draws, 2)), 0.7)
+    return np.minimum(1.0 - 1.0 / np.log10(np.maximum(num_draws, 2)), 0.5)
 
 
 def pareto_k(largest: np.ndarray, eps: float = float(np.finfo(np.float32).eps)) -> np.ndarray:
