@@ -1,11 +1,13 @@
 """The layers of the house: imports point only downwards, and what must not meet does not."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "condvae"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "condvae"
 
 # From the roof down; a room may import from its own layer's package and from any layer below it.
 LAYERS = [
@@ -159,3 +161,17 @@ def test_nothing_on_a_load_path_can_execute_what_it_reads():
         }
         assert not called & {"eval", "exec", "compile", "__import__"}
         assert not imports(path) & {"pickle", "cloudpickle", "joblib", "dill", "marshal", "importlib"}
+
+
+def test_tests_that_the_documentation_names_exist():
+    """`path/test_file.py::test_name`, or `::test_name` of the file named before."""
+    missing = []
+    for page in (ROOT / "docs").glob("*.md"):
+        file = None
+        for path, name in re.findall(r"`(tests/[\w/]+\.py)?(?:::(test_\w+))?`", page.read_text()):
+            file = ROOT / path if path else file
+            if not (path or name):
+                continue
+            if file is None or not file.exists() or (name and f"def {name}(" not in file.read_text()):
+                missing.append((page.name, path, name))
+    assert not missing

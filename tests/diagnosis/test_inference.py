@@ -1,10 +1,13 @@
 """Simulation-based calibration of q, right and broken on purpose."""
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as npd
 import pytest
 
-from condvae import Mixture
+from condvae import CVAE, Mixture
 from condvae.conditionals import AffineGaussian
 from condvae.diagnosis import posterior_ranks
 from condvae.diagnosis.inference import FIT
@@ -42,6 +45,33 @@ def test_a_q_that_is_wrong_is_found_and_named(wrong, shape):
     found = posterior_ranks(model, c, key=KEY)
     assert found.p_value < 1e-3
     assert {found.uniformity[name].shape for name in ("z[0]", "z[1]")} == {shape}
+
+
+class Folded(eqx.Module):
+    """x is near the size of the first of four latents, whose sign it does not tell."""
+
+    def __call__(self, z, c=None):
+        return npd.Normal(jnp.concatenate([jnp.abs(z[:1]), z[1:]]), 0.3)
+
+
+class OnOneMode(eqx.Module):
+    """The posterior given that the first latent is positive, about."""
+
+    def __call__(self, x, c=None, prior=None):
+        return npd.Normal(x / (1 + 0.3**2), (1 + 0.3**-2) ** -0.5)
+
+
+class Unit(eqx.Module):
+    def __call__(self, c=None):
+        return npd.Normal(jnp.zeros(4), 1.0)
+
+
+def test_a_mode_that_q_misses_is_found():
+    """Nothing else tells: the weights of a q on one mode of two agree with each other."""
+    model = CVAE(Unit(), Folded(), OnOneMode())
+    found = posterior_ranks(model, jnp.zeros((300, 0)), key=KEY)
+    assert found.p_value < 1e-6
+    assert found.uniformity["z[0]"].p_value < 1e-4 < found.uniformity["z[2]"].p_value
 
 
 def test_discrete_latents_break_ties_at_random():

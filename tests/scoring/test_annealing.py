@@ -47,6 +47,34 @@ def test_log_p_lies_between_the_ends(start):
     assert 0 < stderr < 0.2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("counting", [1, 3, "one of three"])
+def test_intervals_cover_whatever_the_members_weigh(counting):
+    models = [random_linear_gaussian(jax.random.key(i), x_size=3, z_size=2, c_size=1) for i in range(3)]
+    if counting == "one of three":
+        models[1:] = [
+            eqx.tree_at(lambda m: m.likelihood.bias, one, one.likelihood.bias + 30.0) for one in models[1:]
+        ]
+    models = models[:1] if counting == 1 else models
+    c = jax.random.normal(jax.random.key(1), (300, 1))
+    x = jnp.asarray(sample(models[0], c, key=jax.random.key(2))[:, 0])
+    model = models[0] if counting == 1 else Mixture.of(models)
+    score = anneal(model, x, c, key=KEY, num_temperatures=100).lower
+    each = np.stack([np.asarray(exact_log_prob(one, x, c), float) for one in models])
+    truth = np.logaddexp.reduce(each, axis=0) - np.log(len(models))
+    low, high = score.interval(0.9)
+    assert abs(((low < truth) & (truth < high)).mean() - 0.9) < 0.02 + 3 * np.sqrt(0.09 / 300)
+
+
+def test_errors_of_few_chains_are_not_trusted():
+    model, exact = mean_field_oracle(3, 0.5, 6)
+    x = np.array(sample(exact, key=KEY, num_samples=8))
+    for chains, trusted in ((2, False), (8, True)):
+        score = anneal(model, x, key=KEY, num_temperatures=60, num_chains=chains).lower
+        np.testing.assert_allclose(score.df, chains - 1, rtol=1e-5)
+        assert (score.trusted == trusted).all()
+
+
 def test_from_above_real_data_gives_an_estimate_and_a_row_is_its_own():
     model, exact = mean_field_oracle(3, 0.5, 6)
     x = np.array(sample(exact, key=KEY, num_samples=8))

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from condvae.tables import Schema, TableError, encode, read_file, read_table, write_table
+from condvae.tables import Schema, TableError, encode, read_file, read_table, write_parts, write_table
 
 MAKERS = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
 ENDINGS = [
@@ -324,4 +324,20 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, ending, monkeypatch):
     with pytest.raises(TableError, match="No space left"):
         write_table(pa.table({"a": [2]}), path)
     assert read_table(path)["a"].to_pylist() == [1]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+def test_parts_are_written_as_a_whole_or_not_at_all(tmp_path, ending):
+    path = tmp_path / f"rows{ending}"
+    write_table(pa.table({"a": [1, 2]}), path)
+    before = path.read_bytes()
+
+    def parts():
+        yield pa.table({"a": [3]})
+        raise RuntimeError("the third part could not be made")
+
+    with pytest.raises(RuntimeError):
+        write_parts(parts(), path)
+    assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
