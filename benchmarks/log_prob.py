@@ -94,7 +94,7 @@ def _counts(size: int, shift: float, scale: float, rows: int) -> Case:
         return npd.Normal(mean + shift * sd, scale * sd)
 
     model = CVAE(lambda c: prior, lambda z, c: npd.Poisson(jnp.exp(z)), posterior)
-    x = jnp.asarray(sample(model, key=jax.random.key(2), num_samples=rows)[0], jnp.float32)
+    x = jnp.asarray(sample(model, key=jax.random.key(2), num_samples=rows), jnp.float32)
     truth = gammaln(x + 2.0) - gammaln(2.0) - gammaln(x + 1.0) - (x + 2.0) * jnp.log(2.0)
     return model, x, None, np.asarray(truth.sum(axis=1))
 
