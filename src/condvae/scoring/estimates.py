@@ -170,11 +170,15 @@ class Tally:
         top = np.concatenate([tally.top for tally in tallies], axis=1)
         return cls(scale, totals, squares, counts, _largest(top, counts.sum(axis=1).max(initial=0)))
 
-    def add(self, rows: np.ndarray, more: "Tally") -> None:
-        """More draws from the same strata, for some of the rows."""
-        mine = Tally(
+    def take(self, rows: np.ndarray) -> "Tally":
+        """The draws of some rows."""
+        return Tally(
             *(part[rows] for part in (self.scale, self.totals, self.squares, self.counts, self.top))
         )
+
+    def add(self, rows: np.ndarray, more: "Tally") -> None:
+        """More draws from the same strata, for some of the rows."""
+        mine = self.take(rows)
         scale = np.maximum(mine.scale, more.scale)
         width = self.counts.shape[1]
         sums = zip(mine._relative_to(scale), more._relative_to(scale), strict=True)

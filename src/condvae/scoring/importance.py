@@ -238,7 +238,11 @@ def _score(
         bar.extend(2 * len(refined) * len(plan.models))
         part = some(refined)
         moments = plan.refine(*part, refine_key, bar, latents)
-        tally.put(refined, Tally.beside(plan.draw(*part, again_key, 0, bar, moments)))
+        anew = Tally.beside(plan.draw(*part, again_key, 0, bar, moments))
+        # Not where they are not to be trusted and draws about q are: of a posterior far from Gaussian.
+        kept = np.flatnonzero(anew.log_prob().trusted | ~score.trusted[refined])
+        refined, moments = refined[kept], jax.tree.map(lambda leaf: leaf[kept], moments)
+        tally.put(refined, anew.take(kept))
         score = tally.log_prob()
     times, each = 1, plan.steps * plan.at_once * len(plan.models)
     while 2 * times * each <= budget:
