@@ -31,8 +31,8 @@ def model_and_rows(n=1000):
 def test_what_is_lost_is_the_loss_of_the_exact_density_and_a_column_that_is_not_used_costs_nothing():
     model, x, c = model_and_rows()
     found = condition_use(model, x, c, key=KEY)
-    # E log p(x | c) − E log p(x | c'), by exact densities over all pairs of 300 rows.
-    x, c = np.asarray(x)[:300], np.asarray(c)[:300]
+    # E log p(x | c) − E log p(x | c'), by exact densities of the same rows, over 40 permutations.
+    x, c = np.asarray(x), np.asarray(c)
     own = np.asarray(exact_log_prob(model, x, c)).mean()
     pairs = np.mean(
         [np.asarray(exact_log_prob(model, x, np.roll(c, k, axis=0))).mean() for k in range(1, 40)]
