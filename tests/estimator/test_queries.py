@@ -54,6 +54,8 @@ QUERIES = {
     "transform": (lambda m, X, y: m.transform(X), LATENTS, 1),
     "transform_y": (lambda m, X, y: m.transform(X, y), LATENTS, 1),
     "counterfactual": (lambda m, X, y: m.counterfactual(X, y, X, 2), TARGETS, 2),
+    "transform_refined": (lambda m, X, y: m.transform(X, y, refine=True), LATENTS, 1),
+    "counterfactual_refined": (lambda m, X, y: m.counterfactual(X, y, X, 2, refine=True), TARGETS, 2),
     "impute": (lambda m, X, y: m.impute(X, y), TARGETS, 1),
     "imputations": (lambda m, X, y: m.impute(X, y, 2), TARGETS, 2),
     "support": (lambda m, X, y: m.support(X), SUPPORT, 1),
@@ -196,6 +198,21 @@ def test_rows_of_which_few_draws_agree_with_what_is_observed_are_counted(known, 
     with pytest.warns(RoughWarning, match="missing cells of 7 of 8 rows are rough") as said:
         known.estimator.impute(known.asked, y)
     assert (said[0].message.rows, said[0].message.seen) == (7, 8)
+
+
+def test_refined_latents_are_those_of_the_best_member_and_rough_ones_are_counted(known, monkeypatch):
+    model, y = known.estimator, known.y
+    mean = scoring.posterior_mean
+
+    def rough(*args, **options):
+        found = mean(*args, **options)
+        return found._replace(value=7.0 + 0 * found.value, ess=np.where(np.arange(8) < 3, 1.0, 100.0))
+
+    monkeypatch.setattr(scoring, "posterior_mean", rough)
+    with pytest.warns(RoughWarning, match="latents of 3 of 8 rows are rough") as said:
+        assert (model.transform(known.asked, y, refine=True).to_numpy() == 7.0).all()
+    assert (said[0].message.rows, said[0].message.what) == (3, "latents")
+    assert (model.transform(known.asked, y).to_numpy() != 7.0).any()
 
 
 def test_observed_cells_stay_to_the_bit(model, tables):

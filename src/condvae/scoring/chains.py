@@ -16,6 +16,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from condvae.distributions import Distribution
 from condvae.model import CVAE
 
 Start = Literal["posterior", "prior"]
@@ -43,15 +44,18 @@ def moves_through_reals(model: CVAE, c: PyTree) -> bool:
     found = []
 
     def look(c: PyTree) -> Array:
-        prior = model.p_z(c)
-        leaves = jax.tree.leaves(prior.sample(jax.random.key(0)))
-        inexact = all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves)
-        found.append(inexact and prior.on_reals)
+        found.append(is_real(model.p_z(c)))
         return jnp.zeros(())
 
     blank = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape[1:], leaf.dtype)), c)
     eqx.filter_eval_shape(look, blank)
     return found[0]
+
+
+def is_real(prior: Distribution) -> bool:
+    """Whether a latent with this prior ranges over all real numbers."""
+    leaves = jax.tree.leaves(prior.sample(jax.random.key(0)))
+    return prior.on_reals and all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves)
 
 
 def schedule(num_temperatures: int, start: Start) -> np.ndarray:

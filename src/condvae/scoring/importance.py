@@ -75,8 +75,8 @@ def log_prob(
     Where fewer than 0.3 of a row's draws are effective or k̂ is above 0.25, q is off: it is replaced by the
     mean and covariance of p_θ(z | x, c), found by up to eight rounds of adaptive importance sampling, and
     the row is scored anew (z of real numbers, at most 128 of them; by the "defensive" proposal and with a
-    budget above `num_samples`). A row whose standard error is above 0.1 nat, or whose estimate is not to be
-    trusted, gets twice the draws, and twice again, to `budget`; where that does not help,
+    budget of at least twice `num_samples`). A row whose standard error is above 0.1 nat, or whose estimate
+    is not to be trusted, gets twice the draws, and twice again, to `budget`; where that does not help,
     `LogProb.trusted` says so. A row's result does not depend on the rows beside it.
 
     Args:

@@ -6,8 +6,8 @@ mixture about a Gaussian, weighted, and the Gaussian is given their mean and cov
 over, until enough draws count (adaptive importance sampling). Whoever then draws from that mixture
 (`condvae.scoring.proposals`) needs no q that is right, only one that leads to the posterior's mode.
 
-With few effective draws, weights are flattened until they are enough to estimate moments from. What
-correlations are beside those of q is shrunk by as much as chance alone would bring forth.
+Where few draws are effective, weights are flattened (raised to a power below 1) until enough of them are to
+estimate moments from. Correlations are shrunk towards those of q, by as much as chance alone explains.
 """
 
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from condvae.distributions import Distribution
 from condvae.model import CVAE
+from condvae.scoring.chains import is_real
 from condvae.scoring.proposals import Moments, strata
 
 ROUNDS = 8
@@ -39,28 +40,23 @@ _PRIOR_DRAWS = 8
 """How many draws the variances of q count as, beside those of the weighted draws."""
 
 _LEAST_SHRINKAGE = 0.01
-"""Correlations are shrunk by this at least, so that the covariance has an inverse in single precision."""
+"""Correlations are shrunk by this at least, so that the covariance can be inverted in single precision."""
 
 
 def num_latents(model: CVAE, c: PyTree) -> int:
     """How many numbers a latent is of; 0 where it is not refined: not of real numbers, or of too many."""
-    sizes = []
+    return _traced(model, jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape[1:], leaf.dtype)), c))
 
-    def look(c: PyTree) -> Array:
-        sizes.append(_num_latents(model.p_z(c)))
-        return jnp.zeros(())
 
-    eqx.filter_eval_shape(
-        look, jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape[1:], leaf.dtype)), c)
-    )
-    return sizes[0]
+@eqx.filter_jit
+def _traced(model: CVAE, c: PyTree) -> int:
+    # Compiled so that it is traced once for each structure: nothing of it is ever computed.
+    return _num_latents(model.p_z(c))
 
 
 def _num_latents(prior: Distribution) -> int:
-    leaves = jax.tree.leaves(prior.sample(jax.random.key(0)))
-    size = sum(leaf.size for leaf in leaves)
-    real = prior.on_reals and all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves)
-    return size if real and size <= MOST_LATENTS else 0
+    size = sum(leaf.size for leaf in jax.tree.leaves(prior.sample(jax.random.key(0))))
+    return size if is_real(prior) and size <= MOST_LATENTS else 0
 
 
 def num_draws(latents: int) -> int:
@@ -107,7 +103,9 @@ def refine_row(model: CVAE, row: PyTree, key: PRNGKeyArray) -> Moments:
         log_w = jnp.where(jnp.isnan(log_w), -jnp.inf, log_w)
         flat = jax.vmap(lambda z: ravel_pytree(z)[0])(z)
         power = flattening(log_w, FEWEST * len(log_w))
-        moments = weighted_moments(flat, power * log_w, start)
+        # A draw of weight 0 has none at any power, and 0 · −inf is not a number.
+        flattened = jnp.where(jnp.isneginf(log_w), -jnp.inf, power * log_w)
+        moments = weighted_moments(flat, flattened, start)
         sound = jnp.isfinite(jnp.max(log_w)) & jnp.all(jnp.isfinite(moments.inverse))
         settled = (power == 1.0) & (effective(log_w) >= SETTLED * len(log_w))
         kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), moments, state.moments)
@@ -167,13 +165,13 @@ def flattening(log_w: Float[Array, " S"], fewest: float) -> Float[Array, ""]:
 
 
 def weighted_moments(z: Float[Array, "S d"], log_w: Float[Array, " S"], near: Moments) -> Moments:
-    """The mean and covariance of weighted draws, shrunk towards the covariance of moments that are near.
+    """The mean and covariance of weighted draws, the covariance shrunk towards another one.
 
     Args:
         z: the draws.
         log_w: the logarithms of their weights.
-        near: of its units, variances count as eight draws of variance 1, and correlations are shrunk
-            towards none.
+        near: whose covariance to shrink towards. In coordinates in which that is the identity, variances
+            are averaged with eight draws of variance 1, and correlations are shrunk towards 0.
     """
     weight = jax.nn.softmax(log_w)
     ess = effective(log_w)
