@@ -7,23 +7,23 @@ from kinds import kinds
 from condvae.tables import TableError
 from condvae.tables.overrides import MOST_ORDERED, named, of_levels
 
-KINDS = kinds(2000, 0)[1]
+CELLS = kinds(2000, 0)[1]
 
 
 def test_a_name_is_taken_with_what_the_cells_tell():
-    poisson = named("poisson", KINDS["poisson"][0], "a")
+    poisson = named("poisson", CELLS["poisson"], "a")
     assert (poisson.family, poisson.step, poisson.reason) == ("poisson", 1.0, "as asked for")
-    assert named("rounded_gaussian", KINDS["to 0.1"][0], "a").step == 0.1
-    assert named("ordinal", KINDS["rating"][0], "a").high == 5.0
-    assert named("censored_gaussian", KINDS["cut off above"][0], "a").high == 40.0
-    assert named("truncated_gaussian", KINDS["gamma"][0], "a").low == 0.0
+    assert named("rounded_gaussian", CELLS["to 0.1"], "a").step == 0.1
+    assert named("ordinal", CELLS["rating"], "a").high == 5.0
+    assert named("censored_gaussian", CELLS["cut off above"], "a").high == 40.0
+    assert named("truncated_gaussian", CELLS["gamma"], "a").low == 0.0
 
 
 def test_limits_and_steps_may_be_named():
-    cells = KINDS["gaussian"][0]
+    cells = CELLS["gaussian"]
     found = named(" censored_gaussian( low = -9 , high=50)", cells, "a")
     assert (found.low, found.high) == (-9.0, 50.0)
-    assert named("rounded_student_t(step=0.05)", KINDS["to 0.1"][0], "a").step == 0.05
+    assert named("rounded_student_t(step=0.05)", CELLS["to 0.1"], "a").step == 0.05
     assert named("beta(low=-10, high=10)", cells, "a").high == 10.0
 
 
@@ -111,11 +111,11 @@ def test_a_cell_is_on_a_step_as_far_as_its_digits_tell():
     ],
 )
 def test_the_reason_says_what_was_taken(name, column, reason):
-    assert named(name, KINDS[column][0], "a").reason == reason
+    assert named(name, CELLS[column], "a").reason == reason
 
 
 def test_without_a_pile_the_least_is_the_limit_and_the_reason_says_so():
-    cells = KINDS["gaussian"][0]
+    cells = CELLS["gaussian"]
     found = named("censored_gaussian", cells, "a")
     assert found.low == cells.min()
     assert found.reason == f"as asked for, numbers from {cells.min():g}, as its cells tell"
