@@ -44,6 +44,8 @@ def anything(x: np.ndarray) -> np.ndarray:
 
 
 def within(low: float, high: float = np.inf) -> Holds:
+    # Of what was multiplied by a unit and divided by it again.
+    low, high = low - 1e-12 * abs(low), high + 1e-12 * abs(high)
     return lambda x: (x >= low) & (x <= high)
 
 
@@ -52,7 +54,7 @@ def steps(step: float, low: float = -np.inf, high: float = np.inf) -> Holds:
 
 
 def one_of(*levels: float) -> Holds:
-    return lambda x: np.isin(x, levels)
+    return lambda x: np.isclose(x[..., None], levels, rtol=1e-12, atol=0).any(-1)
 
 
 # How columns are drawn

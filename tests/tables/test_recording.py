@@ -20,6 +20,7 @@ from condvae.tables import (
     reach,
     recorded,
 )
+from condvae.tables.supports import support_of
 
 TENTHS = Column(
     "a",
@@ -38,6 +39,15 @@ PLAIN = replace(RAIN, name="d", likelihood=Likelihood("student_t"))
 def block(*columns):
     value = np.array(columns, np.float32).T
     return Observed(value, np.ones(value.shape, bool))
+
+
+def test_draws_are_within_limits_to_the_last_digit():
+    """Standardised in single precision, a share of 0 came back as -4e-9."""
+    shares = np.random.default_rng(0).beta(0.6, 0.6, 1000)
+    support = support_of(shares)
+    column = replace(PLAIN, likelihood=Likelihood.universal(support), support=support)
+    assert recorded(column, np.array([-4e-9, 1.00000003])).tolist() == [0.0, 1.0]
+    assert recorded(column, np.array([-0.1, 1.1])).tolist() == [-0.1, 1.1]
 
 
 def test_draws_are_recorded_as_the_cells_were():

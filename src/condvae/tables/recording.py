@@ -33,15 +33,25 @@ def numbers_of(columns: Sequence[Column]) -> list[Column]:
 
 
 def recorded(column: Column, values: np.ndarray) -> np.ndarray:
-    """Numbers as the column would have them: at a step, and at a value that has a probability.
+    """Numbers as the column would have them: at a step, at a value that has a probability, within limits.
+
+    A value beyond a limit by more than the error of single precision stays there.
 
     Example:
         >>> recorded(Column("a", "target", "numeric", "int64"), np.array([1.7, 0.2])).tolist()
         [2.0, 0.0]
+        >>> from condvae.tables import Likelihood
+        >>> beta = Likelihood("beta", low=0, high=1)
+        >>> shares = Column("a", "target", "numeric", "double", likelihood=beta)
+        >>> recorded(shares, np.array([-4e-9, 0.5, 1.0000001, 2.0])).tolist()
+        [0.0, 0.5, 1.0, 2.0]
     """
     values = np.asarray(values, np.float64)
+    error = np.maximum(NEXT_TO * column.sd, SINGLE * np.abs(values - column.mean))
+    for end, beyond in zip(column.ends, (-1.0, 1.0), strict=True):
+        over = beyond * (values - end)
+        values = np.where((over > 0) & (over <= error), end, values)
     if column.universal is not None:
-        error = np.maximum(NEXT_TO * column.sd, SINGLE * np.abs(values - column.mean))
         return recorded_as(column.universal, values, error)
     if (step := column.step) is not None:
         origin = 0.0 if column.likelihood is None else column.likelihood.origin

@@ -35,6 +35,9 @@ a limit does, until one looks at its outermost cells alone."""
 CLEARLY, CLEARLY_TOO = 8.0, 3.0
 """Nats of log-likelihood by which a limit must be the better account: at one end, then at the other."""
 
+CIRCLE = 360.0
+"""Degrees."""
+
 CLOSE = 5.0
 """Mean distances between cells at an end within which a round number is taken for the limit."""
 
@@ -286,7 +289,28 @@ def _limits(
         if end is None and sign > 0 and values[0] >= 0 and 0.8 <= last <= 1 and step < 0.1:
             end = 1.0  # shares are not above 1
         ends.append(None if end is None else sign * end + 0.0)
-    return ends[0], ends[1]
+    return _counterpart(ends[0], ends[1], rest, gains, step)
+
+
+def _counterpart(
+    low: float | None, high: float | None, rest: np.ndarray, gains: list[float], step: float
+) -> tuple[float | None, float | None]:
+    """Where one end is a limit, the other: at −1 times it, or at 360 above 0, if that is within reach.
+
+    Only of a column whose outer tenth of cells lies within a quarter of its range, which has no long tail.
+    """
+    if low is not None and high is None and gains[0] > CLEARLY:
+        mirrored, ordered = (CIRCLE if low == 0 else -low), np.sort(rest)
+    elif high is not None and low is None and gains[1] > CLEARLY:
+        mirrored, ordered = high, np.sort(-rest)
+    else:
+        return low, high
+    beyond, distance = mirrored - ordered[-1], _distance(ordered)
+    compact = 0.1 * len(ordered) * distance <= 0.25 * (ordered[-1] - ordered[0])
+    on_grid = not step or abs(beyond / step - round(beyond / step)) <= 1e-3
+    if not (compact and on_grid and 0 <= beyond <= CLOSE * distance):
+        return low, high
+    return (low, mirrored) if high is None else (-mirrored, high)
 
 
 def _window(n: int) -> int:
