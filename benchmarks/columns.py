@@ -169,9 +169,9 @@ def best_named(question: Question, families: dict[str, list[str]]) -> dict[str, 
     """The family with the greatest log p of the rows held out, of each column, and what it says."""
     best: dict[str, tuple[str, Answer]] = {}
     for turn in range(max(map(len, families.values()))):
-        # A column with fewer families repeats its last one.
-        chosen = {column: names[min(turn, len(names) - 1)] for column, names in families.items()}
-        for column, answer in timed(question, chosen).items():
+        chosen = {column: names[turn] for column, names in families.items() if turn < len(names)}
+        asked_of = replace(question, target=question.target[list(chosen)])
+        for column, answer in timed(asked_of, chosen).items():
             if column not in best or np.nanmean(answer.log_p) > np.nanmean(best[column][1].log_p):
                 best[column] = chosen[column], answer
     return best
