@@ -16,7 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from condvae import ConditionalVAE, elbo
-from condvae.objectives import objective
+from condvae.objectives import iwae, objective
 from condvae.tables import TableError
 from estimator.mixed import BARE
 
@@ -313,7 +313,7 @@ TWICE = pd.DataFrame(X5, columns=["a", "a"])
         "learning_rate": ["a", -1, np.nan],
         "weight_decay": [-1, np.inf],
         "free_bits": [-0.5, np.nan],
-        "objective": [None, 3, "evidence"],
+        "objective": [3, "evidence"],
         "num_samples": [0, 1.5],
         "kl_warmup": [-1, "a"],
         "kl_cycles": [0],
@@ -352,6 +352,21 @@ def test_what_training_maximises(untrained, tmp_path):
     assert untrained.calls[-1]["objective"].keywords == {"free_bits": 0.5}
     with pytest.raises(ValueError, match=r"free_bits=0\.5 are of the ELBO, and objective is 'iwae'"):
         ConditionalVAE(**BARE, free_bits=0.5, objective="iwae").fit(X5, Y5)
+
+
+def test_a_latent_that_tells_all_is_trained_by_importance_weights(untrained):
+    def trained(**options):
+        ConditionalVAE(**BARE | options).fit(X5, Y5)
+        call = untrained.calls[-1]
+        return call["objective"], call["num_samples"]
+
+    assert trained() == (elbo, 1)
+    assert trained(joint="latent") == (iwae, 16)
+    assert trained(joint="latent", num_samples=5) == (iwae, 5)
+    assert trained(joint="latent", objective="elbo") == (elbo, 1)
+    assert trained(joint="latent", latent_size=0) == (elbo, 1)
+    assert trained(joint="latent", kl_warmup=5) == (elbo, 1)
+    assert trained(joint="latent", free_bits=0.5)[1] == 1
 
 
 def test_no_warm_up_again_where_members_are_trained_further(untrained):

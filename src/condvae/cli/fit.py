@@ -184,24 +184,26 @@ def fit(
         ),
     ] = None,
     objective: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
             help="What training maximises: elbo, iwae, 'renyi(alpha=0.5)', doubly_reparameterised, "
-            "hybrid, ... (docs/objectives.md).",
+            "hybrid, ... (docs/objectives.md); by default iwae with --joint latent, else elbo.",
+            show_default=False,
             rich_help_panel=TRAINING,
         ),
-    ] = "elbo",
+    ] = None,
     objective_samples: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--num-samples",
             metavar="K",
             min=1,
-            help="Draws of the latent for each row in each step.",
+            help="Draws of the latent for each row in each step; 16 with --joint latent, else 1.",
+            show_default=False,
             rich_help_panel=TRAINING,
         ),
-    ] = 1,
+    ] = None,
     kl_warmup: Annotated[
         int,
         typer.Option(

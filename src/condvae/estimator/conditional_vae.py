@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from condvae.devices import Devices
 from condvae.estimator import persistence, prepare
+from condvae.estimator.defaults import trained_by
 from condvae.estimator.fitting import Fitted, Options, fit_table
 from condvae.estimator.queries import Queries
 from condvae.training import Checkpoints
@@ -64,8 +65,10 @@ class ConditionalVAE(Queries, BaseEstimator):
             ELBO.
         objective: what training maximises: a name of `condvae.objectives.OBJECTIVES`, with its numbers
             in brackets, such as "iwae" or "renyi(alpha=0.25)"; or a function of `Draws`, of which only
-            the name is saved.
-        num_samples: draws of z for each row in each step: K of `iwae`, say.
+            the name is saved. By default "iwae" with `joint="latent"`, where z has to tell how targets
+            depend on each other, unless free bits or a warm-up are asked for; else "elbo".
+        num_samples: draws of z for each row in each step: K of `iwae`, say. By default 16 where the
+            objective is "iwae" by default, else 1.
         kl_warmup: steps over which the weight β of the KL term rises from 0 to 1.
         kl_cycles: how often it does, at even distances.
         validation_fraction: of the rows, held out by each member to choose the parameters it keeps.
@@ -123,8 +126,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         learning_rate: float | None = None,
         weight_decay: float = 0.05,
         free_bits: float = 0.0,
-        objective: Any = "elbo",
-        num_samples: int = 1,
+        objective: Any = None,
+        num_samples: int | None = None,
         kl_warmup: int = 0,
         kl_cycles: int = 1,
         validation_fraction: float = 0.1,
@@ -265,7 +268,7 @@ class ConditionalVAE(Queries, BaseEstimator):
             self.depth,
             self.weight_decay,
             prepare.chosen_objective(self.get_params()),
-            int(self.num_samples),
+            trained_by(self.get_params())[1],
             int(self.kl_warmup),
             int(self.kl_cycles),
             self.validation_fraction,

@@ -11,6 +11,7 @@ are decoded in turn have none, and on up to 20,000 rows a rate of 0.005, as at 0
 overfitted before they are learned.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 SMALL, LARGE = 20_000, 200_000
@@ -18,6 +19,9 @@ MAX_STEPS = 50_000
 
 MOST_IN_TURN = 32
 """Targets that are decoded in turn by default, at most."""
+
+IMPORTANCE_SAMPLES = 16
+"""Draws of z for each row in each step, where all that targets have in common is left to z."""
 
 AVERAGING = 0.99
 """Decay of the moving average of the parameters: the average is judged on held-out rows, and kept."""
@@ -76,8 +80,30 @@ def decoded_in_turn(estimator: Any, num_targets: int) -> bool:
         return estimator.joint == "in_turn"
     about_latents = (
         estimator.latent_size is not None
-        or estimator.objective != "elbo"
+        or estimator.objective not in (None, "elbo")
         or estimator.free_bits > 0
         or estimator.kl_warmup > 0
     )
     return num_targets <= MOST_IN_TURN and not about_latents
+
+
+def trained_by(parameters: Mapping[str, Any]) -> tuple[Any, int]:
+    """The objective and the draws of z for each row in each step, where the estimator leaves them open.
+
+    A latent that all dependence between targets is left to, by `joint="latent"`, is trained by an
+    importance-weighted bound: under the ELBO of few rows it is hardly used.
+
+    Example:
+        >>> from condvae import ConditionalVAE
+        >>> trained_by(ConditionalVAE(joint="latent").get_params())
+        ('iwae', 16)
+    """
+    objective, draws = parameters["objective"], parameters["num_samples"]
+    weighted = (
+        objective is None
+        and parameters["joint"] == "latent"
+        and parameters["latent_size"] != 0
+        and not (parameters["free_bits"] or parameters["kl_warmup"])
+    )
+    objective = ("iwae" if weighted else "elbo") if objective is None else objective
+    return objective, int((IMPORTANCE_SAMPLES if weighted else 1) if draws is None else draws)

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from condvae import tables
-from condvae.estimator.defaults import Settings, decoded_in_turn, defaults
+from condvae.estimator.defaults import Settings, decoded_in_turn, defaults, trained_by
 from condvae.estimator.fitted import TableModel, observed_rows
 from condvae.estimator.frames import FRAMES, as_frame, kind, settled_keys
 from condvae.estimator.streaming import (
@@ -314,7 +314,7 @@ def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
     Raises:
         ValueError: if they name none, or free bits of something other than the ELBO.
     """
-    chosen, free_bits = parameters["objective"], float(parameters["free_bits"])
+    (chosen, _), free_bits = trained_by(parameters), float(parameters["free_bits"])
     if free_bits and chosen != "elbo":
         raise ValueError(
             f"free_bits={free_bits:g} are of the ELBO, and objective is {quote(chosen)}: leave one "
