@@ -2,13 +2,12 @@
 
 | rows | members | width | batch | steps | patience | rate |
 | --- | --- | --- | --- | --- | --- | --- |
-| up to 20,000 | 8 | 64 | 64 | 8,000 | 1,000 | 0.015 |
+| up to 20,000 | 8 | 64 | 64 | 8,000 | 1,000 | 0.005 |
 | up to 200,000 | 4 | 128 | 256 | 20 epochs, at least 6,000 | a quarter | 0.005 |
 | more | 2 | 256 | 1,024 | 10 epochs, at least 15,000 | a quarter | 0.003 |
 
-Where there is a latent, it has as many dimensions as there are target columns, from 2 to 16. Targets that
-are decoded in turn have none, and on up to 20,000 rows a rate of 0.005, as at 0.015 a few hundred rows are
-overfitted before they are learned.
+At a rate of 0.015 a few hundred rows are overfitted before they are learned. Where there is a latent, it has
+as many dimensions as there are target columns, from 2 to 16. Targets that are decoded in turn have none.
 """
 
 from collections.abc import Mapping
@@ -50,8 +49,7 @@ def defaults(num_rows: int, num_targets: int, in_turn: bool = False) -> Settings
         (8, 64, 8000, 1000)
     """
     if num_rows <= SMALL:
-        width, members, steps, batch = 64, 8, 8_000, 64
-        rate = 5e-3 if in_turn else 1.5e-2
+        width, members, steps, batch, rate = 64, 8, 8_000, 64, 5e-3
     elif num_rows <= LARGE:
         steps = min(max(6_000, 20 * num_rows // 256), MAX_STEPS)
         width, members, batch, rate = 128, 4, 256, 5e-3
