@@ -175,7 +175,7 @@ def two_modes():
     y = pd.DataFrame({"y": np.where(up, 3, -3) + 0.5 * rng.normal(size=n), "g": np.where(up, "up", "down")})
     # A column that is modelled by one peak needs z for its two modes, which then tells of g too.
     settings = {"width": 16, "depth": 1, "num_members": 1, "num_steps": 1500, "unknown": "other"}
-    settings |= {"likelihoods": {"y": "student_t"}, "joint": "latent"}
+    settings |= {"likelihoods": {"y": "student_t"}, "joint": "latent", "learning_rate": 0.015}
     return ConditionalVAE(**settings).fit(X, y)
 
 

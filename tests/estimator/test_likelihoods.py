@@ -13,10 +13,10 @@ from condvae.calibration import paired_difference
 from condvae.estimator.outside import OutsideWarning
 
 sys.path.append(str(Path(__file__).parents[1] / "tables"))
-from kinds import kinds
+from kinds import KINDS, kinds
 
 N = 400
-CONDITION, KINDS = kinds(N, 0)
+CONDITION, CELLS = kinds(N, 0)
 X = pd.DataFrame({"c": CONDITION})
 NAMES = ["zeros, poisson", "rating", "to 0.1", "zeros, gamma", "cut off above", "gamma", "gaussian"]
 SIZE = {"num_members": 1, "num_steps": 60, "width": 8, "latent_size": 1}
@@ -29,7 +29,7 @@ ROWS = 160
 
 @pytest.fixture(scope="module")
 def model():
-    y = pd.DataFrame({name: KINDS[name][0] for name in NAMES})
+    y = pd.DataFrame({name: CELLS[name] for name in NAMES})
     y["size"] = pd.Series(np.array(["s", "m", "l"])[(CONDITION * 1.5 + 1.5).astype(int)], dtype=SIZES)
     return ConditionalVAE(**SIZE).fit(X, y), y
 
@@ -39,11 +39,11 @@ def test_each_target_is_of_the_values_that_it_can_hold(model):
     assert likelihoods.pop("size").family == "ordinal"
     assert {likelihood.family for likelihood in likelihoods.values()} == {"universal"}
     assert {name: likelihood.reason for name, likelihood in likelihoods.items()} == {
-        "zeros, poisson": "whole numbers from 0; 42% are 0",
+        "zeros, poisson": "whole numbers from 0; 46% are 0",
         "rating": "one of 5 values: 1, 2, 3, 4, 5",
         "to 0.1": "numbers, recorded to 0.1",
-        "zeros, gamma": "numbers from 0; 19% are 0",
-        "cut off above": "numbers from 0 to 40; 16% are 40",
+        "zeros, gamma": "numbers from 0; 20% are 0",
+        "cut off above": "numbers from 0 to 40; 12% are 40",
         "gamma": "numbers from 0",
         "gaussian": "numbers",
     }
@@ -139,7 +139,7 @@ def test_a_cell_that_the_support_does_not_have_counts_as_one_exception(model):
 
 
 def test_a_user_names_another(untrained):
-    y = pd.DataFrame({"claims": KINDS["poisson"][0], "load": KINDS["gamma"][0]})
+    y = pd.DataFrame({"claims": CELLS["poisson"], "load": CELLS["gamma"]})
 
     def families(**named):
         fitted = ConditionalVAE(**SIZE, **named).fit(X, y)
@@ -172,16 +172,21 @@ def test_a_user_names_another(untrained):
 )
 def test_what_names_no_likelihood_is_refused_before_training(likelihoods, sentence):
     with pytest.raises(ValueError, match=sentence):
-        ConditionalVAE(likelihoods=likelihoods).fit(X, pd.DataFrame({"x": KINDS["yes or no"][0]}))
+        ConditionalVAE(likelihoods=likelihoods).fit(X, pd.DataFrame({"x": CELLS["yes or no"]}))
 
 
-@pytest.mark.slow  # sixty models
+PRICE = {"heavier": 0.12, "beta at the ends": 0.14, "shares, a few whole": 0.06}
+"""Nats a cell that the universal column may lose: far beyond all cells that it learned from it has a
+lighter tail than Student-t of 1.5 degrees, and less of a peak at a limit than a beta that has no bound
+there; of shares of exactly 1 it gives the probability, where the family gives a density."""
+
+
+@pytest.mark.slow  # some 150 models
 @pytest.mark.parametrize("name", KINDS)
 def test_the_choice_is_as_good_as_the_right_one_on_held_out_rows(name):
-    """Against each likelihood that made the column: no worse by 0.03 nats, or twice its error."""
+    """Against each likelihood that made it: no worse by 0.03 nats, or its `PRICE`, or twice its error."""
     c, columns = kinds(1500, 3)
-    cells, right = columns[name]
-    given, y = pd.DataFrame({"c": c}), pd.DataFrame({"x": cells})
+    given, y = pd.DataFrame({"c": c}), pd.DataFrame({"x": columns[name]})
     size = {"num_members": 2, "num_steps": 1500}
 
     def held_out(**named):
@@ -189,6 +194,6 @@ def test_the_choice_is_as_good_as_the_right_one_on_held_out_rows(name):
         return fitted.log_prob(given[1000:], y[1000:]).value
 
     chosen = held_out()
-    for family in right:
+    for family in KINDS[name].families:
         gain, stderr = paired_difference(chosen, held_out(likelihoods={"x": family}))
-        assert gain > -max(0.03, 2 * stderr), (name, family, gain, stderr)
+        assert gain > -max(PRICE.get(name, 0.03), 2 * stderr), (name, family, gain, stderr)
