@@ -7,7 +7,7 @@
 | more | 2 | 256 | 1,024 | 10 epochs, at least 15,000 | a quarter | 0.003 |
 
 At a rate of 0.015 a few hundred rows are overfitted before they are learned. Where there is a latent, it
-has as many dimensions as there are target columns, from 2 to 16. Targets that are decoded in turn have none.
+has as many dimensions as there are target columns, from 2 to 16. Targets decoded in turn have none.
 """
 
 from collections.abc import Mapping
