@@ -12,6 +12,7 @@ out at random. `ConditionalVAE()` as it comes, with
     and z        likewise, with a latent of four dimensions before them
     one member   likewise, one network for an ensemble of eight
     latent       joint="latent": targets are independent given z and the conditions
+    by the ELBO  likewise, trained by the ELBO and not by 16 importance-weighted draws
     independent  latent_size=0: targets are independent given the conditions
 
 and, with the scale, the grid and the piled-up values of each column that condvae finds,
@@ -63,6 +64,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "and z": {"joint": "in_turn", "latent_size": 4},
     "one member": {"num_members": 1},
     "latent": {"joint": "latent"},
+    "by the ELBO": {"joint": "latent", "objective": "elbo"},
     "independent": {"latent_size": 0},
 }
 
