@@ -155,7 +155,7 @@ def test_the_outermost_of_several_modes_does_not_end_at_a_limit(name):
 
 @pytest.mark.parametrize("n", [300, 1000])
 def test_where_one_end_is_a_limit_so_is_its_mirror_image(n):
-    """The cells at one end alone left the other open in 5 of 200 samples of 1,000, in 13 of 300."""
+    """The cells at one end alone left the other open in 5 samples of 1,000 rows, in 13 of 300 rows."""
     ends = [support_of(np.random.default_rng(seed).uniform(-1, 1, n)) for seed in range(200)]
     assert sum(None in (found.low, found.high) for found in ends) <= 2
     angles = [support_of(np.random.default_rng(seed).uniform(0, 360, n)) for seed in range(200)]
