@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from condvae.holdout import copies, held_out
+from condvae.holdout import copies, held_out, recognisable
 from condvae.observed import Observed
 
 KEY = jax.random.key(0)
@@ -54,6 +54,13 @@ def test_copies_share_a_number_and_other_rows_have_their_own():
     assert len(set(found)) == 30
     for own in set(index):
         assert len(set(found[index == own])) == 1
+
+
+def test_a_copy_is_known_by_a_number_of_its_own():
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.normal(size=40), np.arange(40) // 4])
+    rows[3, 0] = rows[7, 0]  # of another row
+    assert np.flatnonzero(~recognisable(rows)).tolist() == [3, 7]
 
 
 def test_equal_rows_are_no_copies_where_they_are_so_by_chance():

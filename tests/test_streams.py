@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from condvae import streams
-from condvae.streams import ArrayStream, Blocks, Order, Without, lanes, rows_at
+from condvae.streams import ArrayStream, Blocks, Order, Without, lanes, places_of, rows_at
 
 SIZES = np.array([30, 7, 50, 1, 20, 33, 59])
 N = int(SIZES.sum())
@@ -138,6 +138,14 @@ def test_rows_can_be_taken_and_left_out():
     assert [len(own) for own in rows] == rest.sizes.tolist()
     for group, own in enumerate(rows):
         assert [rest.number(group, i) for i in range(len(own))] == own.tolist()
+
+
+def test_equal_rows_are_looked_for_in_all_groups():
+    number = np.random.default_rng(0).integers(0, 20, (N, 2)).astype(np.float32)
+    stream = ArrayStream(number[:, :1], number[:, 1:], group_rows=30)
+    expected = np.flatnonzero((number == number[3]).all(axis=1) | (number == number[40]).all(axis=1))
+    np.testing.assert_array_equal(places_of(stream, (number[[3, 40], :1], number[[3, 40], 1:])), expected)
+    assert places_of(stream, (number[:0, :1], number[:0, 1:])).tolist() == []
 
 
 def test_lanes_divide_the_batch_and_leave_room_for_whole_groups():

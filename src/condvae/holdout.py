@@ -95,21 +95,42 @@ def copies(rows: PyTree) -> np.ndarray | None:
     """
     content, counts = np.unique(content_hashes(rows), return_inverse=True, return_counts=True)[1:]
     repeats = counts[content]
-    width = sum(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves(rows, is_leaf=_is_block))
-    if repeats.max(initial=1) == 1 or width < 2:  # where there is one column, equal values say nothing
+    if repeats.max(initial=1) == 1:
         return None
-    copied = np.zeros(len(content), bool)
-    for values, observed in _numbers(rows):
-        different, place, occurrences = np.unique(values[observed], return_inverse=True, return_counts=True)
-        gaps = np.diff(different)
-        if len(different) >= FEW_VALUES and np.median(gaps) > SPARSE * gaps.min():
-            copied[observed] |= occurrences[place] == repeats[observed]
-    copied &= repeats > 1
+    copied = recognisable(rows, repeats) & (repeats > 1)
     if not copied.any():
         return None
     own = np.where(copied, content, len(counts) + np.arange(len(content)))
     _, first, number = np.unique(own, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[number]
+
+
+def recognisable(rows: PyTree, repeats: np.ndarray | None = None) -> np.ndarray:
+    """Which rows hold a number that no other row holds: a row that equals one of them is its copy.
+
+    Args:
+        rows: arrays with a row for each, columns of numbers among them.
+        repeats: how many rows are equal to each, itself included, shape (n,); `None`: counted here.
+
+    Example:
+        >>> from condvae.holdout import recognisable
+        >>> number = np.random.default_rng(0).normal(size=(20, 2))
+        >>> bool(recognisable(number).all()), bool(recognisable(np.round(number)).any())
+        (True, False)
+    """
+    if repeats is None:
+        content, counts = np.unique(content_hashes(rows), return_inverse=True, return_counts=True)[1:]
+        repeats = counts[content]
+    result = np.zeros(len(repeats), bool)
+    width = sum(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves(rows, is_leaf=_is_block))
+    if width < 2:  # where there is one column, equal values say nothing
+        return result
+    for values, observed in _numbers(rows):
+        different, place, occurrences = np.unique(values[observed], return_inverse=True, return_counts=True)
+        gaps = np.diff(different)
+        if len(different) >= FEW_VALUES and np.median(gaps) > SPARSE * gaps.min():
+            result[observed] |= occurrences[place] == repeats[observed]
+    return result
 
 
 def _is_block(leaf: Any) -> bool:

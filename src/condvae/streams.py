@@ -21,7 +21,8 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from condvae.rows import num_rows
+from condvae.progress import Progress
+from condvae.rows import content_hashes, num_rows
 
 WINDOW_BYTES = 2**27
 """Of the rows that are shuffled among themselves, in all lanes; as many are being read ahead."""
@@ -131,6 +132,37 @@ def rows_at(stream: Stream, places: np.ndarray, threads: int = 2) -> PyTree:
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(take, wanted))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+def places_of(stream: Stream, rows: PyTree, *, threads: int = 2, progress: bool = False) -> np.ndarray:
+    """The places, counted over all groups and sorted, of rows that are equal to some rows (x, c).
+
+    Every group is read once.
+
+    Example:
+        >>> import numpy as np
+        >>> from condvae.streams import ArrayStream, places_of
+        >>> stream = ArrayStream(np.resize([[1.0], [2.0], [3.0]], (7, 1)), group_rows=4)
+        >>> places_of(stream, (np.array([[2.0]]), None)).tolist()
+        [1, 4]
+    """
+    wanted = np.unique(content_hashes(rows))
+    if not len(wanted):
+        return np.zeros(0, int)
+
+    def look(group: int) -> np.ndarray:
+        return np.flatnonzero(np.isin(content_hashes(stream.read(group)), wanted))
+
+    places, start = [], 0
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        Progress("looking for copies of held-out rows", stream.num_rows, enabled=progress) as bar,
+    ):
+        for size, matches in zip(stream.sizes, pool.map(look, range(len(stream.sizes))), strict=True):
+            places.append(start + matches)
+            start += size
+            bar.advance(int(size))
+    return np.concatenate(places)
 
 
 class Slice(NamedTuple):

@@ -11,6 +11,8 @@ from condvae import ConditionalVAE
 from condvae.estimator import streaming
 from condvae.estimator.prepare import training_table
 from condvae.estimator.streaming import TableStream, look_over
+from condvae.holdout import recognisable
+from condvae.rows import content_hashes
 from condvae.tables import Schema, TableError, encode, scan
 from condvae.training.history import Entry, TrainingError
 from estimator.mixed import convert, mixed
@@ -207,6 +209,32 @@ def test_training_goes_on_with_a_long_table(pair):
     before = leaves_of(model.model_)
     model.partial_fit(*pair)
     assert any((a != b).any() for a, b in zip(before, leaves_of(model.model_), strict=True))
+
+
+@pytest.mark.usefixtures("short")
+def test_copies_of_held_out_rows_are_not_trained_on(frames, tmp_path, monkeypatch):
+    """Each row stands four times in the table: three of four copies are not in the sample."""
+    whole, seen = frames[0], {}
+    for name in frames[1].column_names:
+        whole = whole.append_column(name, frames[1][name])
+    whole = whole.slice(0, N // 4).take(np.random.default_rng(0).permutation(np.arange(N) % (N // 4)))
+    pq.write_table(whole, tmp_path / "copies.parquet", row_group_size=250)
+
+    def look(model, x, *, validation, **_):
+        seen.update(stream=x, held=validation)
+        raise TrainingError("seen", problem="seen", row=0, entry=None)
+
+    monkeypatch.setattr("condvae.estimator.fitting.fit", look)
+    rows = scan(tmp_path)
+    with pytest.raises(TrainingError):
+        model = ConditionalVAE(**SMALL, validation_fraction=0.3)
+        model.fit(*(rows.select(frame.column_names) for frame in frames))
+    trained = [content_hashes(seen["stream"].read(i)) for i in range(len(seen["stream"].sizes))]
+    assert [len(group) for group in trained] == seen["stream"].sizes.tolist()
+    held = jax.tree.map(lambda leaf: leaf[recognisable(seen["held"])], seen["held"])
+    assert len(jax.tree.leaves(held)[0]) > 0.7 * len(jax.tree.leaves(seen["held"])[0])
+    assert not np.isin(content_hashes(held), np.concatenate(trained)).any()
+    assert 0.3 * N < sum(map(len, trained)) < 0.75 * N
 
 
 @pytest.mark.usefixtures("short")

@@ -162,6 +162,38 @@ def test_where_one_end_is_a_limit_so_is_its_mirror_image(n):
     assert sum(None in (found.low, found.high) for found in angles) <= 2
 
 
+CLIPPED = {
+    "below": (lambda rng, n: np.maximum(rng.normal(2, 3, n), -5), (-5.0, None)),
+    "above": (lambda rng, n: np.minimum(rng.normal(2, 3, n), 9), (None, 9.0)),
+    "to tenths": (lambda rng, n: np.round(np.maximum(rng.normal(2, 3, n), -4), 1), (-4.0, None)),
+    "on both sides": (lambda rng, n: np.clip(rng.standard_t(3, n), -4, 4), (-4.0, 4.0)),
+}
+
+
+@pytest.mark.parametrize("name", CLIPPED)
+def test_what_is_clipped_ends_there(name):
+    """One or two cells of a hundred were clipped; those beyond come near."""
+    cells, limits = CLIPPED[name]
+    found = [support_of(cells(np.random.default_rng(seed), 1000)) for seed in range(40)]
+    assert sum((support.low, support.high) == limits for support in found) >= 37
+
+
+@pytest.mark.parametrize("code", [-999.0, 30.0, 1e6])
+def test_a_code_for_missing_cells_is_no_limit(code):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        values = np.where(rng.random(1000) < 0.01, code, rng.normal(2, 3, 1000))
+        assert support_of(values)[-3:-1] in [(None, None)] or (values == code).sum() >= 20
+
+
+def test_a_round_number_that_is_repeated_is_no_limit():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rents = rng.lognormal(7, 0.4, 1000)
+        rents = np.where(rng.random(1000) < 0.3, 500 * np.round(rents / 500), np.round(rents))
+        assert support_of(rents).high is None
+
+
 def test_a_mirror_image_out_of_reach_is_no_limit():
     for seed in range(40):
         rng = np.random.default_rng(seed)

@@ -21,11 +21,12 @@ from condvae.estimator.prepare import TrainingTable
 from condvae.estimator.streaming import share_of
 from condvae.estimator.validation import measure_members, measure_test
 from condvae.heads import Cell, UniversalCell
-from condvae.holdout import copies, held_out
+from condvae.holdout import copies, held_out, recognisable
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.networks import quantile_knots
 from condvae.rows import content_hashes, num_rows
+from condvae.streams import Stream, Without, places_of
 from condvae.support import Support, reference_rows
 from condvae.training import Checkpoints, History, TrainingError, fit
 
@@ -128,6 +129,8 @@ def fit_table(
     rows: dict[str, Any] = {"x": x_rest, "c": c_rest, "sample_weight": weight, "validation": masks}
     if stream is not None:
         held = _take((x_rest, c_rest), np.flatnonzero(masks[0])) if masks.any() else 0
+        not_trained_on = np.concatenate([test, calibration, rest[masks[0]]])
+        stream = _without_copies(stream, (x, c), not_trained_on, options.progress)
         rows = {"x": stream, "validation": held}
     try:
         mixture, history = fit(
@@ -274,6 +277,13 @@ def _of_the_sample(options: Options, rows: int, sample: int) -> Options:
     """Fractions of a long table as fractions of the sample of it that is in memory."""
     names = ("validation_fraction", "test_fraction", "calibration_fraction")
     return options._replace(**{name: share_of(getattr(options, name), rows, sample) for name in names})
+
+
+def _without_copies(stream: Stream, sample: Any, not_trained_on: np.ndarray, progress: bool) -> Stream:
+    """The rows of a stream but for copies of those rows of its sample that are not to be trained on."""
+    originals = _take(sample, not_trained_on[recognisable(sample)[not_trained_on]])
+    places = places_of(stream, originals, progress=progress)
+    return Without(stream, places) if len(places) else stream
 
 
 def _in_the_table(error: TrainingError, table: TrainingTable, rows: np.ndarray) -> TrainingError:

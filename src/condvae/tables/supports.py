@@ -35,6 +35,9 @@ a limit does, until one looks at its outermost cells alone."""
 CLEARLY, CLEARLY_TOO = 8.0, 3.0
 """Nats of log-likelihood by which a limit must be the better account: at one end, then at the other."""
 
+LIMIT_SHARE = 0.02
+"""The share of cells at the last value from which it is a limit, however far the other cells are from it."""
+
 CIRCLE = 360.0
 """Degrees."""
 
@@ -255,9 +258,9 @@ def _piles(distinct: np.ndarray, counts: np.ndarray, grids: Grids) -> np.ndarray
         expected = np.full(size, 1e-3 * n / max(size, 1)) + (usual - 1)
     surprise = stats.poisson.sf(counts - 1, expected)
     few = counts >= (np.maximum(3, 0.002 * n) if step else 2)
-    at = (surprise < BY_CHANCE / size) & (counts > 2.5 * expected + 1) & (few | (distinct == 0))
+    ends = np.isin(np.arange(size), (0, size - 1))  # where values beyond are put, as by clipping
+    at = (surprise < BY_CHANCE / np.where(ends, 2, size)) & (counts > 2.5 * expected + 1) & (few | (distinct == 0))
     if not step:  # a round number among numbers of many digits
-        ends = np.isin(np.arange(size), (0, size - 1))
         at |= ends & (distinct == 0)
         at |= ends & (distinct == 1) & (distinct[0] >= 0) & (np.arange(size) == size - 1)
     if at.sum() > MOST_POINTS:
@@ -277,8 +280,9 @@ def _limits(
     for sign, gain in zip((-1.0, 1.0), gains, strict=True):
         last, ordered = float((sign * values).max()), np.sort(sign * rest)
         mine = sign * points
-        piled = bool(len(points)) and mine.max() == last and shares[int(np.argmax(mine))] >= 0.02
         reach = CLOSE * _distance(ordered)
+        piled = bool(len(points)) and mine.max() == last
+        piled &= piled and (shares[int(np.argmax(mine))] >= LIMIT_SHARE or _cut_off(mine, ordered, reach))
         end: float | None = last if piled else None
         # Amounts are not below 0: of a column that comes near it, no other limit is looked for.
         near = last <= 0 and -last <= max(reach, last - ordered[-min(_window(len(ordered)), len(ordered))])
@@ -290,6 +294,17 @@ def _limits(
             end = 1.0  # shares are not above 1
         ends.append(None if end is None else sign * end + 0.0)
     return _counterpart(ends[0], ends[1], rest, gains, step)
+
+
+def _cut_off(points: np.ndarray, ordered: np.ndarray, reach: float) -> bool:
+    """Whether the greatest point is where values beyond it were put, as by clipping.
+
+    The other cells come near it, which they do not to a code for missing cells; and among them there is no
+    other such point, or round numbers are repeated and the last of them is one of those.
+    """
+    outer = ordered[-1] - ordered[-max(2, int(0.1 * len(ordered)))]
+    near = points.max() - ordered[-1] <= max(reach, 0.25 * outer)
+    return bool(near and not ((points > ordered[0]) & (points < ordered[-1])).any())
 
 
 def _counterpart(
