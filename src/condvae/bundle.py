@@ -224,10 +224,16 @@ def _rebuild(node: Any, arrays: Mapping[str, np.ndarray]) -> Any:
     if node["module"] not in PARTS:
         raise ValueError(f"it has no module {node['module']!r}")
     part = PARTS[node["module"]]
-    names = {field.name for field in dataclasses.fields(part)}
-    if names != set(node["fields"]):
+    # A model saved before a part had a field has the field's default.
+    defaults = {field.name: field.default for field in dataclasses.fields(part)}
+    missing = set(defaults) - set(node["fields"])
+    if set(node["fields"]) - set(defaults) or any(
+        defaults[name] is dataclasses.MISSING for name in missing
+    ):
         raise ValueError(f"{part.__name__} has other fields")
     module = object.__new__(part)
+    for field in missing:
+        object.__setattr__(module, field, defaults[field])
     for field, value in node["fields"].items():
         object.__setattr__(module, field, _rebuild(value, arrays))
     return module

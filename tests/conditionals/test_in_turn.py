@@ -9,7 +9,8 @@ from scipy import stats
 
 from condvae import Observed, fit, log_prob, sample
 from condvae.architectures import mlp_cvae
-from condvae.conditionals.in_turn import hidden
+from condvae.conditionals.in_turn import Limit, hidden
+from condvae.heads import Cell, UniversalCell
 from condvae.predictive import expect
 from condvae.scoring import impute
 
@@ -78,6 +79,33 @@ def test_a_missing_cell_is_not_seen_and_not_scored():
     assert part[0] == whole[0]
     assert part[1] == 0
     assert (part[2:] != whole[2:]).all()
+
+
+def test_a_limit_is_another_cell_where_that_is_seen():
+    """x₂ is never below 2 x₁ + 1, and x₁ never above c₃: densities integrate to 1 and end there."""
+    column = ((), None, (), (1.0,), (None, None, 0.0, 1e3, (-1e-3, 1e-3), (-1.0, 1.0), (1e3, 1e3)))
+    cell = Cell("universal", (("cell", UniversalCell(*column)),))
+    limits = [Limit(1, 0, 1, 2.0, 1.0, 1e-6), Limit(0, 4, -1, 1.0, 0.0, 1e-6)]
+    row, c = np.zeros((1, 2), np.float32), np.zeros((1, 3), np.float32)
+    options = {"latent_size": 0, "in_turn": True, "likelihood": [cell, cell], "limits": limits}
+    model = _in_order(shaken(mlp_cvae(row, c, **options, key=jax.random.key(0)), 1), (0, 1))
+    grid = np.linspace(-12, 12, 4801)
+
+    def density(cell, first, seen, end):
+        def log_p(value):
+            x = Observed(jnp.array([first, 0.0]).at[cell].set(value), jnp.array([seen, True]))
+            return model.p_x(jnp.zeros(0), jnp.array([0.5, -0.5, end])).terms(x)[cell]
+
+        return np.exp(np.asarray(jax.vmap(log_p)(jnp.asarray(grid))))
+
+    second = density(1, -0.2, True, 1.0)
+    assert np.trapezoid(second, grid) == pytest.approx(1.0, abs=5e-3)
+    assert second[grid < 0.6 - 1e-4].max() < 1e-5 < second[grid > 0.61].max()
+    hidden_first = density(1, -0.2, False, 1.0)
+    assert hidden_first[grid < 0.6].max() > 0.01
+    first = density(0, 0.0, True, 0.3)
+    assert np.trapezoid(first, grid) == pytest.approx(1.0, abs=5e-3)
+    assert first[grid > 0.3 + 1e-4].max() < 1e-5 < first[grid < 0.29].max()
 
 
 def _observed(leaf):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from condvae.distributions.between import Between
 from condvae.distributions.universal import from_log_odds, logistic_mass, to_log_odds
 from condvae.estimator.fitting import universal_cell
 from condvae.heads import UniversalHead
@@ -35,15 +36,41 @@ def column_of(name):
     return Schema.infer(frame, target=["x"]).with_likelihoods(frame).target[0]
 
 
-@pytest.fixture(scope="module", params=COLUMNS)
+LIMITED = {
+    "mostly whole": (0.3, 0.9),
+    "real": (0.4, None),
+    "above 0, some zeros": (None, 0.5),
+    "days": (0.2, 0.8),
+}
+"""Columns that are asked for between quantiles of theirs, too."""
+
+KINDS = [(name, (None, None)) for name in COLUMNS] + list(LIMITED.items())
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: f"{kind[0]} {kind[1]}")
 def fitted(request):
     """A column, and a distribution over it that is not the column's own."""
-    column = column_of(request.param)
+    name, quantiles = request.param
+    column = column_of(name)
     head = UniversalHead(3, [universal_cell(column)])
     noise = 0.5 * jax.random.normal(jax.random.key(3), head.linear.weight.shape)
     head = jax.tree.map(lambda leaf: leaf, head)
     object.__setattr__(head.linear, "weight", noise)
-    return column, head(jnp.array([1.0, -0.5, 0.7]))
+    distribution = head(jnp.array([1.0, -0.5, 0.7]))
+    if quantiles != (None, None):
+        distribution = distribution.between(*limits(column, name, quantiles))
+    return column, distribution
+
+
+def limits(column, name, quantiles):
+    """Quantiles of the cells in standardised units, and a doubt."""
+    ends = [
+        far
+        if q is None
+        else (np.quantile(COLUMNS[name], q, method="inverted_cdf") - column.mean) / column.sd
+        for q, far in zip(quantiles, (-np.inf, np.inf), strict=True)
+    ]
+    return jnp.array([ends[0]]), jnp.array([ends[1]]), jnp.array([0.1])
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +129,44 @@ def test_draws_are_values_that_the_column_holds(fitted, draws):
     assert column.possible(recorded(column, draws)).all()
 
 
+@pytest.mark.parametrize("name", LIMITED)
+def test_between_limits_it_is_what_it_was_over_their_probability(name):
+    column = column_of(name)
+    whole = UniversalHead(3, [universal_cell(column)])(jnp.zeros(3))
+    low, high, _ = limits(column, name, LIMITED[name])
+    cells = np.unique(COLUMNS[name])
+    standard = jnp.asarray((cells - column.mean) / column.sd, jnp.float32)[:, None]
+    before, after = (
+        np.asarray(jax.vmap(one.log_prob)(standard), float)
+        for one in (whole, whole.between(low, high, jnp.array([1e-9])))
+    )
+    inside = np.asarray((standard >= low - 1e-5) & (standard <= high + 1e-5))[:, 0]
+    assert (after[~inside] < before[~inside] - 15).all()
+    share = before[inside] - after[inside]
+    assert np.ptp(share) < 1e-4
+    keys = jax.random.split(jax.random.key(0), DRAWS)
+    drawn = np.asarray(jax.jit(jax.vmap(whole.sample))(keys))
+    expected = float(((drawn >= low - 1e-5) & (drawn <= high + 1e-5)).mean())
+    assert np.exp(share[0]) == pytest.approx(expected, abs=4 * 0.5 / DRAWS**0.5)
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_limits_that_nothing_is_between_are_as_good_as_unknown(name):
+    column = column_of(name)
+    whole = UniversalHead(3, [universal_cell(column)])(jnp.zeros(3))
+    far = jnp.array([(column.maximum - column.mean) / column.sd + 50.0])
+    nothing = whole.between(far + 1, far, jnp.array([1e-3]))
+    value = jnp.asarray((COLUMNS[name][:1] - column.mean) / column.sd, jnp.float32)
+    assert float(nothing.log_prob(value)) == pytest.approx(float(whole.log_prob(value)), abs=1e-5)
+    assert float(nothing.mean()[0]) == pytest.approx(float(whole.mean()[0]), abs=1e-5)
+    from condvae.tables import recorded
+
+    drawn = np.asarray(nothing.sample(jax.random.key(0)), float) * column.sd + column.mean
+    assert column.possible(recorded(column, drawn)).all()
+
+
 def test_gradients_are_finite_for_every_cell_and_far_out(fitted):
-    column, _ = fitted
+    column, distribution = fitted
     head = UniversalHead(3, [universal_cell(column)])
     cells = np.unique(COLUMNS[next(k for k in COLUMNS if column_of(k) == column)])
     standard = jnp.asarray((cells - column.mean) / column.sd, jnp.float32)[:, None]
@@ -112,7 +175,12 @@ def test_gradients_are_finite_for_every_cell_and_far_out(fitted):
         import equinox as eqx
 
         moved = eqx.tree_at(lambda head: head.linear.bias, head, bias)
-        return jnp.sum(jax.vmap(lambda value: moved(jnp.zeros(3)).log_prob(value))(standard))
+        if not isinstance(distribution.base, Between):
+            return jnp.sum(jax.vmap(lambda value: moved(jnp.zeros(3)).log_prob(value))(standard))
+        limits = distribution.base.low, distribution.base.high, distribution.base.doubt
+        return jnp.sum(
+            jax.vmap(lambda value: moved(jnp.zeros(3)).between(*limits).log_prob(value))(standard)
+        )
 
     for shift in (0.0, 20.0, -20.0):
         assert np.isfinite(jax.grad(loss)(head.linear.bias + shift)).all()

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.architectures.latents import Posterior, Prior, latent_pair, latent_row
-from condvae.conditionals import Conditional, ConditionalInTurn, SameAsPrior, StandardNormal
+from condvae.conditionals import Conditional, ConditionalInTurn, Limit, SameAsPrior, StandardNormal
 from condvae.heads import (
     FAMILIES,
     BernoulliHead,
@@ -62,6 +62,7 @@ def mlp_cvae(
     x_knots: Sequence[Sequence[float]] = (),
     c_knots: Sequence[Sequence[float]] = (),
     in_turn: bool = False,
+    limits: Sequence[Limit] = (),
     key: PRNGKeyArray,
 ) -> CVAE:
     """A CVAE of three perceptrons, for x and c of any shape.
@@ -100,6 +101,7 @@ def mlp_cvae(
             `condvae.conditionals.ConditionalInTurn`), in an order drawn by `key`, which draws as well
             whether training begins with a linear decoder: of several members some do. Else cells are
             independent given (z, c).
+        limits: cells of x that are never below or above others of (x, c), with `in_turn`.
         key: for the initial weights.
 
     Raises:
@@ -136,9 +138,11 @@ def mlp_cvae(
         options: dict[str, Any] = {"width": width, "depth": max(depth, 1), "activation": activation}
         networks = CellwiseMLP(*sizes, **options, direct=direct, key=decoder_key)
         head = cellwise(_head(row_x, width, likelihood, scale, codes, head_key), cells, sum(direct))
-        order = jax.random.permutation(order_key, cells)
+        order, fields = jax.random.permutation(order_key, cells), tuple(map(tuple, limits))
         linear_first = jax.random.bernoulli(linear_key).astype(int)
-        likelihood_module = ConditionalInTurn(decode, encoders[0], networks, head, order, linear_first)
+        likelihood_module = ConditionalInTurn(
+            decode, encoders[0], networks, head, order, linear_first, fields
+        )
     else:
         decoder = network(in_size, decoder_key)
         head = _head(row_x, decoder.out_size, likelihood, scale, codes, head_key)

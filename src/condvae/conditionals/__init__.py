@@ -9,7 +9,7 @@ from condvae.conditionals.affine import AffineGaussian
 from condvae.conditionals.corrections import PriorCorrection
 from condvae.conditionals.flows import FlowConditional
 from condvae.conditionals.hierarchies import Hierarchy, LadderPosterior
-from condvae.conditionals.in_turn import ConditionalInTurn
+from condvae.conditionals.in_turn import ConditionalInTurn, Limit
 from condvae.conditionals.plain import Conditional, SameAsPrior, StandardNormal
 from condvae.conditionals.relaxed import OneHotInput
 from condvae.conditionals.vamp import VampPrior
@@ -21,6 +21,7 @@ __all__ = [
     "FlowConditional",
     "Hierarchy",
     "LadderPosterior",
+    "Limit",
     "OneHotInput",
     "PriorCorrection",
     "SameAsPrior",

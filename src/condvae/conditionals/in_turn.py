@@ -1,14 +1,38 @@
 """A likelihood that decodes the cells of a row one after another."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PyTree
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from condvae.distributions import Distribution, InTurn, as_distribution
 from condvae.heads import Head, owners
 from condvae.networks import CellwiseMLP, Encoder
 from condvae.observed import Observed
+
+
+class Limit(NamedTuple):
+    """A cell of x that is never below, or never above, another cell: x_cell ≥ scale · v + shift, or ≤.
+
+    Attributes:
+        cell: which cell of x.
+        source: the other one, of value v: cells of x are counted first, then those of c, each in the order
+            of a pytree.
+        sign: 1 for never below, -1 for never above.
+        scale: of the map from the source's units to the cell's.
+        shift: likewise.
+        doubt: the probability that it does not hold; above 0.
+    """
+
+    cell: int
+    source: int
+    sign: int
+    scale: float
+    shift: float
+    doubt: float
 
 
 class ConditionalInTurn(eqx.Module):
@@ -26,6 +50,8 @@ class ConditionalInTurn(eqx.Module):
         order: the rank of each cell of x, 0 for the first, in the order of a pytree. It is not trained.
         linear_first: 1 where training begins with the linear paths alone, 0 where networks learn from the
             start (see `condvae.architectures.ease_scales`). It is not trained.
+        limits: the fields of a `Limit` each. It holds for a row where the other cell is seen: p of the cell
+            is then that between its limits (see `Distribution.between`).
 
     Source: Larochelle and Murray 2011 (NADE); Uria et al. 2014 (hidden cells).
 
@@ -45,6 +71,7 @@ class ConditionalInTurn(eqx.Module):
     head: Head
     order: Int[Array, " cells"]
     linear_first: Int[Array, ""]
+    limits: tuple[tuple, ...] = eqx.field(static=True, default=())
 
     def owners(self) -> "ConditionalInTurn":
         """The cell that each row of each array belongs to; the number of cells for what belongs to all.
@@ -69,20 +96,38 @@ class ConditionalInTurn(eqx.Module):
         def seen_by(x: PyTree, rank: Array) -> Array:
             return self.targets(hidden(x, self.order < rank))
 
+        def within(features: Array, x: PyTree) -> Distribution:
+            found = as_distribution(self.head(features.reshape(-1)), "the head")
+            return found.between(*self._between(x, c)) if self.limits else found
+
         def given(x: PyTree) -> Distribution:
             own = jax.vmap(lambda rank: seen_by(x, rank))(self.order)
-            return as_distribution(self.head(self.networks(first, own).reshape(-1)), "the head")
+            return within(self.networks(first, own), x)
 
         def next_given(x: PyTree, rank: Array) -> Distribution:
             cell = jnp.argmax(self.order == rank)
             features = self.networks.only(cell, first, seen_by(x, rank))
-            features = jnp.zeros((self.order.size, features.size)).at[cell].set(features)
-            return as_distribution(self.head(features.reshape(-1)), "the head")
+            return within(jnp.zeros((self.order.size, features.size)).at[cell].set(features), x)
 
         blank = jnp.zeros(self.order.size * self.networks.out_size)
         drawn = jax.eval_shape(lambda: self.head(blank).sample(jax.random.key(0)))
         like = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), drawn)
         return InTurn(given, self.order, like, next_given)
+
+    def _between(self, x: PyTree, c: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+        """For each cell of x its least and greatest value given those before it, and the doubt of that."""
+        cells, sources, signs, scales, shifts, doubts = (
+            np.array(field) for field in zip(*self.limits, strict=True)
+        )
+        value, mask = (jnp.concatenate(pair) for pair in zip(_flat(x), _flat(c), strict=True))
+        rank = jnp.concatenate([self.order, jnp.full(value.size - self.order.size, -1)])
+        seen = mask[sources] & (rank[sources] < self.order[cells])
+        ends = value[sources] * scales + shifts
+        size = self.order.size
+        low = jnp.full(size, -jnp.inf).at[cells].max(jnp.where(seen & (signs > 0), ends, -jnp.inf))
+        high = jnp.full(size, jnp.inf).at[cells].min(jnp.where(seen & (signs < 0), ends, jnp.inf))
+        doubt = jnp.full(size, 1e-6).at[cells].add(doubts)
+        return _like(x, low), _like(x, high), _like(x, doubt)
 
 
 def hidden(x: PyTree, seen: Array) -> PyTree:
@@ -96,3 +141,24 @@ def hidden(x: PyTree, seen: Array) -> PyTree:
         found.append(Observed(leaf.value, mask))
         place += size
     return jax.tree.unflatten(shape, found)
+
+
+def _flat(row: PyTree) -> tuple[Float[Array, " cells"], Bool[Array, " cells"]]:
+    """All cells of a row as numbers, and which are observed."""
+    parts = jax.tree.leaves(row, is_leaf=lambda leaf: isinstance(leaf, Observed))
+    parts = [
+        part if isinstance(part, Observed) else Observed(part, jnp.ones(part.shape, bool)) for part in parts
+    ]
+    values = [part.value.reshape(-1).astype(float) for part in parts]
+    masks = [part.mask.reshape(-1) for part in parts]
+    return jnp.concatenate([jnp.zeros(0), *values]), jnp.concatenate([jnp.zeros(0, bool), *masks])
+
+
+def _like(row: PyTree, cells: Array) -> PyTree[Array]:
+    """A number for each cell of a row, in its shape."""
+    leaves, shape = jax.tree.flatten(row, is_leaf=lambda leaf: isinstance(leaf, Observed))
+    sizes = [leaf.mask.size for leaf in leaves]
+    parts = jnp.split(cells, np.cumsum(sizes)[:-1])
+    return jax.tree.unflatten(
+        shape, [part.reshape(leaf.mask.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    )

@@ -15,7 +15,9 @@ from jax.scipy.special import ndtr
 from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
 from numpyro.distributions.kl import kl_divergence
 
+from condvae.distributions.between import Between
 from condvae.distributions.protocol import MAX_SUPPORT, Distribution, Scalar
+from condvae.distributions.universal import Universal
 from condvae.observed import Observed
 
 
@@ -142,6 +144,9 @@ class Numpyro(Distribution):
                 "drawn given the observed ones: use independent cells, or a Gaussian or a mixture of them"
             )
         return _Given(self, value, mask, self.sample)
+
+    def between(self, low: Array, high: Array, doubt: Array) -> "Numpyro":
+        return Numpyro(Between(self.base, low, high, doubt)) if isinstance(self.base, Universal) else self
 
     def _gaussian_given(self, value: Array, mask: Bool[Array, " d"], key: PRNGKeyArray) -> Array:
         """y + Σ M (M Σ M)⁻¹ M (value − y) of a draw y: Matheron's rule, M the observed cells."""

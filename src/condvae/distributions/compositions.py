@@ -200,6 +200,10 @@ class Product(Distribution):
     def conditional(self, value: dict[str, Any], mask: dict[str, Any]) -> "Product":
         return Product({name: d.conditional(value[name], mask[name]) for name, d in self.blocks.items()})
 
+    def between(self, low: dict[str, Any], high: dict[str, Any], doubt: dict[str, Any]) -> "Product":
+        limits = {name: (low[name], high[name], doubt[name]) for name in self.blocks}
+        return Product({name: d.between(*limits[name]) for name, d in self.blocks.items()})
+
     def kl(self, other: Distribution) -> Scalar | None:
         if not isinstance(other, Product) or set(other.blocks) != set(self.blocks):
             return None
@@ -296,6 +300,13 @@ class Cells(Distribution):
     def conditional(self, value: Array, mask: Array) -> "Cells":
         pairs = zip(self._split(value), self._split(mask), strict=True)
         return Cells(tuple(part.conditional(own, seen) for (part, own), (_, seen) in pairs), self.places)
+
+    def between(self, low: Array, high: Array, doubt: Array) -> "Cells":
+        parts = [
+            part.between(*(jnp.asarray(limit)[np.array(own)] for limit in (low, high, doubt)))
+            for part, own in zip(self.parts, self.places, strict=True)
+        ]
+        return Cells(tuple(parts), self.places)
 
     def mean(self) -> Array | None:
         return self._joined([part.mean() for part in self.parts])

@@ -103,6 +103,14 @@ class Distribution(eqx.Module):
             "conditional(value, mask)"
         )
 
+    def between(self, low: PyTree[Array], high: PyTree[Array], doubt: PyTree[Array]) -> "Distribution":
+        """Given, but for the probability `doubt`, that every cell is from `low` to `high`.
+
+        Cells of which that is not known, such as categories, stay as they are; by default all of them.
+        """
+        del low, high, doubt
+        return self
+
     def kl(self, other: "Distribution") -> Scalar | None:
         """KL(self || other) in nats, in closed form; None where there is none."""
         return None

@@ -100,11 +100,12 @@ class Universal(npd.Distribution):
         return False
 
     @property
-    def _num_points(self) -> int:
+    def num_points(self) -> int:
+        """P."""
         return self.points.shape[-1]
 
     @property
-    def _closed(self) -> bool:
+    def closed(self) -> bool:
         """Whether the cells are points only."""
         return self.steps is not None and not self.steps.shape[-1]
 
@@ -113,27 +114,30 @@ class Universal(npd.Distribution):
         class_key, component_key, noise_key = jax.random.split(key, 3)
         shape = (*sample_shape, *self.batch_shape)
         chosen = jax.random.categorical(class_key, self.logits, shape=shape)
-        if self._closed:
-            return _pick(self.points, chosen)
+        if self.closed:
+            return pick(self.points, chosen)
         component = jax.random.categorical(component_key, self.log_weights, shape=shape)
         noise = jax.random.logistic(noise_key, shape, self.loc.dtype)
-        u = from_log_odds(_pick(self.loc, component) + _pick(self.scale, component) * noise)
-        value = from_scores(self.scores, u, jnp)
+        return self.value_of(chosen, pick(self.loc, component) + pick(self.scale, component) * noise)
+
+    def value_of(self, chosen: Array, odds: Array) -> Array:
+        """The point of a class, or the number on its grid, if it has one, that has these log-odds."""
+        value = from_scores(self.scores, from_log_odds(odds), jnp)
         if self.steps is not None:
-            grid = jnp.maximum(chosen - self._num_points, 0)
-            step, origin = (_pick(part, grid) for part in self._grids)
-            value = _snapped(value, step, origin, self.scores)
-        if not self._num_points:
+            grid = jnp.maximum(chosen - self.num_points, 0)
+            step, origin = (pick(part, grid) for part in self.grids)
+            value = snapped(value, step, origin, self.scores)
+        if not self.num_points:
             return value
-        point = _pick(self.points, jnp.minimum(chosen, self._num_points - 1))
-        return jnp.where(chosen < self._num_points, point, value)
+        point = pick(self.points, jnp.minimum(chosen, self.num_points - 1))
+        return jnp.where(chosen < self.num_points, point, value)
 
     def log_prob(self, value: Any) -> Array:
         value = jnp.asarray(value, self.logits.dtype)[..., None]
         eps = jnp.finfo(value.dtype).eps
         at = jnp.abs(value - self.points) <= 2 * eps * jnp.maximum(jnp.abs(value), 1e-3)
         on, log_mass = at, jnp.zeros(at.shape, value.dtype)
-        if not self._closed:
+        if not self.closed:
             others, own = self._log_density(value, at) if self.steps is None else self._log_masses(value)
             on = jnp.concatenate([at, others], axis=-1)
             log_mass = jnp.concatenate([log_mass, own], axis=-1)
@@ -142,7 +146,7 @@ class Universal(npd.Distribution):
 
     def _log_density(self, value: Array, at: Array) -> tuple[Array, Array]:
         """Where there is a density, [..., 1]: not at points; and its logarithm."""
-        u, log_slope = to_scores(_with_axis(self.scores), value, jnp)
+        u, log_slope = to_scores(with_axis(self.scores), value, jnp)
         odds, log_steep = to_log_odds(u)
         far = jnp.abs((odds - self.loc) / self.scale)
         parts = jnp.exp(self.log_weights) / self.scale / (1.0 + jnp.exp(-far)) ** 2
@@ -150,7 +154,7 @@ class Universal(npd.Distribution):
         return ~at.any(axis=-1, keepdims=True) & self._inside(value), density
 
     @property
-    def _grids(self) -> tuple[Array, Array]:
+    def grids(self) -> tuple[Array, Array]:
         """Steps and origins, of grids that a cell lacks 1 and 0."""
         assert self.steps is not None and self.origins is not None
         there = ~jnp.isnan(self.steps)
@@ -159,8 +163,8 @@ class Universal(npd.Distribution):
     def _log_masses(self, value: Array) -> tuple[Array, Array]:
         """On which grids a value is, [..., G]; and log P(v | grid)."""
         assert self.steps is not None
-        step, origin = self._grids
-        scores = _with_axis(self.scores)
+        step, origin = self.grids
+        scores = with_axis(self.scores)
         u, log_slope = to_scores(scores, value, jnp)
         odds, log_steep = to_log_odds(u)
         low, high = (to_log_odds(to_scores(scores, value + side * step, jnp)[0])[0] for side in (-0.5, 0.5))
@@ -187,28 +191,34 @@ class Universal(npd.Distribution):
         """P(x ≤ value)."""
         value = jnp.asarray(value, self.logits.dtype)[..., None]
         parts = jnp.exp(self.logits)
-        eps = jnp.finfo(value.dtype).eps
-        reached = self.points <= value + 2 * eps * jnp.maximum(jnp.abs(value), 1e-3)
-        below = jnp.sum(jnp.where(reached, parts[..., : self._num_points], 0.0), axis=-1)
-        if self._closed:
+        below = jnp.sum(jnp.where(self.reached(value), parts[..., : self.num_points], 0.0), axis=-1)
+        if self.closed:
             return below
-        if self.steps is not None:
-            step, origin = self._grids
-            value = origin + step * (jnp.floor((value - origin) / step + 1e-3) + 0.5)
-        u, _ = to_scores(_with_axis(self.scores), value, jnp)
-        unit = (to_log_odds(u)[0][..., None] - self.loc[..., None, :]) / self.scale[..., None, :]
+        unit = (self.odds_of_step(value)[..., None] - self.loc[..., None, :]) / self.scale[..., None, :]
         inside = jnp.sum(jnp.exp(self.log_weights)[..., None, :] * jax.nn.sigmoid(unit), axis=-1)
-        return below + jnp.sum(parts[..., self._num_points :] * inside, axis=-1)
+        return below + jnp.sum(parts[..., self.num_points :] * inside, axis=-1)
+
+    def reached(self, value: Array) -> Array:
+        """Which points are not above a value [..., 1], [..., P]."""
+        eps = jnp.finfo(value.dtype).eps
+        return self.points <= value + 2 * eps * jnp.maximum(jnp.abs(value), 1e-3)
+
+    def odds_of_step(self, value: Array) -> Array:
+        """The log-odds up to which a value [..., 1] and its step reach, on each grid, [..., G]."""
+        if self.steps is not None:
+            step, origin = self.grids
+            value = origin + step * (jnp.floor((value - origin) / step + 1e-3) + 0.5)
+        return to_log_odds(to_scores(with_axis(self.scores), value, jnp)[0])[0]
 
     @property
     def mean(self) -> Array:
         parts = jnp.exp(self.logits)
         points = jnp.where(jnp.isnan(self.points), 0.0, self.points)
-        total = jnp.sum(parts[..., : self._num_points] * points, axis=-1)
-        if self._closed:
+        total = jnp.sum(parts[..., : self.num_points] * points, axis=-1)
+        if self.closed:
             return total
         means = jnp.sum(jnp.exp(self.log_weights)[..., None, :] * self._component_means(), axis=-1)
-        return total + jnp.sum(parts[..., self._num_points :] * means, axis=-1)
+        return total + jnp.sum(parts[..., self.num_points :] * means, axis=-1)
 
     def _component_means(self) -> Array:
         """E of each component on each grid, [..., G, K], from a table of places and scales."""
@@ -222,9 +232,9 @@ class Universal(npd.Distribution):
         values = from_scores(NormalScores(*fields, *knots), u, jnp)  # pyright: ignore[reportCallIssue]
         values = values[..., None, :, :, :]
         if self.steps is not None:
-            step, origin = (part[..., None, None, None] for part in self._grids)
+            step, origin = (part[..., None, None, None] for part in self.grids)
             ends = (part[..., None, None, None, None] for part in (self.scores.low, self.scores.high))
-            values = _snapped(values, step, origin, self.scores._replace(low=next(ends), high=next(ends)))
+            values = snapped(values, step, origin, self.scores._replace(low=next(ends), high=next(ends)))
         table = jnp.sum(values * weights, axis=-1) / jnp.sum(weights)
         row = jnp.clip((self.loc - PLACES[0]) / (PLACES[1] - PLACES[0]), 0.0, len(PLACES) - 1.001)
         column = jnp.clip(self.scale**2 / VARIANCES[1], 0.0, len(VARIANCES) - 1.001)
@@ -299,18 +309,20 @@ def from_log_odds(odds: Array) -> Array:
     return -jnp.sign(odds) * tail
 
 
-def _snapped(value: Array, step: Array, origin: Array, scores: NormalScores) -> Array:
+def snapped(value: Array, step: Array, origin: Array, scores: NormalScores) -> Array:
     """The values on the grid that values between the limits round to."""
     inside = jnp.clip(value, scores.low + 1e-3 * step, scores.high - 1e-3 * step)
     return origin + step * jnp.rint((inside - origin) / step)
 
 
-def _with_axis(scores: NormalScores) -> NormalScores:
+def with_axis(scores: NormalScores) -> NormalScores:
+    """The map of values with an axis more."""
     return NormalScores(
         *(part[..., None] for part in scores[:4]), *(part[..., None, :] for part in scores[4:])
     )
 
 
-def _pick(table: Array, index: Array) -> Array:
+def pick(table: Array, index: Array) -> Array:
+    """The entry of a table [..., entries] at each index."""
     table = jnp.broadcast_to(table, (*index.shape, table.shape[-1]))
     return jnp.take_along_axis(table, index[..., None], axis=-1)[..., 0]

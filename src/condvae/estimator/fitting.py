@@ -18,6 +18,7 @@ from condvae.estimator.defaults import AVERAGING, Settings
 from condvae.estimator.fitted import TableModel, observed_rows, scored
 from condvae.estimator.hiding import hiding
 from condvae.estimator.prepare import TrainingTable
+from condvae.estimator.row_limits import limits_of, said_of
 from condvae.estimator.streaming import share_of
 from condvae.estimator.validation import measure_members, measure_test
 from condvae.heads import Cell, UniversalCell
@@ -107,6 +108,7 @@ def fit_table(
     x_levels, c_levels = tables.levels(schema.target), tables.levels(schema.given)
     numeric, ordinal = likelihoods(schema)
     blocks = [(side or {}).get("numeric") for side in (x_rest, c_rest)]
+    limits, ordered = limits_of(schema, x_rest, c_rest) if options.in_turn else ((), [])
     x_knots, c_knots = (() if block is None else quantile_knots(block) for block in blocks)
 
     def build(key: PRNGKeyArray) -> CVAE:
@@ -123,6 +125,7 @@ def fit_table(
             x_knots=x_knots,
             c_knots=c_knots,
             in_turn=options.in_turn,
+            limits=limits,
             key=key,
         )
 
@@ -171,6 +174,8 @@ def fit_table(
             independent=independent,
         )
 
+    if ordered and start is None:
+        history.notes.append(said_of(ordered))
     model = TableModel(
         schema,
         mixture,

@@ -36,7 +36,7 @@ CLEARLY, CLEARLY_TOO = 8.0, 3.0
 """Nats of log-likelihood by which a limit must be the better account: at one end, then at the other."""
 
 LIMIT_SHARE = 0.02
-"""The share of cells at the last value from which it is a limit, however far the other cells are from it."""
+"""The share of cells at the last value from which it is a limit, however far away the other cells are."""
 
 CIRCLE = 360.0
 """Degrees."""
@@ -259,7 +259,11 @@ def _piles(distinct: np.ndarray, counts: np.ndarray, grids: Grids) -> np.ndarray
     surprise = stats.poisson.sf(counts - 1, expected)
     few = counts >= (np.maximum(3, 0.002 * n) if step else 2)
     ends = np.isin(np.arange(size), (0, size - 1))  # where values beyond are put, as by clipping
-    at = (surprise < BY_CHANCE / np.where(ends, 2, size)) & (counts > 2.5 * expected + 1) & (few | (distinct == 0))
+    at = (
+        (surprise < BY_CHANCE / np.where(ends, 2, size))
+        & (counts > 2.5 * expected + 1)
+        & (few | (distinct == 0))
+    )
     if not step:  # a round number among numbers of many digits
         at |= ends & (distinct == 0)
         at |= ends & (distinct == 1) & (distinct[0] >= 0) & (np.arange(size) == size - 1)
