@@ -28,6 +28,9 @@ MOST_STRETCH = 4.0
 SLOWER = 0.25
 """How fast width and weights follow the features, relative to the place: they overfit first."""
 
+SLOWER_STILL = 0.4
+"""Likewise of the place and the width that each component has to itself, times the above."""
+
 SPREAD, START = 1.75, 0.7
 """How far apart the components begin, and their scale: together within 0.02 nats of the column's shape."""
 
@@ -106,7 +109,7 @@ class UniversalHead(eqx.Module):
         components = 0 if cells[0].kind == "points" else components
         self.places, self.scales = _first_shape(len(cells), components)
         num_points, num_others = self._classes
-        width = num_points + num_others + (2 + components if components else 0)
+        width = num_points + num_others + (2 + 3 * components if components else 0)
         bias = np.zeros((len(cells), width))
         first = self._first_logits
         bias[:, : num_points + num_others] = np.where(first > NO_CLASS, first, 0.0)
@@ -151,9 +154,13 @@ class UniversalHead(eqx.Module):
         pace = jnp.where(self.leads, 1.0, SLOWER)[:, None]
         linear = eqx.tree_at(lambda linear: linear.weight, self.linear, self.linear.weight * pace)
         raw = affine(linear, features).reshape(len(self.columns), -1)
-        weights, places, scales = raw[:, classes + 2 :], self.places, self.scales
+        places, scales, count = self.places, self.scales, self.places.shape[1]
+        weights, each = jnp.split(raw[:, classes + 2 :], [count], axis=1)
         if places.size:
-            # The mixture has the shape of the column; its place, width and weights follow the features.
+            # The mixture has the shape of the column; its place, width and weights follow the features,
+            if each.size:  # and so do, from there, those of each component; models saved before lack them
+                own_places, own_scales = jnp.split(SLOWER_STILL * each, 2, axis=1)
+                places, scales = places + own_places, scales + own_scales
             place, stretch = raw[:, classes : classes + 1], raw[:, classes + 1 : classes + 2]
             places = place + jnp.exp(MOST_STRETCH * jnp.tanh(stretch / MOST_STRETCH)) * places
             scales = scales + stretch
