@@ -27,7 +27,8 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     """The model with shared scales at first: for `fit(..., anneal=ease_scales)`.
 
     For the first 2% of training the scales of targets are the same for all inputs; then they depend on
-    (z, c). A scale that may depend on the input from the start grows wherever the mean is still wrong,
+    (z, c); so does the shape of a column, but for targets decoded in turn, where no latent is to tell modes
+    apart: there the shape that all rows share is learned from the start. A scale that may depend on the input from the start grows wherever the mean is still wrong,
     which takes away the gradient that would mend the mean: it is left under-fitted.
 
     Where targets are decoded in turn, `ConditionalInTurn.linear_first` tells whether they are linear in
@@ -44,12 +45,15 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
         Seitzer et al. 2022 (on the pitfalls of heteroscedastic likelihoods); the remedy here is simpler.
     """
     decoder = model.likelihood
-    start = LINEAR * decoder.linear_first if isinstance(decoder, ConditionalInTurn) else 0.0
+    in_turn = isinstance(decoder, ConditionalInTurn)
+    start = LINEAR * decoder.linear_first if in_turn else 0.0
     shared, linear, late = (
         jnp.where(progress < until, 0.0, 1.0) for until in (EASED, start, start + EASED)
     )
 
     def ease(node: Any) -> Any:
+        if in_turn and isinstance(node, UniversalHead):
+            return node.eased(shared, jnp.ones_like(shared))
         return node.eased(shared) if _is_head(node) else node
 
     def open_(node: Any) -> Any:

@@ -19,8 +19,14 @@ from condvae.normal_scores import NormalScores
 LOG_SCALE_BOUNDS = (-7.0, 0.0)
 """Of a component: none is wider than the column, a standard logistic."""
 
-FARTHEST_PLACE = 15.0
-"""Of a component, in log-odds: about that of the greatest of a million cells."""
+FARTHEST_PLACE = 5.0
+"""Of a component, in normal scores: about that of the greatest of a million cells."""
+
+FARTHEST_LOG_ODDS = 15.0
+"""Likewise in log-odds."""
+
+CUBIC = (1.5976, 0.070566)
+"""log Φ(u) / Φ(-u) is nearly a u + b u³ (Page 1977): from normal scores to log-odds, for places."""
 
 MOST_STRETCH = 4.0
 """Of all components together, as a logarithm."""
@@ -31,8 +37,8 @@ SLOWER = 0.25
 SLOWER_STILL = 0.4
 """Likewise of the place and the width that each component has to itself, times the above."""
 
-SPREAD, START = 1.75, 0.7
-"""How far apart the components begin, and their scale: together within 0.02 nats of the column's shape."""
+SPREAD, START = 1.1, 0.65
+"""How far apart the components begin, in normal scores, and their scale: nearly the column's shape."""
 
 BACKGROUND = 0.003
 """The weight of the column's own distribution, without conditions, in every prediction.
@@ -157,15 +163,8 @@ class UniversalHead(eqx.Module):
         places, scales, count = self.places, self.scales, self.places.shape[1]
         weights, each = jnp.split(raw[:, classes + 2 :], [count], axis=1)
         if places.size:
-            # The mixture has the shape of the column; its place, width and weights follow the features,
-            if each.size:  # and so do, from there, those of each component; models saved before lack them
-                own_places, own_scales = jnp.split(SLOWER_STILL * each, 2, axis=1)
-                places, scales = places + own_places, scales + own_scales
             place, stretch = raw[:, classes : classes + 1], raw[:, classes + 1 : classes + 2]
-            places = place + jnp.exp(MOST_STRETCH * jnp.tanh(stretch / MOST_STRETCH)) * places
-            scales = scales + stretch
-            places = FARTHEST_PLACE * jnp.tanh(places / FARTHEST_PLACE)
-            scales = bounded_exp(scales, *LOG_SCALE_BOUNDS)
+            places, scales = self._components(place, stretch, each)
             # The column by itself is a standard logistic.
             one = jnp.ones_like(places[:, :1])
             places, scales = (
@@ -195,12 +194,32 @@ class UniversalHead(eqx.Module):
             )
         )
 
-    def eased(self, ramp: Float[Array, ""]) -> "UniversalHead":
+    def _components(self, place: Array, stretch: Array, each: Array) -> tuple[Array, Array]:
+        """Places and scales in log-odds, [cells, components].
+
+        The mixture has the shape of the column; its place and width follow the features, and so do from
+        there those of each component. Places are normal scores, on which what is Gaussian given the
+        features is as wide wherever it is.
+        """
+        widen = jnp.exp(MOST_STRETCH * jnp.tanh(stretch / MOST_STRETCH))
+        if not each.size:  # a model that was saved when places were log-odds, and no component's its own
+            places = FARTHEST_LOG_ODDS * jnp.tanh((place + widen * self.places) / FARTHEST_LOG_ODDS)
+            return places, bounded_exp(self.scales + stretch, *LOG_SCALE_BOUNDS)
+        own_places, own_scales = jnp.split(SLOWER_STILL * each, 2, axis=1)
+        u = place + widen * (self.places + own_places)
+        u, (a, b) = FARTHEST_PLACE * jnp.tanh(u / FARTHEST_PLACE), CUBIC
+        log_scales = self.scales + own_scales + stretch + jnp.log1p(3 * b / a * u**2)
+        return a * u + b * u**3, bounded_exp(log_scales, *LOG_SCALE_BOUNDS)
+
+    def eased(self, ramp: Float[Array, ""], shape: Float[Array, ""] | None = None) -> "UniversalHead":
         """The same, all but classes and places following the features by the part `ramp`.
 
-        The shape, too, departs from the first one by that part: else it would account for modes that the
-        latent is to tell apart.
+        Args:
+            ramp: from 0 to 1.
+            shape: the part by which the shape that all rows share departs from the first one; `None`: as
+                `ramp`, or else it would account for modes that a latent is to tell apart.
         """
+        shape = ramp if shape is None else shape
         weight = jnp.where(self.leads[:, None], self.linear.weight, ramp * self.linear.weight)
         bias = jnp.asarray(self.linear.bias)
         rows = bias.size // len(self.columns)
@@ -208,9 +227,9 @@ class UniversalHead(eqx.Module):
         first = _first_shape(*self.places.shape)
         parts = (
             weight,
-            jnp.where(whole, bias, ramp * bias),
-            first[0] + ramp * (self.places - first[0]),
-            first[1] + ramp * (self.scales - first[1]),
+            jnp.where(whole, bias, shape * bias),
+            first[0] + shape * (self.places - first[0]),
+            first[1] + shape * (self.scales - first[1]),
         )
         return eqx.tree_at(
             lambda head: (head.linear.weight, head.linear.bias, head.places, head.scales), self, parts
