@@ -50,6 +50,67 @@ def test_easing_leaves_where_it_is_and_shares_the_rest():
     assert (eased.linear.weight[classes + 1 :] == 0).all()
 
 
+def test_the_shape_that_all_rows_share_need_not_wait():
+    head = UniversalHead(2, [REAL])
+    moved = eqx.tree_at(lambda head: (head.places, head.scales), head, (head.places + 1, head.scales + 1))
+    waits, leads = moved.eased(jnp.zeros(())), moved.eased(jnp.zeros(()), jnp.ones(()))
+    np.testing.assert_allclose(waits.places, head.places, atol=1e-6)
+    np.testing.assert_array_equal(leads.places, moved.places)
+    np.testing.assert_array_equal(leads.scales, moved.scales)
+
+
+def following(rows):
+    """A head of a real column whose rows of the linear map follow features of their own."""
+    head = UniversalHead(len(rows), [REAL])
+    weight = np.zeros(head.linear.weight.shape, np.float32)
+    for feature, (row, slope) in enumerate(rows):
+        weight[row, feature] = slope
+    return eqx.tree_at(lambda head: head.linear.weight, head, jnp.asarray(weight))
+
+
+def quantiles(distribution, shares):
+    grid = np.linspace(-6, 6, 4801, dtype=np.float32)
+    cdf = np.asarray(jax.vmap(lambda value: distribution.cdf(jnp.array([value]))[0])(jnp.asarray(grid)))
+    return np.interp(shares, cdf, grid)
+
+
+def test_a_gaussian_that_moves_along_is_as_wide_everywhere():
+    """On log-odds themselves it would be a third narrower, two standard deviations from the middle."""
+    head = following([(1, 1.0), (2, 1.0)])  # place, and width at a quarter of the pace
+    widths = []
+    for place in (-2.0, 0.0, 2.0):
+        low, middle, high = quantiles(head(jnp.array([place, -6.0])), [0.16, 0.5, 0.84])
+        assert middle == pytest.approx(place, abs=0.06)
+        widths.append(high - low)
+    np.testing.assert_allclose(widths, widths[1], rtol=0.06)
+
+
+def test_two_narrow_modes_can_be_at_any_distance():
+    count = UniversalHead(1, [REAL]).places.size
+    first = 3 + count  # after a class, place, stretch and the weights
+    signs = [(first + k, 10.0 if k >= count // 2 else -10.0) for k in range(count)]
+    widths = [(first + count + k, 1.0) for k in range(count)]
+    head = following([*signs, *widths])
+    gaps = []
+    for apart in (0.5, 1.0, 1.5):
+        lower, upper = quantiles(head(jnp.array([apart] * count + [-50.0] * count)), [0.48, 0.52])
+        gaps.append(upper - lower)
+    np.testing.assert_allclose(np.diff(gaps), 1.0, atol=0.1)
+
+
+def test_a_model_saved_before_components_had_places_of_their_own_is_what_it_was():
+    head = UniversalHead(2, [REAL])
+    rows = 3 + head.places.size
+    linear = eqx.tree_at(
+        lambda linear: (linear.weight, linear.bias),
+        head.linear,
+        (jnp.zeros((rows, 2)), jnp.zeros(rows).at[1].set(0.5).at[2].set(0.3)),
+    )
+    old = eqx.tree_at(lambda head: head.linear, head, linear)(jnp.zeros(2)).base
+    places = 15 * jnp.tanh((0.5 + np.exp(4 * np.tanh(0.3 / 4)) * head.places) / 15)
+    np.testing.assert_allclose(old.loc[0, :-1], places[0], rtol=1e-6)
+
+
 @pytest.mark.parametrize("cell", [LEVELS, GRID, REAL], ids=["levels", "grid", "real"])
 def test_no_value_costs_more_than_a_bound_beyond_the_column_by_itself(cell):
     head = UniversalHead(4, [cell])

@@ -27,9 +27,10 @@ def ease_scales(model: CVAE, progress: Array) -> CVAE:
     """The model with shared scales at first: for `fit(..., anneal=ease_scales)`.
 
     For the first 2% of training the scales of targets are the same for all inputs; then they depend on
-    (z, c); so does the shape of a column, but for targets decoded in turn, where no latent is to tell modes
-    apart: there the shape that all rows share is learned from the start. A scale that may depend on the input from the start grows wherever the mean is still wrong,
-    which takes away the gradient that would mend the mean: it is left under-fitted.
+    (z, c). A scale that may depend on the input from the start grows wherever the mean is still wrong,
+    which takes away the gradient that would mend the mean: it is left under-fitted. The shape of a column
+    waits as long, as it would account for modes that the latent is to tell apart; where targets are decoded
+    in turn, it is learned from the start.
 
     Where targets are decoded in turn, `ConditionalInTurn.linear_first` tells whether they are linear in
     their inputs for the first 10% (see `condvae.networks.CellwiseLinear`), and their scales depend on the

@@ -2,7 +2,8 @@
 
 | rows | members | width | batch | steps | patience | rate |
 | --- | --- | --- | --- | --- | --- | --- |
-| up to 20,000 | 8 | 64 | 64 | 8,000 | 1,000 | 0.005 |
+| up to 5,000 | 8 | 64 | 64 | 8,000 | 1,000 | 0.005 |
+| up to 20,000 | 8 | 64 | 128 | 8,000 | 1,000 | 0.005 |
 | up to 200,000 | 4 | 128 | 256 | 20 epochs, at least 6,000 | a quarter | 0.005 |
 | more | 2 | 256 | 1,024 | 10 epochs, at least 15,000 | a quarter | 0.003 |
 
@@ -13,7 +14,7 @@ has as many dimensions as there are target columns, from 2 to 16. Targets decode
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-SMALL, LARGE = 20_000, 200_000
+FEW, SMALL, LARGE = 5_000, 20_000, 200_000
 MAX_STEPS = 50_000
 
 MOST_IN_TURN = 32
@@ -49,7 +50,7 @@ def defaults(num_rows: int, num_targets: int, in_turn: bool = False) -> Settings
         (8, 64, 8000, 1000)
     """
     if num_rows <= SMALL:
-        width, members, steps, batch, rate = 64, 8, 8_000, 64, 5e-3
+        width, members, steps, batch, rate = 64, 8, 8_000, 64 if num_rows <= FEW else 128, 5e-3
     elif num_rows <= LARGE:
         steps = min(max(6_000, 20 * num_rows // 256), MAX_STEPS)
         width, members, batch, rate = 128, 4, 256, 5e-3

@@ -19,8 +19,8 @@ from condvae.normal_scores import NormalScores
 LOG_SCALE_BOUNDS = (-7.0, 0.0)
 """Of a component: none is wider than the column, a standard logistic."""
 
-FARTHEST_PLACE = 5.0
-"""Of a component, in normal scores: about that of the greatest of a million cells."""
+FARTHEST_PLACE = 6.0
+"""Of a component, in normal scores: beyond that of the greatest of a million cells."""
 
 FARTHEST_LOG_ODDS = 15.0
 """Likewise in log-odds."""
@@ -207,9 +207,10 @@ class UniversalHead(eqx.Module):
             return places, bounded_exp(self.scales + stretch, *LOG_SCALE_BOUNDS)
         own_places, own_scales = jnp.split(SLOWER_STILL * each, 2, axis=1)
         u = place + widen * (self.places + own_places)
-        u, (a, b) = FARTHEST_PLACE * jnp.tanh(u / FARTHEST_PLACE), CUBIC
-        log_scales = self.scales + own_scales + stretch + jnp.log1p(3 * b / a * u**2)
-        return a * u + b * u**3, bounded_exp(log_scales, *LOG_SCALE_BOUNDS)
+        u, (a, b) = u / (1.0 + (u / FARTHEST_PLACE) ** 4) ** 0.25, CUBIC  # straight where cells are
+        scales = bounded_exp(self.scales + own_scales + stretch, *LOG_SCALE_BOUNDS)
+        scales = scales * (1.0 + 3.0 * b / a * u**2)
+        return a * u + b * u**3, scales / (1.0 + scales**4) ** 0.25
 
     def eased(self, ramp: Float[Array, ""], shape: Float[Array, ""] | None = None) -> "UniversalHead":
         """The same, all but classes and places following the features by the part `ramp`.
