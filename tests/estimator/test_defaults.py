@@ -2,7 +2,7 @@
 
 import pytest
 
-from condvae.estimator.defaults import LARGE, MAX_STEPS, SMALL, defaults
+from condvae.estimator.defaults import FEW, LARGE, MAX_STEPS, SMALL, defaults
 
 
 @pytest.mark.parametrize("targets, size", [(1, 2), (2, 2), (5, 5), (16, 16), (200, 16)])
@@ -12,7 +12,8 @@ def test_the_latent_grows_with_the_targets(targets, size):
 
 def test_larger_tables_get_wider_and_fewer_members():
     sizes = [defaults(n, 1) for n in (2, SMALL, SMALL + 1, LARGE, LARGE + 1, 10**9)]
-    assert sizes[0] == sizes[1]
+    assert defaults(2, 1) == defaults(FEW, 1)
+    assert defaults(FEW + 1, 1) == sizes[1] == defaults(FEW, 1)._replace(batch_size=128)
     assert [s.num_members for s in sizes] == sorted((s.num_members for s in sizes), reverse=True)
     for name in ("width", "batch_size"):
         values = [getattr(s, name) for s in sizes]
