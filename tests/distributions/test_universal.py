@@ -114,6 +114,14 @@ def test_the_distribution_function_is_that_of_draws(fitted, draws):
         assert at == pytest.approx(below, abs=4 * 0.5 / DRAWS**0.5)
 
 
+def test_the_distribution_function_of_several_values_at_once(fitted, draws):
+    column, distribution = fitted
+    values = jnp.asarray((np.quantile(draws, [0.1, 0.5, 0.9]) - column.mean) / column.sd, jnp.float32)
+    together = distribution.cdf(values[:, None])
+    each = [distribution.cdf(value[None]) for value in values]
+    np.testing.assert_allclose(together, np.stack(each), rtol=1e-5)
+
+
 def test_the_mean_is_that_of_draws(fitted, draws):
     column, distribution = fitted
     mean = float(distribution.mean()[0]) * column.sd + column.mean

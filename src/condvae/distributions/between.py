@@ -118,7 +118,8 @@ class Between(npd.Distribution):
         sure, log_share = self._sure_share()
         log_shares, _ = self._log_shares(None if base.closed else base.odds_of_step(value))
         beyond = jnp.where(base.reached(value), 0.0, NO_CLASS)
-        log_shares = log_shares.at[..., : base.num_points].add(beyond)
+        others = jnp.zeros((*beyond.shape[:-1], base.logits.shape[-1] - base.num_points))
+        log_shares = log_shares + jnp.concatenate([beyond, others], axis=-1)
         share = jnp.exp(logsumexp(base.logits + log_shares, axis=-1) - log_share)
         return sure * jnp.clip(share, 0.0, 1.0) + (1.0 - sure) * total
 
@@ -176,6 +177,7 @@ class Between(npd.Distribution):
         log_parts = jnp.log(jnp.maximum(parts, jnp.finfo(parts.dtype).tiny)) + log_factor
         log_parts = jnp.where(high > low, jnp.maximum(log_parts, NO_CLASS), NO_CLASS)
         log_share = logsumexp(base.log_weights[..., None, :] + log_parts, axis=-1)
+        of_points = jnp.broadcast_to(of_points, (*log_share.shape[:-1], base.num_points))
         return jnp.concatenate([of_points, log_share], axis=-1), log_parts
 
     def _sure_share(self) -> tuple[Array, Array]:
