@@ -54,6 +54,7 @@ def nothing():
     yield "one row the other way round", {"start": start, "end": one_wrong}
     yield "ranges that do not meet", {"age": rng.uniform(20, 80, N), "income": rng.lognormal(10, 1, N)}
     yield "never near", {"start": start, "end": start + 50 + 5 * rng.normal(size=N)}
+    yield "the same column twice", {"start": start, "again": start}
     yield "few rows", {"start": start[:40], "end": start[:40] + rng.gamma(2, 5, 40)}
 
 
