@@ -1,6 +1,6 @@
 """The joint distribution of several targets given mixed conditions, beside chains of regressions.
 
-    pip install lightgbm
+    pip install lightgbm ngboost flowjax sdv torch
     python benchmarks/joint.py --data tables [--tables taxis mpg] [--splits 5] [--ways "in turn" latent]
 
 Five questions of public tables: the fare, tip, tolls and payment of a taxi ride (taxis.csv); whether a
@@ -19,8 +19,15 @@ and, with the scale, the grid and the piled-up values of each column that condva
 
     chain        each target regressed on the conditions and the targets before it
     trees        likewise, by gradient-boosted trees
+    copula       boosted trees of each target given the conditions, joined by a Gaussian copula
     regressions  each target regressed on the conditions alone
     neighbours   the nearest training rows
+    NGBoost      a boosted Gaussian with a covariance, where all targets are numbers without holes
+    a flow       of flowjax: autoregressive, of affine and spline layers, likewise
+
+and, where sdv is installed,
+
+    TVAE         its autoencoder of whole rows, conditions included; it has no log p
 
     log p    of whole rows held out, in nats: what the first way is better by, with its paired error
     told     the share of pairs, of a row and a draw given its conditions, that a boosted classifier tells
@@ -41,9 +48,9 @@ import numpy as np
 import pandas as pd
 
 from condvae import ConditionalVAE, tables
-from condvae.baselines import fit_boosted_chain
 from condvae.calibration import paired_difference
-from condvae.estimator.fitted import scored
+from condvae.estimator.judging.peers import peers, trees
+from condvae.estimator.judging.rows import Rows
 
 QUESTIONS = {
     "taxis": (
@@ -58,7 +65,15 @@ QUESTIONS = {
         "median_house_value median_income total_rooms population",
     ),
 }
-SIMPLER = {"chain": "linear", "trees": "trees", "regressions": "independent", "neighbours": "neighbours"}
+SIMPLER = {
+    "chain": "linear",
+    "trees": "trees",
+    "copula": "copula",
+    "regressions": "independent",
+    "neighbours": "neighbours",
+    "NGBoost": "NGBoost",
+    "a flow": "a flow",
+}
 WAYS: dict[str, dict[str, Any]] = {
     "in turn": {},
     "and z": {"joint": "in_turn", "latent_size": 4},
@@ -89,11 +104,11 @@ def read(folder: Path, name: str, rows: int) -> tuple[pd.DataFrame, pd.DataFrame
     return given, target
 
 
-def told(given: pd.DataFrame, rows: pd.DataFrame, drawn: pd.DataFrame) -> float:
+def told(rows: pd.DataFrame, drawn: pd.DataFrame) -> float:
     """The share of pairs that a classifier tells apart; the two of a pair are in one fold."""
     import lightgbm
 
-    both = pd.concat([pd.concat([given, own], axis=1) for own in (rows, drawn)]).reset_index(drop=True)
+    both = pd.concat([rows, drawn]).reset_index(drop=True)
     words = both.select_dtypes(exclude="number").columns
     both[words] = both[words].apply(lambda column: column.astype("category").cat.codes)
     n, real = len(rows), np.repeat([1, 0], len(rows))
@@ -106,26 +121,28 @@ def told(given: pd.DataFrame, rows: pd.DataFrame, drawn: pd.DataFrame) -> float:
 
 
 def simpler(
-    model: ConditionalVAE, train: tuple[pd.DataFrame, pd.DataFrame], test: tuple[pd.DataFrame, pd.DataFrame]
+    model: ConditionalVAE,
+    train: tuple[pd.DataFrame, pd.DataFrame],
+    test: tuple[pd.DataFrame, pd.DataFrame],
+    packages: bool = True,
 ) -> dict[str, np.ndarray]:
-    """log p of the rows held out, of what a model is held to and of a chain of trees."""
+    """log p of the rows held out, of what a model is held to, of boosted trees and of other packages."""
     schema, table = model.schema_, model.table_
-    levels = tables.levels(schema.target), tables.levels(schema.given)
-    (c, x), (c_test, x_test) = (
-        [
-            tables.encode(columns, frame, unseen="missing")
-            for columns, frame in zip((schema.given, schema.target), pair, strict=True)
-        ]
-        for pair in (train, test)
+    training, rows = (
+        Rows(
+            table,
+            tables.encode(schema.target, target, unseen="missing"),
+            tables.encode(schema.given, given, unseen="missing"),
+            np.arange(len(given)),
+        )
+        for given, target in (train, test)
     )
     # A cell that no support foresaw counts alike for all.
     never = tables.impossible(schema.target, test[1])
     alike = tables.log_unforeseen(schema.target, never, len(test[1]), model.num_rows_)
-    trees = fit_boosted_chain(scored(schema, x)[0], c, x_levels=levels[0], c_levels=levels[1])
-    scores, ends, log_factor = scored(schema, x_test)
-    of_trees = table.in_own_units(trees.log_prob(scores, c_test, ends) + log_factor, x_test)
-    found = table.baselines(x_test, c_test) | {"trees": of_trees}
-    return {name: value + alike for name, value in found.items()}
+    scores = table.baselines(rows.x, rows.c) | dict(trees(rows, training))
+    scores |= dict(peers(rows, training)) if packages else {}
+    return {name: value + alike for name, value in scores.items()}
 
 
 def results(given: pd.DataFrame, target: pd.DataFrame, split: int, ways: list[str]) -> dict[str, Result]:
@@ -141,12 +158,31 @@ def results(given: pd.DataFrame, target: pd.DataFrame, split: int, ways: list[st
         value = model.log_prob(asked, rows).value
         seconds = time.perf_counter() - start
         drawn = model.sample(asked, 1)[list(target)].reset_index(drop=True)
-        share = told(asked, rows, drawn.mask(rows.isna()))  # draws have no holes
-        found[way] = Result(test, value, share, seconds)
+        whole = (pd.concat([asked, part], axis=1) for part in (rows, drawn.mask(rows.isna())))
+        found[way] = Result(test, value, told(*whole), seconds)  # draws have no holes
         if way == ways[-1]:
             others = simpler(model, (known, learned), (asked, rows))
         jax.clear_caches()  # a process can hold only so many compiled programs
-    return found | {way: Result(test, others[key]) for way, key in SIMPLER.items()}
+    found |= {way: Result(test, others[key]) for way, key in SIMPLER.items() if key in others}
+    start = time.perf_counter()
+    if (drawn := tvae(pd.concat([known, learned], axis=1), len(test), split)) is not None:
+        share = told(pd.concat([asked, rows], axis=1), drawn)
+        found["TVAE"] = Result(test, np.full(len(test), np.nan), share, time.perf_counter() - start)
+    return found
+
+
+def tvae(table: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame | None:
+    """So many rows of SDV's TVAE, fitted to a table; None where it is not installed."""
+    try:
+        import torch
+        from sdv.metadata import Metadata
+        from sdv.single_table import TVAESynthesizer
+    except ImportError:
+        return None
+    torch.manual_seed(seed)
+    synthesizer = TVAESynthesizer(Metadata.detect_from_dataframe(table), cuda=False)
+    synthesizer.fit(table)
+    return synthesizer.sample(rows)
 
 
 def show(name: str, splits: list[dict[str, Result]]) -> None:
@@ -155,11 +191,12 @@ def show(name: str, splits: list[dict[str, Result]]) -> None:
     together = {way: np.concatenate([split[way].log_p for split in splits]) for way in splits[0]}
     rows = np.concatenate([split[first].rows for split in splits])
     for way, value in together.items():
-        line = f"{name:<10}{way:<13}{value.mean():>9.2f}"
+        has_log_p = not np.isnan(value).all()
+        line = f"{name:<10}{way:<13}" + (f"{value.mean():>9.2f}" if has_log_p else " " * 9)
         share = np.mean([split[way].told for split in splits])
         seconds = np.mean([split[way].seconds for split in splits])
         line += " " * 17 if np.isnan(share) else f"{share:>8.1%}{seconds:>9.0f}"
-        if way != first:
+        if way != first and has_log_p:
             gain, stderr = paired_difference(together[first], value, groups=rows)
             line += f"{gain:+8.2f} ± {stderr:.2f}"
         print(line, flush=True)

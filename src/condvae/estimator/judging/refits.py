@@ -1,4 +1,4 @@
-"""What takes fitting again, to the rows trained on: the model without z, with free bits; other packages."""
+"""What takes fitting again, to the rows trained on: the model without z, with free bits; other models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from condvae.diagnosis import LatentUse, gaps
 from condvae.diagnosis.collapse import collapse_finding, latent_finding
 from condvae.diagnosis.findings import Finding
 from condvae.diagnosis.gaps import NOTICED
-from condvae.estimator.judging.peers import peers
+from condvae.estimator.judging.peers import peers, trees
 from condvae.estimator.judging.rows import Rows, number
 from condvae.estimator.judging.samples import drawn, told
 from condvae.estimator.validation import compare
@@ -31,7 +31,7 @@ class Refits:
     """What was found by fitting again.
 
     Attributes:
-        baseline: as `baseline` in `evaluate`: the model without z, and other packages.
+        baseline: as `baseline` in `evaluate`: the model without z, boosted trees, and other packages.
         findings: whether z is used, not needed or ignored; what inference costs.
         free_bits: nats that the model with free bits is better by, and the error; None without z.
         gaps: nats a row that the encoder and the family of q cost, with errors; None without z.
@@ -56,7 +56,7 @@ def refit(
     use: LatentUse | None,
     key: jax.Array,
 ) -> Refits:
-    """Fit the same model without z and with free bits, and other packages, to the rows trained on.
+    """Fit the same model without z and with free bits, and other models, to the rows trained on.
 
     Args:
         estimator: the fitted one.
@@ -92,6 +92,7 @@ def refit(
             )
             costs, said = _inference(rows, gap_key)
             findings.append(said)
+        others |= dict(trees(rows, training))
         others |= dict(peers(rows, training))
     return Refits(compare(own, others), findings, free_bits, costs)
 
