@@ -1,6 +1,6 @@
 """The joint distribution of several targets given mixed conditions, beside chains of regressions.
 
-    pip install lightgbm ngboost flowjax sdv torch
+    pip install lightgbm ngboost flowjax 'sdv>=2' torch
     python benchmarks/joint.py --data tables [--tables taxis mpg] [--splits 5] [--ways "in turn" latent]
 
 Five questions of public tables: the fare, tip, tolls and payment of a taxi ride (taxis.csv); whether a
@@ -180,9 +180,9 @@ def tvae(table: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame | None:
     except ImportError:
         return None
     torch.manual_seed(seed)
-    synthesizer = TVAESynthesizer(Metadata.detect_from_dataframe(table), cuda=False)
-    synthesizer.fit(table)
-    return synthesizer.sample(rows)
+    synthesizer = TVAESynthesizer(Metadata.detect_from_dataframes({"table": table}), enable_gpu=False)
+    synthesizer.fit({"table": table})
+    return synthesizer.sample(rows)["table"]
 
 
 def show(name: str, splits: list[dict[str, Result]]) -> None:

@@ -43,11 +43,15 @@ def judged(y, rho):
     return rows, log_prob(rows.x, None, None, 1).value
 
 
-def measured(rho, model_rho):
+def measured(rho, model_rho, **options):
     rows, value = judged(gaussians(0, rho), model_rho)
     made = rows_of(None, gaussians(1, model_rho)).x
     return dependence.dependence(
-        rows, value, {name: block.value for name, block in made.items()}, jax.random.key(0)
+        rows,
+        value,
+        {name: block.value for name, block in made.items()},
+        jax.random.key(0),
+        **options,
     )
 
 
@@ -67,6 +71,17 @@ def test_gaussians_share_what_their_correlation_says():
     assert (said.code, said.level) == ("dependence-learned", "good")
 
 
+def test_what_a_latent_carries_is_told_by_target():
+    found = measured(RHO, RHO, by_latent=True)
+    for nats, stderr in found.carried.values():  # of two targets, all that they share
+        assert abs(nats - INFORMATION) < 4 * stderr
+    (said,) = dependence.findings(found, in_turn=False)
+    named = ", ".join(f"{name} ({nats:.2f})" for name, (nats, _) in found.carried.items())
+    assert said.what.endswith(f"carried by z: it tells {named}")
+    assert measured(0.0, 0.0, by_latent=True).carried.keys() == {"a", "b"}
+    assert measured(RHO, RHO).carried == {}
+
+
 def test_a_model_that_takes_targets_for_independent_is_told():
     found = measured(RHO, 0.0)
     assert found.model == pytest.approx((0.0, 0.0), abs=1e-9)
@@ -84,7 +99,7 @@ def test_independent_targets_are_no_problem():
 
 
 def test_a_better_model_may_share_less():
-    found = Dependence((0.2, 0.01), (0.9, 0.01), (0.7, 0.02), 0.5, [])
+    found = Dependence((0.2, 0.01), (0.9, 0.01), (0.7, 0.02), 0.5, [], {})
     (said,) = dependence.findings(found, in_turn=True)
     assert (said.code, said.level) == ("dependence-less", "note")
 

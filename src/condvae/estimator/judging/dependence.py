@@ -12,12 +12,16 @@ from condvae.calibration import mean_stderr
 from condvae.diagnosis.findings import SURE, Finding
 from condvae.estimator.judging.rows import Rows, number, places_of
 from condvae.observed import Observed
+from condvae.words import listed
 
 LITTLE = 0.1
 """Nats a row below which a dependence, or what is lacking of it, is not worth a verdict."""
 
 GROUPS = 8
 """Groups that the values of a target are put into, to tell what two targets share."""
+
+NAMED = 4
+"""Targets that a verdict names, at most."""
 
 FEWEST = 50
 """The fewest rows in which both targets of a pair are observed."""
@@ -57,6 +61,8 @@ class Dependence:
         lacking: by how much the chain's exceed the model's, and the standard error of the difference.
         gain: log p of the model less that of the chain.
         pairs: of targets, those that share most first.
+        carried: where z carries all of it, by target what the others tell of it given c through z,
+            E[log p(x_i | x_others, c) - log p(x_i | c)], and the standard error; else empty.
     """
 
     model: tuple[float, float]
@@ -64,22 +70,25 @@ class Dependence:
     lacking: tuple[float, float]
     gain: float
     pairs: list[Pair]
+    carried: dict[str, tuple[float, float]]
 
     def to_json(self) -> dict[str, Any]:
         """JSON's types."""
-        nats = {
-            name: {"nats": value, "stderr": number(stderr)}
-            for name, (value, stderr) in (
-                ("model", self.model),
-                ("chain", self.chain),
-                ("lacking", self.lacking),
-            )
-        }
-        return nats | {"pairs": [asdict(pair) | {"targets": list(pair.targets)} for pair in self.pairs]}
+        measured = {"model": self.model, "chain": self.chain, "lacking": self.lacking}
+        pairs = [asdict(pair) | {"targets": list(pair.targets)} for pair in self.pairs]
+        return _nats(measured) | {"pairs": pairs, "carried": _nats(self.carried)}
+
+
+def _nats(measured: dict[str, tuple[float, float]]) -> dict[str, Any]:
+    return {name: {"nats": nats, "stderr": number(error)} for name, (nats, error) in measured.items()}
 
 
 def dependence(
-    rows: Rows, log_prob: np.ndarray, made: dict[str, np.ndarray], key: jax.Array
+    rows: Rows,
+    log_prob: np.ndarray,
+    made: dict[str, np.ndarray],
+    key: jax.Array,
+    by_latent: bool = False,
 ) -> Dependence | None:
     """Measure the dependence between the targets; None where there is one, or too few rows.
 
@@ -88,36 +97,47 @@ def dependence(
         log_prob: log p of each of them under the model, [n].
         made: a sample given the conditions of each, blocks as the model has them.
         key: a PRNG key.
+        by_latent: whether targets are independent given z, so that it carries their dependence.
     """
     model = rows.model
     if model.independent is None or len(rows) < FEWEST:
         return None
     others = model.baselines(rows.x, rows.c)
-    alone = _independent(rows, key)
+    alone_key, rest_key = jax.random.split(key)
+    by_target = _log_prob_by_target(rows, alone_key)
+    alone = by_target.sum(axis=1)
     sure = np.isfinite(log_prob) & np.isfinite(alone)
     if sure.sum() < FEWEST:
         return None
     of_model = (log_prob - alone)[sure]
     of_chain = (others["linear"] - others["independent"])[sure]
+    carried = {}
+    if by_latent:
+        told = log_prob[:, None] - _log_prob_by_target(rows, rest_key, others=True) - by_target
+        names = [str(column.name) for column in model.schema.target]
+        carried = {name: mean_stderr(column[sure]) for name, column in zip(names, told.T, strict=True)}
     return Dependence(
         mean_stderr(of_model),
         mean_stderr(of_chain),
         mean_stderr(of_chain - of_model),
         float((log_prob - others["linear"])[sure].mean()),
         pairs(rows, made),
+        carried,
     )
 
 
-def _independent(rows: Rows, key: jax.Array) -> np.ndarray:
-    """sum_i log p(x_i | c) of each row under the model, [n]: each target with the others summed out."""
-    total = np.zeros(len(rows))
-    columns = list(rows.model.schema.target)
+def _log_prob_by_target(rows: Rows, key: jax.Array, others: bool = False) -> np.ndarray:
+    """log p(x_i | c) of each row under the model, [n, d], the others summed out; or log p(x_others | c)."""
+    columns, found = list(rows.model.schema.target), []
     for column, own_key in zip(columns, jax.random.split(key, len(columns)), strict=True):
-        alone = {name: Observed(block.value, np.zeros_like(block.mask)) for name, block in rows.x.items()}
-        places = places_of(columns, column)
-        alone[column.block].mask[:, places] = rows.x[column.block].mask[:, places]
-        total += rows.model.log_prob(alone, rows.c, key=own_key, num_samples=FEW_DRAWS).value
-    return total
+        kept = {}
+        for name, block in rows.x.items():
+            of_target = np.zeros_like(block.mask)
+            if name == column.block:
+                of_target[:, places_of(columns, column)] = True
+            kept[name] = Observed(block.value, block.mask & (of_target != others))
+        found.append(rows.model.log_prob(kept, rows.c, key=own_key, num_samples=FEW_DRAWS).value)
+    return np.stack(found, axis=1)
 
 
 def pairs(rows: Rows, made: dict[str, np.ndarray]) -> list[Pair]:
@@ -207,7 +227,7 @@ def findings(found: Dependence | None, in_turn: bool) -> list[Finding]:
         what = "given the conditions, the targets depend on each other little"
         return [Finding("targets-independent", "note", what, nats, stderr)]
     if lacking <= max(SURE * error, LITTLE):
-        what = "the dependence between the targets is learned"
+        what = "the dependence between the targets is learned" + _carried(found.carried)
         return [Finding("dependence-learned", "good", what, nats, stderr)]
     if found.gain > 0:
         what = (
@@ -221,3 +241,12 @@ def findings(found: Dependence | None, in_turn: bool) -> list[Finding]:
         "nats a row that a chain of regressions finds"
     )
     return [Finding("dependence-missed", "problem", what, lacking, error, advice=advice)]
+
+
+def _carried(by_target: dict[str, tuple[float, float]]) -> str:
+    """Of which targets z carries it, those that the others tell most of first, in words."""
+    sure = {name: nats for name, (nats, error) in by_target.items() if nats > max(SURE * error, LITTLE)}
+    if not sure:
+        return ""
+    most = sorted(sure, key=lambda name: -sure[name])[:NAMED]
+    return ", carried by z: it tells " + listed([f"{name} ({sure[name]:.2f})" for name in most])

@@ -121,7 +121,8 @@ def diagnose(
         found.slices = calibration.slices(some, found.transforms)
     made = samples.drawn(some, next(keys))
     found.samples = samples.told(some, made)
-    shared = dependence.dependence(some, own, made, next(keys))
+    by_latent = found.latents is not None and not rows.model.in_turn
+    shared = dependence.dependence(some, own, made, next(keys), by_latent)
     again, training = None, None
     if train is not None:
         training = _training(estimator, train)
@@ -228,7 +229,8 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
           distribution function is `off_by` at most; `slices`: likewise by group of each condition;
         - `reliability` by categorical target and level;
         - `dependence`, of several targets: nats a row that they share given the conditions, under the
-          `model` and under a `chain` of regressions, and what the former is `lacking`; `pairs`, of targets,
+          `model` and under a `chain` of regressions, and what the former is `lacking`; where z carries it,
+          what is `carried`: by target, what z tells of it from the others; `pairs`, of targets,
           with their mutual `information` and rank `correlation` in rows, and as `information_drawn` and
           `correlation_drawn` in samples;
         - `samples`: whether a classifier tells rows from samples; `copies`: whether samples copy rows of
