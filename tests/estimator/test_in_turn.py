@@ -104,6 +104,21 @@ def imputed(model, X, y):
     return filled
 
 
+def test_what_it_is_worth_to_decode_in_turn_is_measured_on_held_out_rows():
+    """Given c, b is a and a little noise: they share 0.5 log(1 / (1 - 0.8²)) nats."""
+    rng = np.random.default_rng(0)
+    a, noise = rng.normal(size=(2, 2000))
+    y = pd.DataFrame({"a": a, "b": 0.8 * a + 0.6 * noise})
+    shared = {}
+    for joint, test in (("in_turn", 0.25), ("in_turn", 0.0), ("latent", 0.25)):
+        fitted = ConditionalVAE(**QUICK, joint=joint, test_fraction=test).fit(None, y)
+        shared[joint, test] = fitted.validation_["in_turn"]
+    assert shared.pop(("latent", 0.25)) is None
+    for found in shared.values():
+        assert found["gain_stderr"] < 0.06
+        assert abs(found["gain"] + 0.5 * np.log(0.36)) < 3 * found["gain_stderr"]
+
+
 # Of ends, one may lie below all that were trained on.
 @pytest.mark.filterwarnings("ignore:a target holds values outside")
 def test_missing_targets_are_drawn_from_what_is_observed(model):

@@ -18,7 +18,9 @@ from condvae.observed import Observed
 
 Dependence = Literal["in_turn", "copula", "none"]
 
-RATE, MOST_TREES, FOLDS = 0.05, 300, 3
+RATE, MOST_TREES, PATIENCE, FOLDS = 0.05, 300, 50, 3
+"""Learning rate; trees at most; so many without a gain on rows left out are the last; folds of these."""
+
 FEW_CELLS = 1_000_000
 MOST_LEVELS = 255
 """Of a category that trees split by set; those of more levels are split as numbers."""
@@ -295,39 +297,51 @@ def _grown(
         return nothing
     fold = np.random.default_rng(seed).permutation(len(y)) % FOLDS
 
-    def made(trees: int, rows: np.ndarray) -> Any:
+    def made(trees: int) -> Any:
         options: dict[str, Any] = {
             "learning_rate": RATE,
             "max_iter": trees,
             "early_stopping": False,
+            "warm_start": True,
             "random_state": seed,
             "max_leaf_nodes": 15,
             "categorical_features": kinds,
         }
-        model = kind(**options)
+        return kind(**options)
+
+    def grown(model: Any, trees: int, rows: np.ndarray) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a feature that does not vary in a fold
-            return model.fit(features[rows], y[rows])
+            return model.set_params(max_iter=trees).fit(features[rows], y[rows])
 
-    losses, models = np.zeros(MOST_TREES + 1), []
+    folds = [fold == k for k in range(FOLDS)]
     left_out = np.zeros((len(y), *whole.shape))
-    for k in range(FOLDS):
-        out = fold == k
+    for out in folds:
         left_out[out] = _mean(y[~out], classes)
-        apart = not classes or len(np.unique(y[~out])) > 1
-        models.append(made(MOST_TREES, ~out) if apart else None)
-        losses += out.sum() * loss(left_out[out], y[out])
-        if apart:
-            at_each = [loss(predicted, y[out]) for predicted in _staged(models[k], features[out], classes)]
-            losses[1:] += out.sum() * (np.array(at_each) - loss(left_out[out], y[out]))
-    best = int(np.argmin(losses))
+    alone = sum(out.sum() * loss(left_out[out], y[out]) for out in folds)
+    # Of a fold in which nothing is to be told apart, the mean stays.
+    models = [made(0) if not classes or len(np.unique(y[~out])) > 1 else None for out in folds]
+    losses, best = np.array([alone]), 0
+    for trees in range(PATIENCE, MOST_TREES + 1, PATIENCE):
+        added = np.zeros(PATIENCE)
+        for out, model in zip(folds, models, strict=True):
+            if model is None:
+                added += out.sum() * loss(left_out[out], y[out])
+                continue
+            stages = _staged(grown(model, trees, ~out), features[out], classes)
+            stages = islice(stages, trees - PATIENCE, None)
+            added += out.sum() * np.array([loss(predicted, y[out]) for predicted in stages])
+        losses = np.append(losses, added)
+        best = int(np.argmin(losses))
+        if best <= trees - PATIENCE:
+            break
     if not best:
         return _Boosted(None, whole, left_out)
-    for k, model in enumerate(models):
+    for out, model in zip(folds, models, strict=True):
         if model is not None:
-            stages = _staged(model, features[fold == k], classes)
-            left_out[fold == k] = next(islice(stages, best - 1, None))
-    return _Boosted(made(best, np.full(len(y), True)), whole, left_out)
+            stages = _staged(model, features[out], classes)
+            left_out[out] = next(islice(stages, best - 1, None))
+    return _Boosted(grown(made(best), best, np.full(len(y), True)), whole, left_out)
 
 
 def _threads(features: np.ndarray) -> Any:

@@ -201,11 +201,13 @@ def fit_table(
                 f"varies by some {100 * np.sqrt(0.9 * 0.1 / len(calibration)):.0f} points from one draw of "
                 "them to the next"
             )
+    alone = options.in_turn and not settings.latent_size and len(schema.target) > 1
     if len(test):
         own_weight = None if table.sample_weight is None else table.sample_weight[test]
-        validation = measure_test(model, _take((x, c), test), (x_rest, c_rest), own_weight, score_key)
+        rows = _take((x, c), test)
+        validation = measure_test(model, rows, (x_rest, c_rest), own_weight, score_key, alone)
     else:
-        validation = measure_members(model, x_rest, c_rest, masks, weight, score_key)
+        validation = measure_members(model, x_rest, c_rest, masks, weight, score_key, alone)
     if validation is not None and stream is not None:
         validation["train"] = None  # what is in memory of a stream is not trained on
     trained_on = len(rest) if stream is None else stream.num_rows

@@ -23,6 +23,7 @@ def measure_test(
     learned: PyTree,
     weight: np.ndarray | None,
     key: PRNGKeyArray,
+    exact_alone: bool = False,
 ) -> dict[str, Any]:
     """The mixture on rows that no member saw, beside the baselines; and on as many that it learned from.
 
@@ -32,10 +33,15 @@ def measure_test(
         learned: those of the rows to train on.
         weight: of each row that no member saw.
         key: decides the draws.
+        exact_alone: whether the density of each target by itself is exact: decoded in turn, without z.
     """
     some = np.arange(min(num_rows(rows=rows), 5 * SCORED_ROWS))
     x, c = _take(rows, some)
     value = model.log_prob(x, c, key=key, num_samples=1000).value
+    alone = None
+    if exact_alone:
+        parts = [model.log_prob(one, c, key=key).value for one in _one_by_one(model, x)]
+        alone = np.sum(parts, axis=0)
     own = _take(learned, _spread(np.arange(num_rows(rows=learned)), len(some)))
     trained = model.log_prob(*own, key=key, num_samples=1000).value
     weight = None if weight is None else weight[some]
@@ -44,6 +50,7 @@ def measure_test(
         **_mean(value, weight, copies((x, c))),
         "train": _mean(trained),
         "baseline": compare(value, model.baselines(x, c), weight, copies((x, c))),
+        "in_turn": _worth(value, alone, weight, copies((x, c))),
     }
 
 
@@ -54,6 +61,7 @@ def measure_members(
     masks: np.ndarray,
     weight: np.ndarray | None,
     key: PRNGKeyArray,
+    exact_alone: bool = False,
 ) -> dict[str, Any] | None:
     """Each member on the rows that it held out, beside baselines that did not see them either.
 
@@ -67,6 +75,7 @@ def measure_members(
         masks: which of them each member held out, [members, n].
         weight: of each of them.
         key: decides the draws.
+        exact_alone: whether the density of each target by itself is exact: decoded in turn, without z.
     """
     if not masks.any():
         return None
@@ -82,6 +91,12 @@ def measure_members(
         own_keys = jax.random.split(member_key)
         score = scoring.log_prob(member, x_held, c_held, key=own_keys[0], **options)
         held.add("member", rows, model.in_own_units(score.value, x_held))
+        if exact_alone:
+            of_targets = [
+                scoring.log_prob(member, one, c_held, key=own_keys[0], **options).value
+                for one in _one_by_one(model, x_held)
+            ]
+            held.add("apart", rows, model.in_own_units(np.sum(of_targets, axis=0), x_held))
         own = _spread(np.flatnonzero(~mask), len(rows))
         x_own, c_own = _take((x, c), own)
         score = scoring.log_prob(member, x_own, c_own, key=own_keys[1], **options)
@@ -107,7 +122,25 @@ def measure_members(
         **_mean(held.means("member"), own_weight, groups),
         "train": _mean(seen.means("member")),
         "baseline": compare(held.means("member"), others, own_weight, groups),
+        "in_turn": _worth(
+            held.means("member"), held.means("apart") if exact_alone else None, own_weight, groups
+        ),
     }
+
+
+def _one_by_one(model: TableModel, x: PyTree) -> list[PyTree]:
+    """The rows with one target after another observed, and the others missing."""
+    return [tables.only(model.schema.target, x, column) for column in model.schema.target]
+
+
+def _worth(
+    value: np.ndarray, alone: np.ndarray | None, weight: np.ndarray | None, groups: np.ndarray | None
+) -> dict[str, float | None] | None:
+    """What it is worth that targets are given those before them, in nats a row."""
+    if alone is None:
+        return None
+    gain, stderr = paired_difference(value, alone, weight, groups)
+    return {"gain": float(gain), "gain_stderr": _number(stderr)}
 
 
 def compare(

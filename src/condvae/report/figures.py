@@ -12,7 +12,7 @@ from condvae.estimator.judging import Diagnosis
 from condvae.estimator.judging.calibration import groups
 from condvae.estimator.judging.densities import simpler
 from condvae.estimator.judging.predictions import prediction_draws
-from condvae.estimator.judging.rows import DRAWS, Rows, filled, places_of
+from condvae.estimator.judging.rows import DRAWS, Rows, filled
 from condvae.observed import Observed
 from condvae.support import Support
 from condvae.words import listed, short
@@ -326,7 +326,7 @@ def path(rows: Rows, column: tables.Column, place: int) -> tuple[np.ndarray, Any
     Numbers between the 5% and the 95% quantile of what the rows have; or each level.
     """
     given = [own for own in rows.model.schema.given if own.block == column.block]
-    at = places_of(given, column).start
+    at = tables.places_of(given, column).start
     value, mask = (np.asarray(part)[:, at] for part in rows.c[column.block])
     if column.kind == "categorical":
         values = np.array([str(level) for level in column.levels])
@@ -349,7 +349,7 @@ def path(rows: Rows, column: tables.Column, place: int) -> tuple[np.ndarray, Any
 def _cells(rows: Rows, column: tables.Column) -> np.ndarray:
     """A condition's cells as they are coloured: numbers, NaN where missing; or levels."""
     given = [own for own in rows.model.schema.given if own.block == column.block]
-    at = places_of(given, column).start
+    at = tables.places_of(given, column).start
     value, mask = (np.asarray(part)[:, at] for part in rows.c[column.block])
     if column.kind != "categorical":
         return np.where(mask, value.astype(float) * column.sd + column.mean, np.nan)

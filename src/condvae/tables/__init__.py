@@ -2,7 +2,7 @@
 
 from condvae.tables.cells import take
 from condvae.tables.columns import Column, Role
-from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, levels
+from condvae.tables.encoding import Backend, Unseen, column_at, decode, encode, levels, only, places_of
 from condvae.tables.errors import TableError
 from condvae.tables.files import (
     File,
@@ -61,7 +61,9 @@ __all__ = [
     "notes_on",
     "of_identifiers",
     "of_readings",
+    "only",
     "outside",
+    "places_of",
     "reach",
     "read_as",
     "read_file",

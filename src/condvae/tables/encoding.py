@@ -159,6 +159,36 @@ def column_at(columns: Sequence[Column], block: str, place: int) -> Column:
     return chosen[int(np.searchsorted(ends, place, side="right"))]
 
 
+def places_of(columns: Sequence[Column], column: Column) -> slice:
+    """Where a column stands in its block: a date takes several places."""
+    before = 0
+    for other in columns:
+        if other is column:
+            break
+        before += other.width if other.block == column.block else 0
+    return slice(before, before + column.width)
+
+
+def only(
+    columns: Sequence[Column], blocks: Mapping[str, Observed], column: Column, others: bool = False
+) -> dict[str, Observed]:
+    """The blocks in which only the cells of one column are observed; or only those of the others.
+
+    Args:
+        columns: all columns of the blocks.
+        blocks: as `encode` makes them.
+        column: the one, of `columns`.
+        others: whether it is the one to leave out.
+    """
+    kept = {}
+    for name, block in blocks.items():
+        of_column = np.zeros_like(block.mask)
+        if name == column.block:
+            of_column[:, places_of(columns, column)] = True
+        kept[name] = Observed(block.value, block.mask & (of_column != others))
+    return kept
+
+
 def levels(columns: Sequence[Column]) -> tuple[int, ...]:
     """How many levels each column of the categorical block has, in its order: one for others included.
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pandas as pd
 
-from condvae.estimator.judging.rows import filled, number, places_of
+from condvae import tables
+from condvae.estimator.judging.rows import filled, number
 from estimator.judging.stand_in import rows_of
 
 
@@ -26,7 +27,7 @@ def test_a_date_takes_several_places():
         {"dose": np.arange(500.0), "day": days, "site": ["a", "b"] * 250, "age": np.arange(500.0)}
     )
     given = rows_of(X, pd.DataFrame({"y": np.arange(500.0)})).model.schema.given
-    found = {column.name: places_of(given, column) for column in given}
+    found = {column.name: tables.places_of(given, column) for column in given}
     width = given[1].width
     assert width > 1
     assert found["dose"] == slice(0, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from condvae import tables
 from condvae.calibration import Uniformity, class_pit, mean_stderr, uniformity
 from condvae.diagnosis.findings import Finding
-from condvae.estimator.judging.rows import Rows, number, places_of
+from condvae.estimator.judging.rows import Rows, number
 from condvae.words import quote
 
 CHANCE = 0.01
@@ -91,7 +91,7 @@ def slices(rows: Rows, u: dict[str, np.ndarray]) -> list[Slice]:
 def groups(rows: Rows, column: tables.Column, fewest: int = FEWEST) -> dict[str, np.ndarray]:
     """Places of rows by what a condition is: by level, or by quarter of its values; of `fewest` or more."""
     given = [own for own in rows.model.schema.given if own.block == column.block]
-    place = places_of(given, column).start
+    place = tables.places_of(given, column).start
     value, mask = (np.asarray(part)[:, place] for part in rows.c[column.block])
     found = [("missing", np.flatnonzero(~mask))]
     if column.kind == "categorical":

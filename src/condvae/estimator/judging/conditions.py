@@ -10,7 +10,7 @@ from scipy.stats import wilcoxon
 from condvae import tables
 from condvae.diagnosis import ConditionUse, condition_use
 from condvae.diagnosis.findings import SURE, Finding
-from condvae.estimator.judging.rows import Rows, number, places_of
+from condvae.estimator.judging.rows import Rows, number
 
 DRAWS = 100
 """Of z for each row and permutation, with the same noise in all."""
@@ -50,7 +50,7 @@ def use(rows: Rows, key: jax.Array) -> ConditionUse:
 
 def _swap(schema: tables.Schema, column: tables.Column) -> Any:
     """A condition column, values and masks, permuted."""
-    block, places = column.block, places_of(list(schema.given), column)
+    block, places = column.block, tables.places_of(list(schema.given), column)
 
     def swap(c: Any, turned: np.ndarray) -> Any:
         value, mask = (np.array(part) for part in c[block])

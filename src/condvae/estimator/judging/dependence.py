@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from scipy.stats import rankdata
 
+from condvae import tables
 from condvae.calibration import mean_stderr
 from condvae.diagnosis.findings import SURE, Finding
-from condvae.estimator.judging.rows import Rows, number, places_of
-from condvae.observed import Observed
+from condvae.estimator.judging.rows import Rows, number
 from condvae.words import listed
 
 LITTLE = 0.1
@@ -130,12 +130,7 @@ def _log_prob_by_target(rows: Rows, key: jax.Array, others: bool = False) -> np.
     """log p(x_i | c) of each row under the model, [n, d], the others summed out; or log p(x_others | c)."""
     columns, found = list(rows.model.schema.target), []
     for column, own_key in zip(columns, jax.random.split(key, len(columns)), strict=True):
-        kept = {}
-        for name, block in rows.x.items():
-            of_target = np.zeros_like(block.mask)
-            if name == column.block:
-                of_target[:, places_of(columns, column)] = True
-            kept[name] = Observed(block.value, block.mask & (of_target != others))
+        kept = tables.only(columns, rows.x, column, others)
         found.append(rows.model.log_prob(kept, rows.c, key=own_key, num_samples=FEW_DRAWS).value)
     return np.stack(found, axis=1)
 
@@ -196,7 +191,8 @@ def _recorded(rows: Rows, blocks: dict[str, np.ndarray]) -> dict[str, np.ndarray
 
 def _by_target(rows: Rows, blocks: dict[str, np.ndarray]) -> list[np.ndarray]:
     columns = list(rows.model.schema.target)
-    return [np.asarray(blocks[column.block])[:, places_of(columns, column).start] for column in columns]
+    places = [tables.places_of(columns, column).start for column in columns]
+    return [np.asarray(blocks[column.block])[:, at] for column, at in zip(columns, places, strict=True)]
 
 
 def _groups(real: np.ndarray, values: np.ndarray, kind: str) -> np.ndarray:

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from condvae import tables
 from condvae.estimator.fitted import TableModel
 from condvae.rows import num_rows
 
@@ -68,16 +67,6 @@ def filled(places: np.ndarray, rows: int) -> np.ndarray:
         array([7, 3, 7, 3, 7])
     """
     return np.resize(places, max(len(places), min(CHUNK, rows)))
-
-
-def places_of(columns: list[tables.Column], column: tables.Column) -> slice:
-    """Where a column stands in its block: a date takes several places."""
-    before = 0
-    for other in columns:
-        if other is column:
-            break
-        before += other.width if other.block == column.block else 0
-    return slice(before, before + column.width)
 
 
 def finite(found: Any) -> Any:
