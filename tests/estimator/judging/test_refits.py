@@ -53,7 +53,10 @@ def fitted(monkeypatch, frames):
     monkeypatch.setattr(
         refits, "_inference", lambda rows, key: ({"rows": 1}, refits.Finding("x", "note", "y"))
     )
-    monkeypatch.setattr(refits, "peers", lambda rows, training: [("NGBoost", np.full(len(rows), -3.0))])
+    for name, label in (("trees", "trees"), ("peers", "NGBoost")):
+        monkeypatch.setattr(
+            refits, name, lambda rows, training, label=label: [(label, np.full(len(rows), -3.0))]
+        )
     estimator = Standing(objective="iwae", num_samples=2)
     estimator.seed_ = 7
     return estimator, scored(rows_of(*frames), 0.0), seen
@@ -69,15 +72,15 @@ def test_the_same_recipe_without_z_and_with_free_bits(fitted, frames):
     some = rows.take(np.arange(50, 150))
     found = refits.refit(estimator, frames, frames, some, rows, use(), jax.random.key(0))
     assert seen == [({"latent_size": 0}, N), ({"free_bits": refits.FREE_BITS}, N)]
-    assert list(found.baseline) == ["without z", "NGBoost"]
+    assert list(found.baseline) == ["without z", "trees", "NGBoost"]
     assert found.baseline["without z"]["gain"] == pytest.approx(0.5, abs=0.5)
     assert [one.code for one in found.findings][1:] == ["x"]
     assert set(found.to_json()) == {"free_bits", "gaps"}
 
 
-def test_without_a_latent_other_packages_are_all_there_is(fitted, frames):
+def test_without_a_latent_other_models_are_all_there_is(fitted, frames):
     estimator, rows, seen = fitted
     found = refits.refit(estimator, frames, frames, rows, rows, None, jax.random.key(0))
     assert seen == []
-    assert list(found.baseline) == ["NGBoost"]
+    assert list(found.baseline) == ["trees", "NGBoost"]
     assert (found.findings, found.free_bits, found.gaps) == ([], None, None)
