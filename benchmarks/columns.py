@@ -42,7 +42,7 @@ import pandas as pd
 from condvae import fit, tables
 from condvae.architectures import ease_scales, mlp_cvae
 from condvae.calibration import crps, paired_difference
-from condvae.estimator.fitting import likelihoods
+from condvae.table_models.fitting import likelihoods
 from condvae.tables.grids import finest_grid
 from condvae.tables.overrides import named as as_named
 

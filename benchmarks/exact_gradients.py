@@ -19,7 +19,6 @@ from scipy.stats import multinomial
 
 from condvae import CVAE
 from condvae.conditionals import AffineGaussian
-from condvae.draws import PRIOR_SHARE
 from condvae.linear_gaussian import (
     exact_conditional,
     exact_elbo,
@@ -28,6 +27,7 @@ from condvae.linear_gaussian import (
     random_linear_gaussian,
 )
 from condvae.model import stop_parameters
+from condvae.objectives.draws import PRIOR_SHARE
 
 SIZE, WIDER, MOVED = 10, 4 / 3, 0.01
 """Dimensions; q's covariance over the best one's; how far parameters are from there."""

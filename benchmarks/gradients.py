@@ -48,7 +48,7 @@ from rich.table import Table
 from scipy.stats import norm
 
 from condvae import CVAE, objectives
-from condvae.draws import asked_for, evaluate
+from condvae.objectives.draws import asked_for, evaluate
 from condvae.plots.files import require_drawable, save_figure
 from condvae.plots.style import GROUPS, MUTED, tidy
 from condvae.progress import Progress

@@ -49,8 +49,8 @@ import pandas as pd
 
 from condvae import ConditionalVAE, tables
 from condvae.calibration import paired_difference
-from condvae.estimator.judging.peers import peers, trees
-from condvae.estimator.judging.rows import Rows
+from condvae.judging.peers import peers, trees
+from condvae.judging.rows import Rows
 
 QUESTIONS = {
     "taxis": (

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from condvae import CVAE, objectives
 from condvae.architectures import mlp_cvae
-from condvae.draws import evaluate
+from condvae.objectives.draws import evaluate
 
 OBJECTIVES = (
     objectives.elbo,

@@ -40,15 +40,15 @@ from sklearn.datasets import load_digits
 
 from condvae import CVAE, fit, log_prob
 from condvae.architectures import mlp_cvae
-from condvae.batches import round_steps
 from condvae.calibration import mean_stderr, paired_difference
 from condvae.diagnosis import gaps, latent_use
 from condvae.diagnosis.gaps import Gaps
 from condvae.diagnosis.latent import LatentUse
 from condvae.objectives import objective
 from condvae.scoring import LogProb, bound
+from condvae.text import listed, plus_minus
 from condvae.training import History
-from condvae.words import listed, plus_minus
+from condvae.training.batches import round_steps
 from inference_gaps import binarised
 from training_speed import print_table, show_progress
 

@@ -29,8 +29,7 @@ from condvae import CVAE, ConditionalVAE, Mixture, Observed, sample
 from condvae.calibration import conformal_level, level_set, mass_above, mean_stderr, two_sample, uniformity
 from condvae.conditionals import AffineGaussian
 from condvae.diagnosis import condition_use
-from condvae.estimator.judging import conditions
-from condvae.estimator.outside import OutsideWarning
+from condvae.judging import conditions
 from condvae.linear_gaussian import (
     exact_log_prob,
     exact_posterior,
@@ -39,6 +38,7 @@ from condvae.linear_gaussian import (
     random_linear_gaussian,
 )
 from condvae.scoring import anneal, bound, imputed
+from condvae.table_models.outside import OutsideWarning
 
 KEY = jax.random.key(0)
 

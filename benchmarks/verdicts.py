@@ -20,9 +20,9 @@ from scipy.stats import binomtest
 
 from condvae import tables
 from condvae.calibration import pit, uniformity
-from condvae.estimator.fitted import TableModel
-from condvae.estimator.judging import calibration, samples
-from condvae.estimator.judging.rows import Rows
+from condvae.judging import calibration, samples
+from condvae.judging.rows import Rows
+from condvae.table_models.model import TableModel
 
 DRAWS = 1000
 

@@ -12,8 +12,8 @@ from scipy import stats
 
 from condvae import CVAE
 from condvae.conditionals import AffineGaussian
-from condvae.draws import evaluate
 from condvae.linear_gaussian import exact_elbo, exact_posterior, linear_gaussian, random_linear_gaussian
+from condvae.objectives.draws import evaluate
 from helpers import X_SIZE, TwoLayers, flatten_layers, hierarchical, row_keys
 
 REPEATS = 4000

@@ -24,7 +24,7 @@ from condvae.linear_gaussian import (
     random_linear_gaussian,
 )
 from condvae.networks import MLP, Features
-from condvae.rows import map_rows
+from condvae.vectorise import map_rows
 
 
 @eqx.filter_jit

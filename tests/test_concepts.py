@@ -21,7 +21,7 @@ from condvae import (
     sticking_the_landing,
 )
 from condvae.bundle import BundleError
-from condvae.rows import num_rows
+from condvae.vectorise import num_rows
 from helpers import CASES, Z_SIZE, Case, conditions, row_keys
 
 ROWS = 6

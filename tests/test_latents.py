@@ -31,8 +31,8 @@ from condvae.diagnosis import (
     posterior_ranks,
     prior_match,
 )
-from condvae.draws import evaluate, evaluate_batch, is_of_batches
 from condvae.objectives import OBJECTIVES
+from condvae.objectives.draws import evaluate, evaluate_batch, is_of_batches
 from condvae.scoring import anneal, bound, impute
 from latents import C_SIZE, KINDS, X_SIZE, rows, truth
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from condvae import ConditionalVAE
-from condvae.estimator import streaming
+from condvae.table_models import streaming
 from condvae.tables import scan
 
 MINUTES = float(os.environ.get("LONG_RUN_MINUTES", "20"))

@@ -3,12 +3,13 @@
 import contextlib
 import json
 import os
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from condvae import storage
-from condvae.storage import MANIFEST, WEIGHTS, StorageError, read_folder, write_bytes, write_folder
+from condvae.storage import MANIFEST, WEIGHTS, Arrays, StorageError, read_folder, write_bytes, write_folder
 
 OLD = ({"which": "old"}, {"w": np.arange(6, dtype=np.float32).reshape(2, 3)})
 NEW = ({"which": "new", "names": ["größe"]}, {"w": np.ones(4), "n": np.array(3)})
@@ -334,3 +335,25 @@ def test_wherever_writing_a_file_stops_it_is_old_or_new(tmp_path):
             with contextlib.suppress(Crash):
                 write_bytes(path, b"new")
         assert path.read_bytes() == (b"old" if moment < 2 else b"new")
+
+
+@dataclass
+class Kept(Arrays):
+    table: np.ndarray
+    share: float
+    rows: int
+
+
+def test_what_is_kept_comes_back_with_its_types():
+    own = Kept(np.arange(6.0).reshape(2, 3).T, 0.1, 7)
+    arrays = own.to_arrays()
+    assert all(isinstance(array, np.ndarray) and array.flags.c_contiguous for array in arrays.values())
+    found = Kept.from_arrays(arrays)
+    np.testing.assert_array_equal(found.table, own.table)
+    assert (found.share, found.rows) == (0.1, 7)
+    assert type(found.rows) is int
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ValueError, match="the arrays of Kept lack table, rows"):
+        Kept.from_arrays({"share": np.array(1.0)})

@@ -1,9 +1,10 @@
 """Conditional variational autoencoders: the whole distribution of x given c, and how far to trust it."""
 
 import os
-from importlib import import_module
-from importlib.metadata import version
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
+
+from condvae.version import VERSION
 
 if TYPE_CHECKING:
     from condvae.bundle import load, save
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from condvae.scoring import LogProb, log_prob, reconstruct
     from condvae.training import Fit, History, fit
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "bundle": ("load", "save"),
@@ -57,7 +58,7 @@ __all__ = [
 
 _SERIAL = "--xla_cpu_enable_concurrency_optimized_scheduler"
 
-if int(version("jaxlib").split(".")[1]) < 12 and _SERIAL not in os.environ.get("XLA_FLAGS", ""):
+if int(metadata.version("jaxlib").split(".")[1]) < 12 and _SERIAL not in os.environ.get("XLA_FLAGS", ""):
     # Otherwise two large batched triangular solves in one program, as in the densities of multivariate
     # normals, wait for each other for ever on a CPU of few cores. Read when JAX compiles its first program.
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_SERIAL}=false".strip()

@@ -16,8 +16,9 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import safetensors.numpy
@@ -359,3 +360,42 @@ def _altered(shown: str, name: str) -> StorageError:
         f"{name} of the model {shown} was cut short or altered after it was saved "
         "(its SHA-256 differs); copy or save the model again"
     )
+
+
+class Arrays:
+    """A dataclass of arrays and numbers as arrays by name, and back, exactly.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> import numpy as np
+        >>> from condvae.storage import Arrays
+        >>> @dataclass
+        ... class Line(Arrays):
+        ...     slope: np.ndarray
+        ...     rows: int
+        >>> Line.from_arrays(Line(np.ones(2), 5).to_arrays())
+        Line(slope=array([1., 1.]), rows=5)
+    """
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The fields by name, for a file; `from_arrays` takes them back, exactly."""
+        own: Any = self
+        return {field.name: np.asarray(getattr(self, field.name), order="C") for field in fields(own)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """The inverse of `to_arrays`; a field with a default may be absent, as in files of before.
+
+        Raises:
+            ValueError: if an array is missing.
+        """
+        own: Any = cls
+        needed = [field.name for field in fields(own) if field.default is MISSING]
+        names = [field.name for field in fields(own) if field.name in arrays or field.name in needed]
+        if absent := [name for name in names if name not in arrays]:
+            raise ValueError(f"the arrays of {cls.__name__} lack {', '.join(absent)}")
+        found: dict[str, Any] = {name: np.asarray(arrays[name]) for name in names}
+        for field in fields(own):
+            if field.name in found and field.type in (int, float, bool):
+                found[field.name] = found[field.name].item()
+        return cls(**found)

@@ -7,8 +7,8 @@ from scipy.stats import norm
 
 from condvae import Observed
 from condvae.baselines import Neighbours, blocks, design_matrix, fit_baseline, fit_neighbours
+from condvae.baselines.support import Support, reference_rows
 from condvae.calibration import mean_stderr
-from condvae.support import Support, reference_rows
 
 
 def numeric(value, mask=None):

@@ -5,7 +5,7 @@ import pyarrow.parquet
 import pytest
 
 from cli.saying import PENGUINS, make_home, run
-from condvae.estimator import streaming
+from condvae.table_models import streaming
 from condvae.tables import read_table
 
 

@@ -63,7 +63,7 @@ def assert_refused(answer, *words):
 def make_home(home):
     """Models that were not trained, and tables of every good and bad kind."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("condvae.estimator.fitting.fit", untrained)
+        patch.setattr("condvae.table_models.fitting.fit", untrained)
         penguins = condvae.tables.read_table(PENGUINS)
         numeric = penguins.select(TARGETS)
         both = {"num_members": 1, "num_steps": 1, "test_fraction": 0.1, "width": 16, "depth": 1}

@@ -11,7 +11,7 @@ from cli.saying import PENGUINS, TARGETS, assert_refused
 from condvae import ConditionalVAE
 from condvae.cli import cluster
 from condvae.tables import TableError
-from test_devices import free_port
+from training.test_devices import free_port
 
 FIT = ("fit", PENGUINS, "--given", "species,sex", "--target", ",".join(TARGETS), "--out", "m")
 

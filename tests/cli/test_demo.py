@@ -1,6 +1,7 @@
 """`condvae demo`."""
 
 import shlex
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,9 +12,9 @@ from condvae.cli.demo import FILES
 
 def test_every_step_is_printed_and_run(capfd, monkeypatch, tmp_path):
     ran = []
-    monkeypatch.setattr("condvae.cli.program.app", lambda arguments, **_: ran.append(arguments))
+    program = SimpleNamespace(command=SimpleNamespace(main=lambda arguments, **_: ran.append(arguments)))
     monkeypatch.chdir(tmp_path)
-    demo.demo(tmp_path / "demo", 0)
+    demo.demo(SimpleNamespace(find_root=lambda: program), tmp_path / "demo", 0)
     said = capfd.readouterr().out
     assert [arguments[0] for arguments in ran] == ["fit", "evaluate", "predict", "sample", "report"]
     for arguments in ran:
@@ -23,7 +24,7 @@ def test_every_step_is_printed_and_run(capfd, monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_the_demo_leaves_what_it_says(condvae_says, monkeypatch, tmp_path):
-    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    monkeypatch.setattr("condvae.table_models.fitting.fit", untrained)
     monkeypatch.chdir(tmp_path)
     status, said, _ = condvae_says("demo")
     assert status == 0

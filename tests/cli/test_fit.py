@@ -23,7 +23,7 @@ SMALL = ("--members", 2, "--steps", 40)
 
 @pytest.fixture
 def quickly(monkeypatch):
-    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    monkeypatch.setattr("condvae.table_models.fitting.fit", untrained)
 
 
 def test_fit_says_what_was_learned_in_80_columns(condvae_says, tmp_path):

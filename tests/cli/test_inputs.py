@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from condvae.cli import inputs
-from condvae.estimator import streaming
+from condvae.table_models import streaming
 from condvae.tables import Scan
 
 

@@ -54,7 +54,7 @@ def test_levels_and_others(home, condvae_says):
 
 
 def test_levels_of_numbers_and_names_with_an_equals_sign(condvae_says, monkeypatch, tmp_path):
-    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    monkeypatch.setattr("condvae.table_models.fitting.fit", untrained)
     table = pa.table({"a": ["b=c", "d"] * 15, "a=b": ["c", "d"] * 15, "sick": [0, 1, 1] * 10})
     ConditionalVAE(num_members=1).fit(None, table).save(tmp_path / "m")
     status, _, _ = condvae_says("predict", tmp_path / "m", "--proba", "--out", tmp_path / "p.parquet")
@@ -66,7 +66,7 @@ def test_levels_of_numbers_and_names_with_an_equals_sign(condvae_says, monkeypat
 
 
 def test_sets_of_levels_are_one_text(condvae_says, monkeypatch, tmp_path):
-    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    monkeypatch.setattr("condvae.table_models.fitting.fit", untrained)
     table = pa.table({"a": ["dark, blue", "red", "green"] * 20, "x": [float(i % 7) for i in range(60)]})
     model = ConditionalVAE(num_members=1, calibration_fraction=0.5).fit(
         table.select(["x"]), table.select(["a"])
@@ -94,7 +94,7 @@ def test_a_plain_vae_has_one_prediction(home, condvae_says):
 
 
 def test_a_name_that_is_taken(condvae_says, monkeypatch, tmp_path):
-    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    monkeypatch.setattr("condvae.table_models.fitting.fit", untrained)
     table = pa.table({"y_mean": np.arange(30.0), "y": np.arange(30.0) ** 2})
     model = ConditionalVAE(num_members=1).fit(table.select(["y_mean"]), table.select(["y"]))
     model.save(tmp_path / "m")

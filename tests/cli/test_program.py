@@ -184,7 +184,7 @@ CASES = [
 
 @pytest.mark.parametrize("command, line, words", CASES)
 def test_a_mistake_is_one_sentence(home, condvae_says, monkeypatch, tmp_path, command, line, words):
-    monkeypatch.setattr("condvae.estimator.fitting.fit", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("condvae.table_models.fitting.fit", lambda *_, **__: pytest.fail("trained"))
     arguments = line.split()
     for mark, place in {"P": PENGUINS, "H": home, "T": tmp_path}.items():
         arguments = [

@@ -86,7 +86,7 @@ def test_without_conditions_a_long_table_is_only_drawn_beside(home, long, condva
 
 
 def test_columns_that_are_called_as_what_numbers_draws(condvae_says, monkeypatch, tmp_path):
-    monkeypatch.setattr("condvae.estimator.fitting.fit", untrained)
+    monkeypatch.setattr("condvae.table_models.fitting.fit", untrained)
     (tmp_path / "t.csv").write_text(
         "row,draw,y\n" + "".join(f"{'ab'[i % 2]},{i % 4},{i / 7}\n" for i in range(30))
     )

@@ -11,7 +11,7 @@ from condvae import Observed, fit, log_prob, sample
 from condvae.architectures import mlp_cvae
 from condvae.conditionals.in_turn import Limit, hidden
 from condvae.heads import Cell, UniversalCell
-from condvae.predictive import expect
+from condvae.sampling import expect
 from condvae.scoring import impute
 
 ROW = {"categorical": np.zeros((1, 2), np.int32), "numeric": np.zeros((1, 2), np.float32)}

@@ -5,7 +5,7 @@ import pytest
 
 from condvae.diagnosis.quadrature import integrates, posterior_by_quadrature
 from condvae.linear_gaussian import exact_elbo, exact_log_prob, random_linear_gaussian
-from condvae.rows import map_rows
+from condvae.vectorise import map_rows
 from helpers import CASES
 
 KEY = jax.random.key(0)

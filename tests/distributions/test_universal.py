@@ -7,8 +7,8 @@ import pytest
 
 from condvae.distributions.between import Between
 from condvae.distributions.universal import from_log_odds, logistic_mass, to_log_odds
-from condvae.estimator.fitting import universal_cell
 from condvae.heads import UniversalHead
+from condvae.table_models.fitting import universal_cell
 from condvae.tables import Schema
 
 RNG = np.random.default_rng(0)

@@ -2,9 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from condvae import Mixture, rows
-from condvae.estimator import ConditionalVAE, fitting, validation
+from condvae import Mixture
+from condvae.estimator import ConditionalVAE
 from condvae.scoring import LogProb
+from condvae.table_models import fitting, validation
 from condvae.training import History
 from estimator.known import Known, known_members
 from estimator.mixed import FAST, mixed

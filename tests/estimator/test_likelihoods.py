@@ -10,7 +10,7 @@ from scipy.integrate import trapezoid
 
 from condvae import ConditionalVAE, tables
 from condvae.calibration import paired_difference
-from condvae.estimator.outside import OutsideWarning
+from condvae.table_models.outside import OutsideWarning
 
 sys.path.append(str(Path(__file__).parents[1] / "tables"))
 from kinds import KINDS, kinds

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from condvae import ConditionalVAE
 from condvae.estimator import prepare
-from condvae.rows import content_hashes
 from condvae.tables import TableError
+from condvae.vectorise import content_hashes
 
 X = pd.DataFrame({"u": np.arange(6.0)})
 Y = pd.DataFrame({"v": [1.0, 2.0, np.nan, 4.0, 5.0, 6.0]})

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from condvae import ConditionalVAE, rows, tables
+from condvae import ConditionalVAE, tables
 from estimator.known import LEVELS
 
 SOME, MANY = (

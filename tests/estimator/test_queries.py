@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from condvae import ConditionalVAE, scoring
-from condvae.estimator import fitting
 from condvae.estimator.queries import RoughWarning
+from condvae.table_models import fitting
 from condvae.tables import TableError
 from condvae.training import History
 from estimator.known import QUERY_ROWS

@@ -11,9 +11,9 @@ import numpyro.distributions as npd
 import pytest
 
 from condvae import CVAE, Draws, elbo, fit, iwae
-from condvae.draws import evaluate
 from condvae.linear_gaussian import exact_elbo, exact_log_prob
 from condvae.objectives import gaussian_stochastic_network, hybrid, renyi
+from condvae.objectives.draws import evaluate
 from gradients import (
     Claim,
     assert_unbiased,

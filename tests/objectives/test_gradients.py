@@ -8,9 +8,9 @@ import numpyro.distributions as npd
 import pytest
 
 from condvae import CVAE, fit, iwae, sticking_the_landing
-from condvae.draws import evaluate
 from condvae.linear_gaussian import exact_elbo
 from condvae.objectives import doubly_reparameterised, generalised_doubly_reparameterised, vimco
+from condvae.objectives.draws import evaluate
 from gradients import (
     Claim,
     assert_unbiased,

@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 from condvae import CVAE, elbo, fit
-from condvae.draws import evaluate_batch, of_batches
 from condvae.linear_gaussian import linear_gaussian
 from condvae.objectives import info_vae
+from condvae.objectives.draws import evaluate_batch, of_batches
 from condvae.scoring import bound
 from gradients import of_states, one_row
 from helpers import row_keys

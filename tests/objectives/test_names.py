@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from condvae import elbo, fit
-from condvae.draws import KINDS
 from condvae.linear_gaussian import exact_log_prob, maximum_likelihood, random_linear_gaussian
 from condvae.objectives import OBJECTIVES, objective
+from condvae.objectives.draws import KINDS
 
 OPTIMISED = True
 BOUNDS = set(OBJECTIVES) - {"info_vae"}

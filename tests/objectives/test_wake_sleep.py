@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from condvae import fit, iwae
-from condvae.draws import PRIOR_SHARE
 from condvae.linear_gaussian import exact_log_prob
 from condvae.objectives import defensive_wake_wake, wake_sleep, wake_wake
+from condvae.objectives.draws import PRIOR_SHARE
 from gradients import (
     Claim,
     at_posterior,

@@ -4,7 +4,7 @@ import pytest
 
 from condvae.report import figures
 from condvae.tables import Column
-from estimator.judging.stand_in import rows_of
+from judging.stand_in import rows_of
 
 N = 60
 

@@ -8,8 +8,8 @@ import pytest
 from condvae import CVAE, Mixture, log_prob, sample
 from condvae.conditionals import AffineGaussian
 from condvae.linear_gaussian import exact_log_prob, exact_posterior, linear_gaussian, random_linear_gaussian
-from condvae.rows import content_seeds
 from condvae.scoring import importance
+from condvae.vectorise import content_seeds
 from helpers import conditions, hide_cells, masked, masked_log_prob
 
 KEY = jax.random.key(0)

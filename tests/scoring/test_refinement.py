@@ -11,7 +11,6 @@ from jax.scipy.special import gammaln
 from condvae import CVAE, Mixture, log_prob, sample
 from condvae.conditionals import AffineGaussian
 from condvae.linear_gaussian import exact_log_prob, exact_posterior, linear_gaussian, random_linear_gaussian
-from condvae.rows import map_rows
 from condvae.scoring import posterior_mean
 from condvae.scoring.proposals import Moments
 from condvae.scoring.refinement import (
@@ -22,6 +21,7 @@ from condvae.scoring.refinement import (
     refine_row,
     weighted_moments,
 )
+from condvae.vectorise import map_rows
 
 KEY = jax.random.key(0)
 

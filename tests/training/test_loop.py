@@ -6,10 +6,10 @@ import numpyro.distributions as npd
 import optax
 import pytest
 
-from condvae import CVAE, Mixture, batches, elbo, fit, iwae, log_prob, sample
+from condvae import CVAE, Mixture, elbo, fit, iwae, log_prob, sample
 from condvae.architectures import mlp_cvae
 from condvae.linear_gaussian import maximum_likelihood
-from condvae.training import TrainingError, loop
+from condvae.training import TrainingError, batches, loop
 from helpers import diagonal
 
 KEY = jax.random.key(0)

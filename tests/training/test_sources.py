@@ -2,10 +2,10 @@ import jax
 import numpy as np
 import pytest
 
-from condvae.devices import Devices
-from condvae.streams import ArrayStream
+from condvae.training.devices import Devices
 from condvae.training.members import draw_keys
 from condvae.training.sources import MAX_HELD, from_arrays, from_stream, to_permute
+from condvae.training.streams import ArrayStream
 
 KEY = jax.random.key(0)
 N, SIZE = 300, 3

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from condvae import elbo, fit
-from condvae.batches import StreamBatches
-from condvae.streams import ArrayStream
 from condvae.training import Checkpoints, Interrupted, TrainingError, loop
+from condvae.training.batches import StreamBatches
+from condvae.training.streams import ArrayStream
 from helpers import diagonal
 
 KEY = jax.random.key(0)
@@ -34,7 +34,7 @@ def assert_same(model, other):
 @pytest.fixture
 def short_rounds(monkeypatch):
     """Several blocks to an epoch."""
-    monkeypatch.setattr("condvae.batches.BLOCK_ROWS", 512)
+    monkeypatch.setattr("condvae.training.batches.BLOCK_ROWS", 512)
 
 
 @pytest.mark.usefixtures("short_rounds")
@@ -67,7 +67,7 @@ def test_a_fraction_is_held_out_of_a_stream():
 
 @pytest.mark.parametrize("members", [None, 2])
 def test_a_resumed_stream_is_the_uninterrupted_one_to_the_bit(tmp_path, monkeypatch, members):
-    monkeypatch.setattr("condvae.batches.BLOCK_ROWS", 2048)
+    monkeypatch.setattr("condvae.training.batches.BLOCK_ROWS", 2048)
     monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)  # four parts to a round
     stream = ArrayStream(*table(700), group_rows=64)
     options = OPTIONS | {"num_steps": 640, "num_members": members}

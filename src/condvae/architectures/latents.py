@@ -18,7 +18,7 @@ from condvae.conditionals import (
 )
 from condvae.heads import FlowHead, FlowKind, FullGaussianHead, GaussianHead, GaussianMixtureHead, Head
 from condvae.networks import MLP, ByPart, Encoder, Features
-from condvae.rows import num_rows
+from condvae.vectorise import num_rows
 
 Prior = Literal["learned", "fixed", "mixture", "flow", "vamp"]
 """What p_θ(z | c) is."""

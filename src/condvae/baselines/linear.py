@@ -16,7 +16,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from condvae.arrays import Arrays
 from condvae.baselines.blocks import (
     categorical_block,
     chunks,
@@ -28,6 +27,7 @@ from condvae.baselines.blocks import (
     take,
 )
 from condvae.observed import Observed
+from condvae.storage import Arrays
 
 # No scale below e^-7 of a column's standard deviation: the bound of the heads of the CVAE itself.
 VARIANCE_FLOOR = float(np.exp(-14.0))

@@ -10,7 +10,6 @@ from itertools import product
 
 import numpy as np
 
-from condvae.arrays import Arrays
 from condvae.baselines.blocks import (
     categorical_block,
     chunks,
@@ -20,8 +19,9 @@ from condvae.baselines.blocks import (
     slices,
     take,
 )
+from condvae.baselines.support import Support
 from condvae.observed import Observed
-from condvae.support import Support
+from condvae.storage import Arrays
 
 # What is chosen among, by rows left out.
 COUNTS = (2, 5, 10, 20, 40, 80, 160, 320)  # of neighbours, k
@@ -47,7 +47,8 @@ class Neighbours(Arrays):
 
     with j the numeric targets, m_j and s_j their means and standard deviations; l the categorical ones,
     with share_l the frequencies of their levels, half a row of each added. Near is by the whitened distance
-    of the `condvae.support.Support` that holds the conditions: here are the targets of the same rows alone.
+    of the `condvae.baselines.support.Support` that holds the conditions: here are the targets of the
+    same rows alone.
     A cell that neighbour i lacks is replaced by the marginal, N(m_j, s_j²) or share_l. Missing targets are
     left out exactly: every term is a product over columns. The first term keeps the density above 0.
 
@@ -73,7 +74,7 @@ class Neighbours(Arrays):
         >>> import numpy as np
         >>> from condvae import Observed
         >>> from condvae.baselines import fit_baseline, fit_neighbours
-        >>> from condvae.support import Support, reference_rows
+        >>> from condvae.baselines.support import Support, reference_rows
         >>> rng = np.random.default_rng(0)
         >>> c = rng.uniform(-1, 1, size=(3000, 1))
         >>> x = np.cos(3 * c) + 0.2 * rng.normal(size=(3000, 1))
@@ -216,7 +217,7 @@ def fit_neighbours(
     Args:
         support: the conditions of the reference rows.
         x_reference: the targets of the same rows, in order: those of the training rows that
-            `condvae.support.reference_rows` names.
+            `condvae.baselines.support.reference_rows` names.
         x_levels: the number of levels of each categorical target.
 
     Raises:

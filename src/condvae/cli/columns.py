@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from condvae.words import listed, quote
+from condvae.text import listed, quote
 
 
 class Roles(NamedTuple):

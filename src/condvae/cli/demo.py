@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from condvae.cli.options import Seed
-from condvae.cli.words import say
-from condvae.words import count
+from condvae.cli.output import say
+from condvae.text import count
 
 EXAMPLES = ("condvae demo", "condvae demo --out penguins")
 
@@ -26,6 +26,7 @@ FILES = {
 
 
 def demo(
+    ctx: typer.Context,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to leave everything in.")] = Path(
         "demo"
     ),
@@ -44,32 +45,41 @@ def demo(
     )
     say("\n1. Learn the joint distribution of four measurements, given species, island and sex.", "bold")
     sizes = ("--members", "4", "--steps", "1000", "--seed", str(seed))
-    _run("fit", train, "--given", GIVEN, "--drop", "year", *sizes, "--out", model)
+    _run(ctx, "fit", train, "--given", GIVEN, "--drop", "year", *sizes, "--out", model)
     say("\n2. Judge it by penguins that it has not seen, beside regression.", "bold")
-    _run("evaluate", model, test, "--no-diagnosis")
+    _run(ctx, "evaluate", model, test, "--no-diagnosis")
     say(
         "A gain of 1 nat: such a penguin is e = 2.7 times as likely to this model. CRPS is the error of "
         "the whole distribution, in the column's units. A 90% interval should hold 90% of the penguins."
     )
     say("\n3. Predict: means, and intervals that hold nine in ten.", "bold")
-    _run("predict", model, test, "--interval", "0.9", "--out", str(out / "predictions.csv"))
+    _run(ctx, "predict", model, test, "--interval", "0.9", "--out", str(out / "predictions.csv"))
     say("\n4. Sample whole penguins, and draw them over the real ones.", "bold")
     drawn = ("--out", str(out / "samples.csv"), "--plot", str(out / "samples.png"))
-    _run("sample", model, "--given", test, "-n", "20", "--seed", str(seed), *drawn)
+    _run(ctx, "sample", model, "--given", test, "-n", "20", "--seed", str(seed), *drawn)
     say("\n5. Is it right? Verdicts, and a page for a browser.", "bold")
-    _run("report", model, test, "--train", train, "--title", "Penguins", "--out", str(out / "report.html"))
+    _run(
+        ctx,
+        "report",
+        model,
+        test,
+        "--train",
+        train,
+        "--title",
+        "Penguins",
+        "--out",
+        str(out / "report.html"),
+    )
     say("\nLeft behind:", "bold")
     for name, words in FILES.items():
         say(f"  {out / name}: {words}", wrap=False)
     say(f"\nLook at {out / 'report.html'}; then try condvae fit on a table of your own.")
 
 
-def _run(*arguments: str) -> None:
-    """Run a command after printing it."""
-    from condvae.cli.program import app
-
+def _run(ctx: typer.Context, *arguments: str) -> None:
+    """Run a command of this program after printing it."""
     say(f"$ condvae {shlex.join(arguments)}", "cyan", wrap=False)
-    app(list(arguments), standalone_mode=False)
+    ctx.find_root().command.main(list(arguments), standalone_mode=False)
 
 
 def _require_folder(out: Path) -> None:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condvae.cli.words import console, in_options, say
-from condvae.words import count, listed, plus_minus, short
+from condvae.cli.output import console, in_options, say
+from condvae.text import count, listed, plus_minus, short
 
 if TYPE_CHECKING:
     from condvae.estimator import ConditionalVAE

@@ -6,8 +6,8 @@ import typer
 
 from condvae.cli import describe, inputs
 from condvae.cli.options import Budget, Deep, Draws, How, Json, ModelPath, Quiet, Train
-from condvae.cli.words import between, console, how, note, say, say_json, warn, warn_untrusted
-from condvae.words import count, plus_minus, short
+from condvae.cli.output import between, console, how, note, say, say_json, warn, warn_untrusted
+from condvae.text import count, plus_minus, short
 
 EXAMPLES = (
     "condvae evaluate model test.csv",
@@ -74,7 +74,7 @@ def evaluate(
 
 def warn_of_training_rows(found: dict[str, Any], quiet: bool) -> None:
     """Say how many rows the model was trained on."""
-    from condvae.estimator.judging.densities import trained_on
+    from condvae.judging.densities import trained_on
 
     if trained_on(found):
         same = found["training_rows"]

@@ -9,8 +9,8 @@ import typer
 from condvae.cli import cluster, columns, describe
 from condvae.cli.inputs import read_data
 from condvae.cli.options import Json, Quiet, Seed
-from condvae.cli.words import note, say, say_json, stopped, warn
-from condvae.words import count, listed, quote
+from condvae.cli.output import note, say, say_json, stopped, warn
+from condvae.text import count, listed, quote
 
 EXAMPLES = (
     "condvae fit penguins.csv --given species,island,sex --drop year --out model",

@@ -8,8 +8,8 @@ import typer
 
 from condvae.cli import inputs, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
-from condvae.cli.words import say, say_json, warn
-from condvae.words import count
+from condvae.cli.output import say, say_json, warn
+from condvae.text import count
 
 EXAMPLES = (
     "condvae impute model holes.csv --out filled.csv",

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from condvae.cli.words import note, warn
+from condvae.cli.output import note, warn
 
 if TYPE_CHECKING:
     from condvae import tables
     from condvae.estimator import ConditionalVAE
-    from condvae.estimator.outside import Outside
+    from condvae.table_models.outside import Outside
 
 
 def load(path: Path, quiet: bool = True) -> "ConditionalVAE":
@@ -32,7 +32,7 @@ def read_data(path: str, columns: Any = (), text: Iterable[str] = ()) -> "tables
         text: names and patterns of columns whose cells are left as they are written.
     """
     from condvae import tables
-    from condvae.estimator.streaming import is_long
+    from condvae.table_models.streaming import is_long
     from condvae.tables.cells import open_frame
 
     found = None
@@ -152,7 +152,7 @@ def to_judge(
 @contextmanager
 def outside_counted() -> Iterator["Outside"]:
     """Within, rows outside of what the model was trained on are counted; at the end they are said."""
-    from condvae.estimator.outside import gathered
+    from condvae.table_models.outside import gathered
 
     with gathered() as total:
         yield total

@@ -2,7 +2,7 @@
 
 from condvae.cli import describe, inputs
 from condvae.cli.options import Json, ModelPath
-from condvae.cli.words import note, say, say_json
+from condvae.cli.output import note, say, say_json
 
 EXAMPLES = ("condvae inspect model", "condvae inspect model --json")
 

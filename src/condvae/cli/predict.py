@@ -6,8 +6,8 @@ import typer
 
 from condvae.cli import inputs, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet
-from condvae.cli.words import say, say_json
-from condvae.words import count, listed, quote
+from condvae.cli.output import say, say_json
+from condvae.text import count, listed, quote
 
 EXAMPLES = (
     "condvae predict model rows.csv --out predictions.csv",

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from condvae.cli.words import console, say
-from condvae.words import count, short
+from condvae.cli.output import console, say
+from condvae.text import count, short
 
 MAX_LINES = 20
 """Columns shown at most, where each takes a line."""

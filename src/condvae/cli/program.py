@@ -19,7 +19,7 @@ from condvae.cli import (
     sample,
     score,
 )
-from condvae.cli.words import in_options
+from condvae.cli.output import in_options
 
 app = typer.Typer(
     name="condvae",
@@ -54,9 +54,9 @@ for name, function, examples in COMMANDS:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from condvae import __version__
+        from condvae.version import VERSION
 
-        print(f"condvae {__version__}")
+        print(f"condvae {VERSION}")
         raise typer.Exit
 
 

@@ -8,7 +8,7 @@ import typer
 from condvae.cli import inputs
 from condvae.cli.evaluate import show_findings, warn_of_training_rows
 from condvae.cli.options import Budget, Deep, Draws, How, Json, ModelPath, Quiet, Train
-from condvae.cli.words import say, say_json, warn_untrusted
+from condvae.cli.output import say, say_json, warn_untrusted
 
 EXAMPLES = (
     "condvae report model test.csv --out report.html",

@@ -7,8 +7,8 @@ import typer
 
 from condvae.cli import inputs, pictures, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
-from condvae.cli.words import say, say_json
-from condvae.words import count, listed
+from condvae.cli.output import say, say_json
+from condvae.text import count, listed
 
 EXAMPLES = (
     "condvae sample model --given rows.csv -n 100 --out samples.csv",

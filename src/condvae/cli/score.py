@@ -6,8 +6,8 @@ import typer
 
 from condvae.cli import inputs
 from condvae.cli.options import Budget, Draws, How, Json, ModelPath, Quiet, Seed
-from condvae.cli.words import how, say, say_json, warn_untrusted
-from condvae.words import count, plus_minus
+from condvae.cli.output import how, say, say_json, warn_untrusted
+from condvae.text import count, plus_minus
 
 EXAMPLES = (
     "condvae score model rows.csv --out scores.csv",

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int, PyTree
 
 from condvae.distributions import Distribution, MixtureOf, as_distribution
-from condvae.rows import num_rows
+from condvae.vectorise import num_rows
 
 
 class VampPrior(eqx.Module):

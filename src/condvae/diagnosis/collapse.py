@@ -20,9 +20,9 @@ from condvae.diagnosis.latent import LatentUse, latent_use
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
-from condvae.rows import num_rows
 from condvae.sampling import sample
 from condvae.scoring import log_prob
+from condvae.vectorise import num_rows
 
 LITTLE = 0.05
 """Below so many nats that x and z share, z is called unused."""

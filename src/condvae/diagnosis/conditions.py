@@ -18,8 +18,8 @@ from condvae.calibration import mean_stderr
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
-from condvae.rows import num_rows
 from condvae.scoring import log_prob
+from condvae.vectorise import num_rows
 
 Swap = Callable[[PyTree, np.ndarray], PyTree]
 """From c and a permutation of the rows: c with something of it permuted."""

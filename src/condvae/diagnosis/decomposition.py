@@ -33,8 +33,8 @@ from condvae.linear_gaussian import (
 )
 from condvae.model import CVAE
 from condvae.objectives import elbo
-from condvae.rows import map_rows
 from condvae.scoring import log_prob
+from condvae.vectorise import map_rows
 
 
 class TrueDistribution(Protocol):

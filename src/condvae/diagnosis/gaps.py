@@ -22,8 +22,8 @@ from condvae.distributions import Distribution
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
-from condvae.rows import map_rows, num_rows
 from condvae.scoring import LogProb, anneal, log_prob
+from condvae.vectorise import map_rows, num_rows
 
 STEPS, DRAWS = 100, 16
 """Steps of a round of refinement, and draws of z in each."""

@@ -18,8 +18,8 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from condvae.calibration import Uniformity, uniformity
 from condvae.mixture import Mixture
 from condvae.model import CVAE
-from condvae.rows import map_rows, num_rows, taken
 from condvae.sampling import simulate
+from condvae.vectorise import map_rows, num_rows, taken
 
 FIT = "log p(x | z, c)"
 """The function of (z, x) that is ranked besides: how well the latent explains the row."""

@@ -22,9 +22,9 @@ from condvae.calibration import mean_stderr
 from condvae.diagnosis.inference import cell_names
 from condvae.mixture import Mixture
 from condvae.model import CVAE
-from condvae.rows import map_rows, num_rows, taken
 from condvae.sampling import simulate
 from condvae.scoring import log_prob
+from condvae.vectorise import map_rows, num_rows, taken
 
 ACTIVE = 0.01
 """A unit is active if its posterior mean varies over rows by more than this, in prior variances."""

@@ -18,7 +18,7 @@ from condvae.calibration import TwoSample, two_sample
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
-from condvae.rows import map_rows, num_rows
+from condvae.vectorise import map_rows, num_rows
 
 MAX_ROWS = 4000
 """Rows that the classifiers see, at most."""

@@ -14,12 +14,12 @@ from jax.sharding import Mesh
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from condvae.devices import Devices
 from condvae.estimator import persistence, prepare
-from condvae.estimator.defaults import trained_by
-from condvae.estimator.fitting import Fitted, Options, fit_table
 from condvae.estimator.queries import Queries
+from condvae.table_models.defaults import trained_by
+from condvae.table_models.fitting import Fitted, Options, fit_table
 from condvae.training import Checkpoints
+from condvae.training.devices import Devices
 
 
 class ConditionalVAE(Queries, BaseEstimator):
@@ -37,7 +37,7 @@ class ConditionalVAE(Queries, BaseEstimator):
     its cells (counts, levels, numbers above 0, rounded ones, ...; `schema_` says which, and why).
     Targets are decoded in turn, p(x | c) = Π_i p(x_i | x_before, c), in another order in each member, and
     there is no z unless one is asked for; or, with `joint="latent"`, they are independent given
-    (z, c). What is None is sized from the data: see `condvae.estimator.defaults`.
+    (z, c). What is None is sized from the data: see `condvae.table_models.defaults`.
 
     Without conditions, `fit(None, y)`, it is the plain VAE of y, and X is None everywhere: `sample(n=5)`
     draws rows, `log_prob(None, y)` scores them, `transform(None, y)` encodes them, `predict()` gives the

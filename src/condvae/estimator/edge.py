@@ -8,12 +8,13 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from condvae import tables
-from condvae.estimator import outside, prepare
-from condvae.estimator.fitted import TableModel
-from condvae.estimator.frames import FRAMES, as_frame, build, kind, rows_of
-from condvae.estimator.streaming import in_memory
-from condvae.rows import num_rows
-from condvae.words import listed
+from condvae.estimator import prepare
+from condvae.table_models import outside
+from condvae.table_models.model import TableModel
+from condvae.table_models.streaming import in_memory
+from condvae.tables.native import FRAMES, as_frame, build, kind, rows_of
+from condvae.text import listed
+from condvae.vectorise import num_rows
 
 PARTS = 1000
 """More than there are purposes of keys."""

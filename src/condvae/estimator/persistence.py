@@ -10,11 +10,12 @@ import jax
 import numpy as np
 
 from condvae import bundle, tables
-from condvae.estimator.defaults import Settings
-from condvae.estimator.fitted import TableModel
-from condvae.estimator.frames import settled
 from condvae.mixture import Mixture
+from condvae.table_models.defaults import Settings
+from condvae.table_models.model import TableModel
+from condvae.tables.native import settled
 from condvae.training import History
+from condvae.version import VERSION
 
 FORMAT = 4
 """Of what is written; a folder of a later one is refused."""
@@ -94,10 +95,8 @@ def num_parameters(model: Any) -> int:
 
 def provenance() -> dict[str, str]:
     """With what, and when, a model was made."""
-    from condvae import __version__
-
     return {
-        "condvae": __version__,
+        "condvae": VERSION,
         "jax": jax.__version__,
         "python": platform.python_version(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -8,10 +8,10 @@ from sklearn.utils.metaestimators import available_if
 
 from condvae import tables
 from condvae.estimator import prepare
-from condvae.estimator.adjusting import covering, half_widths, level_sets
 from condvae.estimator.edge import Edge
-from condvae.estimator.frames import FRAMES, kind
-from condvae.rows import num_rows
+from condvae.table_models.adjusting import covering, half_widths, level_sets
+from condvae.tables.native import FRAMES, kind
+from condvae.vectorise import num_rows
 
 
 def _has_categories(queries: Any) -> bool:

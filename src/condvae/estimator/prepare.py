@@ -1,7 +1,7 @@
 """The edge of the estimator: from what users pass to blocks, and from results to what they expect."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, TypeGuard
 
@@ -11,10 +11,11 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from condvae import tables
-from condvae.estimator.defaults import Settings, decoded_in_turn, defaults, trained_by
-from condvae.estimator.fitted import TableModel, observed_rows
-from condvae.estimator.frames import FRAMES, as_frame, kind, settled_keys
-from condvae.estimator.streaming import (
+from condvae.objectives import objective
+from condvae.table_models.defaults import Settings, decoded_in_turn, defaults, trained_by
+from condvae.table_models.fitting import TrainingTable
+from condvae.table_models.model import TableModel, observed_rows
+from condvae.table_models.streaming import (
     TableStream,
     encoded,
     fits_memory,
@@ -23,33 +24,16 @@ from condvae.estimator.streaming import (
     observed,
     one_scan,
 )
-from condvae.objectives import objective
-from condvae.rows import content_hashes, num_rows
 from condvae.tables.cells import cells, open_frame
+from condvae.tables.native import FRAMES, as_frame, kind, settled_keys
 from condvae.tables.readings import checked, measured
-from condvae.words import listed, quote
+from condvae.text import listed, quote
+from condvae.vectorise import content_hashes, num_rows
 
 MAX_COPIES = 20
 """Whole-number weights are copies of rows up to so many times as many rows; else they weigh the loss."""
 
 FEW_ROWS = 100
-
-
-@dataclass
-class TrainingTable:
-    """Encoded rows to train on, each with an observed target, and what goes with them."""
-
-    schema: tables.Schema
-    x: Any
-    c: Any
-    sample_weight: np.ndarray | None
-    groups: np.ndarray | None
-    time: np.ndarray | None
-    kind: str
-    notes: list[str]
-    source: np.ndarray  # the row of the table that each of them is
-    rows: int  # of the table, with an observed target
-    stream: TableStream | None = None  # of a long table, the rows that are not among these
 
 
 def training_table(

@@ -8,15 +8,16 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from condvae import sampling, scoring, tables
-from condvae.estimator import outside, prepare
-from condvae.estimator.fitted import Method, observed_rows
-from condvae.estimator.frames import as_frame, build, rows_of
-from condvae.estimator.judging import Diagnosis, diagnose
+from condvae.estimator import prepare
 from condvae.estimator.predicting import Predictions, require_draws
-from condvae.estimator.streaming import by_part, in_memory, one_scan
-from condvae.rows import num_rows
+from condvae.judging import Diagnosis, diagnose
 from condvae.scoring import LogProb
-from condvae.words import count
+from condvae.table_models import outside
+from condvae.table_models.model import Method, observed_rows
+from condvae.table_models.streaming import by_part, in_memory, one_scan
+from condvae.tables.native import as_frame, build, rows_of
+from condvae.text import count
+from condvae.vectorise import num_rows
 
 
 class RoughWarning(UserWarning):
@@ -79,7 +80,7 @@ class Queries(Predictions, TransformerMixin):
             random_state: another seed than the estimator's, for what is looked at.
 
         Returns:
-            `condvae.estimator.judging.Diagnosis`: `.findings`, what must be looked at first, `.words()`,
+            `condvae.judging.Diagnosis`: `.findings`, what must be looked at first, `.words()`,
             and the numbers, `.to_json()`, which `condvae.estimator.evaluate` describes.
 
         Raises:

@@ -2,7 +2,8 @@
 
 Each takes the draws of one example and returns a scalar in nats, a reduction of the log importance
 weights log w_k = log p_θ(z_k | c) + log p_θ(x | z_k, c) − log q_φ(z_k | x, c). A user's own objective is
-one more such function. What its arguments are called says which draws it is given (`condvae.draws`).
+one more such function. What its arguments are called says which draws it is given
+(`condvae.objectives.draws`).
 
 Those that differentiate through the draws need a z that is reparameterised, or enumerated (then every
 expectation is a sum, and exact), or has a discrete part that is summed over while the rest is

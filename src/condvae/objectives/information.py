@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from condvae.draws import of_batches
 from condvae.model import Draws
+from condvae.objectives.draws import of_batches
 
 
 @of_batches

@@ -14,7 +14,7 @@ from condvae.objectives.gradients import (
 )
 from condvae.objectives.information import info_vae
 from condvae.objectives.wake_sleep import defensive_wake_wake, wake_sleep, wake_wake
-from condvae.words import as_call
+from condvae.text import as_call
 
 OBJECTIVES: dict[str, Callable[..., Any]] = {
     function.__name__: function

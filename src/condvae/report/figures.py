@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from condvae import plots, sampling, tables
-from condvae.estimator.judging import Diagnosis
-from condvae.estimator.judging.calibration import groups
-from condvae.estimator.judging.densities import simpler
-from condvae.estimator.judging.predictions import prediction_draws
-from condvae.estimator.judging.rows import DRAWS, Rows, filled
+from condvae.baselines.support import Support
+from condvae.judging import Diagnosis
+from condvae.judging.calibration import groups
+from condvae.judging.densities import simpler
+from condvae.judging.predictions import prediction_draws
+from condvae.judging.rows import DRAWS, Rows, filled
 from condvae.observed import Observed
-from condvae.support import Support
-from condvae.words import listed, short
+from condvae.text import listed, short
 
 TARGETS, CONDITIONS = 6, 3
 """Targets and conditions that are drawn at most, each by itself."""

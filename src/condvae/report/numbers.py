@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from condvae.estimator.judging.densities import simpler
-from condvae.words import count, plus_minus, short
+from condvae.judging.densities import simpler
+from condvae.text import count, plus_minus, short
 
 MOST_PAIRS = 30
 """Pairs of targets that are listed."""

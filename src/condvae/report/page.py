@@ -9,14 +9,15 @@ import jax
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from condvae import __version__, plots, storage
+from condvae import plots, storage
 from condvae.diagnosis.findings import Finding
-from condvae.estimator.judging import Diagnosis
-from condvae.estimator.judging.densities import simpler
+from condvae.judging import Diagnosis
+from condvae.judging.densities import simpler
 from condvae.progress import Progress
 from condvae.report import figures, numbers, training
 from condvae.report.figures import Picture
-from condvae.words import count, listed, plus_minus
+from condvae.text import count, listed, plus_minus
+from condvae.version import VERSION
 
 _EFFECT = (
     "One condition is varied, the others are held as they are in the most ordinary of these rows ({}). It "
@@ -101,7 +102,7 @@ def render(estimator: Any, found: Diagnosis, *, title: str | None = None, name: 
         looked_at=numbers.judged_by(told),
         findings=[{"level": one.level, "words": one.words()} for one in found.findings],
         sections=sections(estimator, found, told, name),
-        footer=f"condvae {__version__}; all densities in nats, in the table's own units",
+        footer=f"condvae {VERSION}; all densities in nats, in the table's own units",
         # A name of the user's that ends the element would end it.
         evaluation=Markup(json.dumps(told, allow_nan=False).replace("<", "\\u003c")),
     )

@@ -4,7 +4,7 @@ import shlex
 from typing import Any
 
 from condvae.report.numbers import Table
-from condvae.words import count
+from condvae.text import count
 
 OPTIONS = {
     "num_members": "--members",

@@ -26,11 +26,11 @@ from jaxtyping import PRNGKeyArray, PyTree
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
 from condvae.progress import Progress
-from condvae.rows import chunk_size, map_rows, num_rows
 from condvae.sampling import simulate
 from condvae.scoring.chains import Options, Start, anneal_row, moves_through_reals, schedule
 from condvae.scoring.estimates import LogProb
 from condvae.scoring.importance import enumerates, log_prob
+from condvae.vectorise import chunk_size, map_rows, num_rows
 
 ROWS_AT_ONCE = 64
 

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from condvae.draws import evaluate, is_of_batches
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
-from condvae.rows import map_rows, num_rows
+from condvae.objectives.draws import evaluate, is_of_batches
+from condvae.vectorise import map_rows, num_rows
 
 
 def bound(

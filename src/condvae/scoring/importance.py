@@ -18,11 +18,11 @@ from condvae.distributions import Distribution
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
 from condvae.progress import Progress
-from condvae.rows import MAX_CELLS, TYPICAL_WIDTH, chunk_size, map_rows, num_rows
 from condvae.scoring.estimates import LogProb, Tally
 from condvae.scoring.pareto import tail_size
 from condvae.scoring.proposals import PROPOSALS, Moments, Proposal, strata
 from condvae.scoring.refinement import num_draws, num_latents, refine_row
+from condvae.vectorise import MAX_CELLS, TYPICAL_WIDTH, chunk_size, map_rows, num_rows
 
 ENOUGH = 0.1
 """Rows whose standard error is above this, in nats, get more draws."""

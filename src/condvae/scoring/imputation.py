@@ -21,12 +21,12 @@ from condvae.distributions import InTurn
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
-from condvae.rows import map_rows, num_rows
 from condvae.scoring.annealing import ROWS_AT_ONCE
 from condvae.scoring.chains import Options, moves_through_reals, posterior_row
 from condvae.scoring.members import draw_by_members
 from condvae.scoring.proposals import strata
 from condvae.scoring.refinement import effective
+from condvae.vectorise import map_rows, num_rows
 
 ENOUGH = 128
 """Effective proposals, below which a row's latents are annealed."""

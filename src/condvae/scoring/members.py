@@ -8,8 +8,8 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from condvae.mixture import Mixture
 from condvae.model import CVAE
-from condvae.rows import num_rows
 from condvae.scoring.importance import log_prob
+from condvae.vectorise import num_rows
 
 
 def draw_by_members(

@@ -9,11 +9,11 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from condvae.mixture import Mixture
 from condvae.model import CVAE
-from condvae.rows import map_rows
 from condvae.sampling import decode, map_draws
 from condvae.scoring.imputation import TRUSTED
 from condvae.scoring.members import draw_by_members
 from condvae.scoring.refinement import effective, weighted_row
+from condvae.vectorise import map_rows
 
 NUM_PROPOSALS = 512
 """Draws of z that tell which member of a mixture a row is of, and that refined latents are chosen from."""

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from condvae.tables.errors import TableError
 from condvae.tables.text_numbers import Decimal
-from condvae.words import quote
+from condvae.text import quote
 
 LARGEST = 1e30  # beyond it, squares and products of standardised cells overflow float32
 LONGEST_NAME = 200  # characters that names are compared by

@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import isfinite
 
 from condvae.tables.errors import TableError
-from condvae.words import quote
+from condvae.text import quote
 
 SEPARATORS = (",", ";", "\t", "|")
 LOOKED_AT = 2**18

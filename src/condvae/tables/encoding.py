@@ -22,7 +22,7 @@ from condvae.tables.readings import UNSEEN, as_read, checked, coded, is_text, me
 from condvae.tables.recording import recorded
 from condvae.tables.supports import described
 from condvae.tables.times import calendar
-from condvae.words import quote
+from condvae.text import quote
 
 Backend = Literal["pandas", "polars", "pyarrow"]
 Unseen = Literal["error", "missing"]

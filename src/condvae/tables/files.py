@@ -33,7 +33,7 @@ from condvae.tables.errors import TableError
 from condvae.tables.plain import INDEX_NAMES, is_decimal_comma, is_numbering, plain
 from condvae.tables.readings import as_read
 from condvae.tables.scans import scan
-from condvae.words import quote
+from condvae.text import quote
 
 _SEPARATORS: dict[str, str | None] = {".csv": ",", ".tsv": "\t", ".txt": None}
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}

@@ -8,7 +8,7 @@ from typing import Any
 
 from condvae.tables.cells import suggestion
 from condvae.tables.errors import TableError
-from condvae.words import quote
+from condvae.text import quote
 
 
 def match_names(

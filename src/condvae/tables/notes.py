@@ -11,7 +11,7 @@ from condvae.tables.columns import MANY_LEVELS, Column
 from condvae.tables.readings import checked, measured
 from condvae.tables.schema import Schema
 from condvae.tables.text_numbers import is_code
-from condvae.words import quote
+from condvae.text import quote
 
 FEW_ROWS = 5
 """Below so many, that all cells differ says nothing."""

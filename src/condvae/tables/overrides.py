@@ -23,7 +23,7 @@ from condvae.tables.likelihoods import (
 )
 from condvae.tables.marginals import is_whole, start_of
 from condvae.tables.supports import spread_over
-from condvae.words import as_call, listed, quote
+from condvae.text import as_call, listed, quote
 
 ASKED = "as asked for"
 

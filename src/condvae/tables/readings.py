@@ -13,7 +13,7 @@ from condvae.tables.errors import TableError
 from condvae.tables.recognition import reading_of
 from condvae.tables.text_cells import Reading, Texts, read_cells, values_of
 from condvae.tables.times import in_zone, seconds
-from condvae.words import quote
+from condvae.text import quote
 
 UNSEEN = -1  # the code of a category that is none of the column's levels
 

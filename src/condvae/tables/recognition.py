@@ -24,7 +24,7 @@ from condvae.tables.text_numbers import (
     numbers_of,
     written,
 )
-from condvae.words import quote
+from condvae.text import quote
 
 MOSTLY = 0.5
 """The share of cells from which a column is mostly numbers."""

@@ -15,7 +15,7 @@ from condvae.tables.columns import Column
 from condvae.tables.likelihoods import SINGLE
 from condvae.tables.shapes import place
 from condvae.tables.supports import as_written, recorded_as
-from condvae.words import listed
+from condvae.text import listed
 
 QUARTILE = 0.6745
 """Of a standard Gaussian."""

@@ -22,7 +22,7 @@ from condvae.tables.errors import TableError
 from condvae.tables.recognition import reading_of
 from condvae.tables.schema import Schema, Unknown, as_read, asked_readings, check_names, require_unknown
 from condvae.tables.summaries import Summary
-from condvae.words import quote
+from condvae.text import quote
 
 ENDINGS = (".parquet", ".pq")
 THREADS = 2

@@ -23,7 +23,7 @@ from condvae.tables.summaries import Summary
 from condvae.tables.supports import support_of
 from condvae.tables.text_cells import Reading, read_cells
 from condvae.tables.times import seconds
-from condvae.words import quote, quoted
+from condvae.text import quote, quoted
 
 Unknown = Literal["error", "other"]
 

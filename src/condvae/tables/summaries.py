@@ -13,7 +13,7 @@ import pyarrow as pa
 from condvae.tables.cells import Cells, numbers
 from condvae.tables.errors import TableError
 from condvae.tables.times import reach, seconds, varying_parts, zone
-from condvae.words import quote
+from condvae.text import quote
 
 Kind = Literal["numeric", "categorical", "datetime"]
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from condvae.tables.errors import TableError
 from condvae.tables.text_dates import SECONDS, as_timestamps, clock, duration, parse
 from condvae.tables.text_numbers import Decimal, written
-from condvae.words import quote
+from condvae.text import quote
 
 Kind = Literal["as is", "number", "text", "date", "time", "duration"]
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from condvae.tables.cells import Cells
 from condvae.tables.errors import TableError
-from condvae.words import quote
+from condvae.text import quote
 
 Part = Literal["year", "week", "day"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from condvae.tables.dialects import header_place
 from condvae.tables.errors import TableError
-from condvae.words import quote
+from condvae.text import quote
 
 ENDINGS = (".xlsx", ".xlsm", ".xls", ".ods")
 

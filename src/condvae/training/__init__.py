@@ -1,7 +1,7 @@
 """Training: maximise an objective over the rows of data."""
 
-from condvae.devices import Disconnected
 from condvae.training.checkpoints import Checkpoints, Interrupted, require_usable
+from condvae.training.devices import Disconnected
 from condvae.training.history import History, TrainingError
 from condvae.training.loop import Callback, Fit, fit
 

@@ -26,9 +26,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from condvae.rounds import State
 from condvae.storage import StorageError, read_folder, require_writable, write_folder
 from condvae.training.history import History
+from condvae.training.rounds import State
 
 FORMAT = 1
 """Of what is written; a checkpoint of another one is refused."""

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from condvae.batches import Batches
-from condvae.devices import Devices
-from condvae.rounds import Plan, Run, State, batch_objective
-from condvae.rows import num_rows
+from condvae.training.batches import Batches
+from condvae.training.devices import Devices
 from condvae.training.history import Entry, History, TrainingError
+from condvae.training.rounds import Plan, Run, State, batch_objective
+from condvae.vectorise import num_rows
 
 MAX_RESTARTS = 3
 """How often a member goes back to its best parameters before the run is given up."""

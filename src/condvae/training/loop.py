@@ -1,6 +1,6 @@
 """The loop: arguments and their checks, rounds, early stopping, checkpoints, what was mended.
 
-What a round is, and how its batches are drawn, is in `condvae.rounds`.
+What a round is, and how its batches are drawn, is in `condvae.training.rounds`.
 """
 
 import inspect
@@ -19,15 +19,20 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
-from condvae.batches import Batches
-from condvae.devices import Devices
-from condvae.early_stopping import num_parts
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
-from condvae.optimisers import Schedule, adam
 from condvae.progress import Progress
-from condvae.rounds import (
+from condvae.storage import StorageError
+from condvae.training.batches import Batches
+from condvae.training.checkpoints import Checkpoints, Interrupted, Keeper, catch_signals, fingerprint
+from condvae.training.devices import Devices
+from condvae.training.early_stopping import num_parts
+from condvae.training.faults import MAX_RESTARTS, require_parameters, require_trained, untrainable
+from condvae.training.history import History
+from condvae.training.members import count_members, draw_keys, for_each, stack
+from condvae.training.optimisers import Schedule, adam
+from condvae.training.rounds import (
     PIECE,
     SIDE_BY_SIDE,
     Anneal,
@@ -40,14 +45,9 @@ from condvae.rounds import (
     first_state,
     run_steps,
 )
-from condvae.rows import taken
-from condvae.storage import StorageError
-from condvae.streams import Stream
-from condvae.training.checkpoints import Checkpoints, Interrupted, Keeper, catch_signals, fingerprint
-from condvae.training.faults import MAX_RESTARTS, require_parameters, require_trained, untrainable
-from condvae.training.history import History
-from condvae.training.members import count_members, draw_keys, for_each, stack
 from condvae.training.sources import from_arrays, from_stream, to_permute
+from condvae.training.streams import Stream
+from condvae.vectorise import taken
 
 CALL_SECONDS = 0.5
 """About how long a call of the compiled round takes: signals, checkpoints and the bar wait for its end."""

@@ -6,13 +6,13 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from condvae.batches import ArrayBatches, Batches, StreamBatches
-from condvae.devices import Devices
-from condvae.holdout import held_out, require_fraction
-from condvae.rounds import Own
-from condvae.rows import bucket, num_rows, require_finite
-from condvae.streams import Stream, Without, rows_at
+from condvae.training.batches import ArrayBatches, Batches, StreamBatches
+from condvae.training.devices import Devices
+from condvae.training.holdout import held_out, require_fraction
 from condvae.training.members import Keys
+from condvae.training.rounds import Own
+from condvae.training.streams import Stream, Without, rows_at
+from condvae.vectorise import bucket, num_rows, require_finite
 
 MAX_HELD = 8192
 """Rows of a stream that are held out at most: they are judged once a round, and enough to choose by."""

@@ -1,0 +1,219 @@
+"""What log-densities tell: beside what is simpler, beside the rows trained on, and beside the ELBO."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from condvae.calibration import mean_stderr
+from condvae.diagnosis.findings import SURE, Finding
+from condvae.judging.rows import Rows, number
+from condvae.scoring import LogProb
+from condvae.table_models.model import Method
+from condvae.vectorise import content_hashes
+
+SIMULATED_ROWS = 100
+"""Rows simulated from the model to see how well its log-densities are known, where they are annealed."""
+
+MANY, FEWER = 2000, 250
+"""Of more rows than that, each gets fewer draws at first; those that need them get more all the same."""
+
+LITTLE = 0.1
+"""Nats a row below which it is not said that training rows are scored better, or these rows worse."""
+
+LOOSE = 0.5
+"""Nats a row that the ELBO may lie below log p before it is said."""
+
+BY_CHANCE = 3.0
+"""Standard errors by which more rows must be equal to training rows than chance explains."""
+
+FEW = 0.01
+"""A share of the rows below which it is not said that they are outside, or hard to score."""
+
+SIMPLER = {
+    "marginal": "ignoring the conditions",
+    "linear": "a chain of regressions",
+    "independent": "regression of each target by itself",
+    "neighbours": "nearest neighbours",
+    "without z": "the same model without z",
+    "trees": "a chain of boosted trees",
+    "copula": "boosted trees of each target, joined by a Gaussian copula",
+}
+"""What the model is held to, in words."""
+
+
+def simpler(name: str, targets: int) -> str:
+    """What the model of so many targets is held to, in words; of another package, its name."""
+    alone = {"linear": "regression", "trees": "boosted trees"}
+    return (alone if targets == 1 else {}).get(name) or SIMPLER.get(name, name)
+
+
+def log_prob(
+    rows: Rows,
+    key: jax.Array,
+    num_samples: int | None,
+    budget: int | None,
+    method: Method,
+) -> tuple[LogProb, dict[str, Any]]:
+    """The rows' log-densities; where they are annealed, what there is besides."""
+    model, x, c = rows.model, rows.x, rows.c
+    if num_samples is None and method == "is" and len(rows) > MANY:
+        num_samples = FEWER
+    if method != "ais":
+        found = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
+        return found, {}
+    row_key, simulated_key, pick_key = jax.random.split(key, 3)
+    options: dict[str, Any] = {"num_chains": num_samples, "num_temperatures": budget}
+    score, above = model.annealed(x, c, key=row_key, **options)
+    few = rows.take(np.asarray(jax.random.permutation(pick_key, len(rows)))[:SIMULATED_ROWS])
+    return score, {
+        "upper_estimate": float(above.value.mean()),
+        "sandwich": model.sandwich(few.x, few.c, key=simulated_key, **options),
+    }
+
+
+def known_again(rows: Rows) -> np.ndarray | None:
+    """Which rows training rows are equal to, [n]; None where these are not remembered."""
+    hashes = rows.model.training_rows
+    return None if hashes is None else np.isin(content_hashes((rows.x, rows.c)), hashes)
+
+
+def equal_by_chance(rows: Rows, real: bool) -> float | None:
+    """How many of the rows may be equal to training rows by chance; None where these are not remembered.
+
+    As large a share as that of training rows that are equal to others of them, and three standard errors.
+
+    Args:
+        rows: those judged.
+        real: whether some column is of real numbers, in which rows do not agree unless they repeat.
+    """
+    hashes = rows.model.training_rows
+    if hashes is None or len(hashes) < 2:
+        return None
+    same = np.diff(hashes) == 0
+    repeated = int((np.append(same, False) | np.append(False, same)).sum())
+    if not repeated and real:
+        return 0.0
+    share, judged = min((repeated + 1) / len(hashes), 1.0), len(rows)
+    error = np.sqrt(judged * share * (1 - share) * (1 + judged / len(hashes)))
+    return float(min(judged * share + BY_CHANCE * error, judged))
+
+
+def sides(fitting: dict[str, Any] | None, score: np.ndarray) -> dict[str, Any]:
+    """The mean log p of rows trained on, of rows held out at fitting, and of these."""
+    mean, stderr = mean_stderr(score)
+    found: dict[str, Any] = {}
+    if fitting is not None:
+        for name, side in (("train", fitting["train"]), ("validation", fitting)):
+            found[name] = side and {part: side[part] for part in ("rows", "log_prob", "stderr")}
+        found["how"] = fitting["how"]
+    here = {"rows": len(score), "log_prob": number(mean), "stderr": number(stderr)}
+    return {"train": None, "validation": None, "how": None} | found | {"test": here}
+
+
+def findings(found: dict[str, Any]) -> list[Finding]:
+    """Verdicts on what `evaluate` measured of log-densities."""
+    return [
+        *_against_simpler(found["baseline"], len(found["cells"])),
+        *_beside_training(found["sides"]),
+        *_rows_that_do_not_belong(found),
+        *_inference(found),
+    ]
+
+
+def _against_simpler(baseline: dict[str, dict[str, Any]], targets: int) -> list[Finding]:
+    """The model beside the best of what is simpler."""
+    sure = {name: other for name, other in baseline.items() if other["gain_stderr"] is not None}
+    if not sure:
+        return []
+    name, best = min(sure.items(), key=lambda item: item[1]["gain"])
+    gain, stderr, words = best["gain"], best["gain_stderr"], simpler(name, targets)
+    nats = {"nats": gain, "stderr": stderr}
+    if gain > SURE * stderr:
+        what = f"better than everything simpler that it was held to, of which the best is {words}"
+        return [Finding("beats-simpler", "good", what, **nats)]
+    if gain < -SURE * stderr:
+        advice = "train longer or on more rows, or use what is simpler"
+        return [Finding("simpler-better", "problem", f"worse than {words}", **nats, advice=advice)]
+    what, advice = f"as good as {words}, as far as the rows can tell", "judge by more rows"
+    return [Finding("simpler-as-good", "note", what, **nats, advice=advice)]
+
+
+def _beside_training(side: dict[str, Any]) -> list[Finding]:
+    train, validation, test = (side[name] for name in ("train", "validation", "test"))
+    if train is None or validation is None:
+        return []
+    found = []
+    gap, stderr = _apart(train, validation)
+    if gap is not None and gap > max(SURE * stderr, LITTLE):
+        what = "rows trained on are scored better than rows held out at fitting"
+        advice = "more rows, a higher weight decay or a smaller width would narrow that"
+        found.append(Finding("overfitted", "note", what, gap, stderr, None, advice))
+    gap, stderr = _apart(validation, test)
+    if gap is not None and gap > max(SURE * stderr, LITTLE):
+        what = "these rows are scored worse than those held out at fitting: they are of another kind"
+        advice = "look at which conditions are outside, and at the worst rows; fit with such rows too"
+        found.append(Finding("shifted", "problem", what, gap, stderr, None, advice))
+    return found
+
+
+def _apart(first: dict[str, Any], second: dict[str, Any]) -> tuple[float | None, float]:
+    """The difference of two means over different rows, and its error."""
+    parts = [side[name] for side in (first, second) for name in ("log_prob", "stderr")]
+    if any(part is None for part in parts):
+        return None, np.inf
+    return parts[0] - parts[2], float(np.hypot(parts[1], parts[3]))
+
+
+def trained_on(found: dict[str, Any]) -> bool:
+    """Whether more rows are equal to training rows than may be by chance."""
+    return bool(found["training_rows"]) and found["training_rows"] > (found["equal_by_chance"] or 0.0)
+
+
+def _rows_that_do_not_belong(found: dict[str, Any]) -> list[Finding]:
+    said, scored = [], found["rows_scored"]
+    if found["impossible"]:
+        what = f"{found['impossible']:,} of {scored:,} rows have density 0: to the model they cannot be"
+        advice = "look at them first: a cell may be wrong, or the model too sure"
+        said.append(Finding("impossible", "problem", what, advice=advice))
+    if found["unforeseen"]:
+        many = found["unforeseen"] > FEW * scored
+        what = (
+            f"{found['unforeseen']:,} of {scored:,} rows hold a level or a number outside of what the "
+            "training rows show to be possible"
+        )
+        advice = "train on rows that show what the targets can be" if many else None
+        said.append(Finding("unforeseen", "problem" if many else "note", what, advice=advice))
+    if found["training_rows"] and not trained_on(found):
+        what = (
+            f"{found['training_rows']:,} of {scored:,} rows are equal to rows trained on, no more than "
+            "these are to each other"
+        )
+        said.append(Finding("rows-repeat", "note", what))
+    elif found["training_rows"]:
+        what = (
+            f"{found['training_rows']:,} of {scored:,} rows are rows that the model was trained on: what "
+        )
+        what += "is measured is too good"
+        said.append(Finding("rows-trained-on", "problem", what, advice="evaluate on others"))
+    if found["outside"] > FEW * found["rows"]:
+        what = f"the conditions of {found['outside']:,} of {found['rows']:,} rows lie outside of what was "
+        said.append(Finding("outside", "note", what + "trained on: what is predicted there is a guess"))
+    return said
+
+
+def _inference(found: dict[str, Any]) -> list[Finding]:
+    said, scored = [], found["rows_scored"]
+    untrusted = found["untrusted"]["rows"]
+    if untrusted > FEW * scored:
+        what = f"the log-density of {untrusted:,} of {scored:,} rows is not known well"
+        said.append(
+            Finding("log-p-unsure", "note", what, advice="score with a larger budget, or by annealing")
+        )
+    if (
+        None not in (found["log_prob"], found["elbo"])
+        and (gap := found["log_prob"] - found["elbo"]) > LOOSE
+    ):
+        what = "the ELBO is below log p: what q costs in training"
+        said.append(Finding("elbo-loose", "note", what, gap))
+    return said

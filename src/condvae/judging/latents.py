@@ -1,0 +1,133 @@
+"""Whether z is used, its prior draws what rows have, and q is the posterior: of the best member."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from condvae.calibration import FEWEST_PAIRS, TwoSample, mean_stderr
+from condvae.diagnosis import LatentUse, PriorMatch, Ranks, latent_use, posterior_ranks, prior_match
+from condvae.diagnosis.collapse import latent_finding
+from condvae.diagnosis.findings import SURE, Finding
+from condvae.judging.calibration import CHANCE
+from condvae.judging.rows import Rows, number
+
+RANKED = 1000
+"""Rows that are simulated to see whether q is the posterior, at most."""
+
+LITTLE = 0.05
+"""Nats a row between prior and posterior that are worth a word, and no alarm."""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What was found of z.
+
+    Attributes:
+        use: rate, distortion, and what x and z share.
+        prior: prior against posterior; None where rows are too few.
+        posterior: whether q is the posterior.
+    """
+
+    use: LatentUse
+    prior: PriorMatch | None
+    posterior: Ranks
+
+    def findings(self, told: bool = False) -> list[Finding]:
+        """A verdict on each; on whether z is used only if that was not `told` by fitting again."""
+        said = [] if told else [latent_finding(self.use)]
+        said.append(_posterior(self.posterior))
+        return said if self.prior is None else [*said, _prior(self.prior)]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON's types, nats a row."""
+        use, prior, posterior = self.use, self.prior, self.posterior
+        rate, distortion, information = map(mean_stderr, (use.rate, use.distortion, use.information))
+        uniform = posterior.uniformity
+        return {
+            "rate": rate[0],
+            "rate_stderr": number(rate[1]),
+            "distortion": distortion[0],
+            "information": information[0],
+            "information_stderr": number(information[1]),
+            "active": use.active,
+            "activity": [number(one) for one in use.activity],
+            "kl": {
+                label: {"nats": float(nats), "stderr": number(stderr)}
+                for label, nats, stderr in zip(use.labels, use.kl, use.kl_stderr, strict=True)
+            },
+            "prior": None if prior is None else told_json(prior.latents),
+            "reconstructions": None if prior is None else told_json(prior.samples),
+            "posterior": {
+                "p_value": posterior.p_value,
+                "cells": {
+                    name: {"p_value": one.p_value, "shape": "right" if one.inside else one.shape}
+                    for name, one in uniform.items()
+                },
+            },
+        }
+
+
+def look(rows: Rows, key: jax.Array) -> Latents | None:
+    """What there is to find of z; None where the model has none."""
+    model, x, c = rows.model, rows.x, rows.c
+    member, progress = model.mixture.member(model.best), model.progress
+    if not _latent_size(member, c):
+        return None
+    keys = jax.random.split(key, 3)
+    prior = None
+    use = latent_use(member, x, c, key=keys[0], progress=progress)
+    few = rows.take(rows.evenly(RANKED))
+    posterior = posterior_ranks(member, few.c, key=keys[1], like=few.x, progress=progress)
+    if len(rows) >= FEWEST_PAIRS:
+        prior = prior_match(member, x, c, key=keys[2], progress=progress)
+    return Latents(use, prior, posterior)
+
+
+def _latent_size(member: Any, c: Any) -> int:
+    first = None if c is None else jax.tree.map(lambda leaf: leaf[0], c)
+    return sum(
+        leaf.size
+        for leaf in jax.tree.leaves(jax.eval_shape(lambda: member.p_z(first).sample(jax.random.key(0))))
+    )
+
+
+def told_json(found: TwoSample) -> dict[str, Any]:
+    """A classifier two-sample test in JSON's types."""
+    return {name: number(value) for name, value in found._asdict().items()} | {"pairs": found.pairs}
+
+
+def _prior(found: PriorMatch) -> Finding:
+    if found.latents.p_value >= CHANCE:
+        what = "latents of these rows cannot be told from the prior's draws"
+        return Finding("prior-matches", "good", what, p_value=found.latents.p_value)
+    nats, stderr = found.latents.nats, found.latents.nats_stderr
+    what = (
+        f"latents of these rows can be told from the prior's draws, in {found.latents.share:.0%} of pairs"
+    )
+    if nats <= SURE * stderr:
+        return Finding("prior-off", "note", what, p_value=found.latents.p_value)
+    return Finding(
+        "prior-off",
+        "problem" if nats > LITTLE else "note",
+        f"{what}; samples lose by it, at the least",
+        nats,
+        stderr,
+        found.latents.p_value,
+        advice="train longer, or with a larger latent" if nats > LITTLE else None,
+    )
+
+
+def _posterior(found: Ranks) -> Finding:
+    if found.p_value >= CHANCE:
+        what = "q is the posterior, as far as ranks tell"
+        return Finding("q-calibrated", "good", what, p_value=found.p_value)
+    name, worst = min(found.uniformity.items(), key=lambda item: item[1].p_value)
+    off = {"narrow": "too narrow", "wide": "too wide", "low": "too low", "high": "too high", "off": "off"}
+    return Finding(
+        "q-off",
+        "note",
+        f"q is not quite the posterior, {off[worst.shape]} in {name}; log-densities and samples do not "
+        "suffer from it, latents do",
+        p_value=found.p_value,
+    )

@@ -1,0 +1,112 @@
+"""What a fitted model is worth on the rows of a table: densities and scores, beside what is simpler."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from condvae import tables
+from condvae.judging import densities, predictions
+from condvae.judging.rows import DRAWS, Rows, finite
+from condvae.scoring import LogProb, Totals
+from condvae.table_models import outside
+from condvae.table_models.model import Method, observed_rows
+from condvae.table_models.validation import compare
+from condvae.tables.native import as_frame
+
+MAX_ROWS = 3000
+"""Rows by which predictions are judged, at most: at even distances in the table."""
+
+ELBO_DRAWS = 40
+"""Of each row, for the mean of the ELBO over rows."""
+
+
+class Measured(NamedTuple):
+    """What a model is worth on a table.
+
+    Attributes:
+        rows: all rows that have an observed target, encoded.
+        looked_at: the places among them of those by which predictions are judged, [m].
+        score: log p of each of the rows, and its error.
+        support: how far their conditions are from those trained on, as `estimator.support` says.
+        probability: of the levels of categorical targets of rows looked at, [m, k, levels], or
+            [1, k, levels] without conditions; None without such targets.
+        transforms: by numeric target, P(x ≤ observed | c) of rows looked at, [m]; NaN where missing.
+        summary: the numbers, in JSON's types.
+    """
+
+    rows: Rows
+    looked_at: np.ndarray
+    score: LogProb
+    support: dict[str, np.ndarray]
+    probability: np.ndarray | None
+    transforms: dict[str, np.ndarray]
+    summary: dict[str, Any]
+
+
+# Of rows of density 0 some numbers are not known, and None in what is said.
+@np.errstate(invalid="ignore")
+def measure(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    num_samples: int | None = None,
+    budget: int | None = None,
+    method: Method = "is",
+    interval_samples: int | None = None,
+) -> Measured:
+    """Score the rows of a table, and what is predicted of them; see `evaluate`."""
+    model, c, x, unforeseen = estimator._scored(X, y)
+    seen = np.flatnonzero(observed_rows(x) | (unforeseen != 0))
+    if not len(seen):
+        raise tables.TableError("no row has an observed target, so there is nothing to evaluate")
+    support = outside.support(model, c, as_frame(X, "c"))
+    strange = int(support["outside"].sum())
+    if c is not None:
+        support = {name: values[seen] for name, values in support.items()}
+    everything = Rows(model, x, c, np.arange(len(observed_rows(x))))
+    rows = everything.take(seen)
+    looked_at = rows.evenly(MAX_ROWS)
+    some = rows.take(looked_at)
+    score, annealed = densities.log_prob(rows, estimator._key(None, 2), num_samples, budget, method)
+    score = score.plus(unforeseen[seen])
+    totals = Totals()
+    totals.add(score, np.ones(len(rows), bool))
+    found = totals.summary()
+    found["untrusted"]["which"] = rows.number[found["untrusted"]["which"]].tolist()
+    again = densities.known_again(rows)
+    probability = None
+    if model.categorical:
+        # Without conditions there is one set of probabilities for all rows, which must be the surer.
+        draws = DRAWS if c is not None else 64 * DRAWS
+        probability = model.centre(some.c, draws, estimator._key(None, 4), some.seeds)[1]
+    predicted, transforms = predictions.numeric(
+        some, interval_samples or predictions.prediction_draws(len(some)), estimator._key(None, 5)
+    )
+    elbo = model.elbo(rows.x, rows.c, key=estimator._key(None, 3), num_samples=ELBO_DRAWS)
+    # A cell that no support foresaw counts alike for the model and for the baselines.
+    alike = np.where(np.isfinite(unforeseen), unforeseen, 0.0)[seen]
+    baselines = {name: value + alike for name, value in model.baselines(rows.x, rows.c).items()}
+    summary = {
+        **found,
+        **annealed,
+        "rows": len(everything),
+        "outside": strange,
+        "training_rows": None if again is None else int(again.sum()),
+        "equal_by_chance": densities.equal_by_chance(rows, _has_real_numbers(rows)),
+        "impossible": int(np.isneginf(score.value).sum()),
+        "unforeseen": int((np.isfinite(unforeseen) & (unforeseen != 0)).sum()),
+        "elbo": float(np.mean(elbo)),
+        "baseline": compare(score.value, baselines),
+        "sides": densities.sides(estimator.validation_, score.value),
+        "cells": predictions.cells(rows),
+        "looked_at": len(looked_at),
+        **predicted,
+        "accuracy": predictions.accuracy(some, probability),
+    }
+    return Measured(rows, looked_at, score, support, probability, transforms, finite(summary))
+
+
+def _has_real_numbers(rows: Rows) -> bool:
+    columns = (*rows.model.schema.given, *rows.model.schema.target)
+    return any(column.kind != "categorical" and not column.integer for column in columns)

@@ -1,0 +1,126 @@
+"""What takes fitting again, to the rows trained on: the model without z, with free bits; other models."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.base import clone
+
+from condvae.calibration import paired_difference
+from condvae.diagnosis import LatentUse, gaps
+from condvae.diagnosis.collapse import collapse_finding, latent_finding
+from condvae.diagnosis.findings import Finding
+from condvae.diagnosis.gaps import NOTICED
+from condvae.judging.peers import peers, trees
+from condvae.judging.rows import Rows, number
+from condvae.judging.samples import drawn, told
+from condvae.progress import Progress
+from condvae.table_models.validation import compare
+from condvae.vectorise import num_rows
+
+FREE_BITS = 1.0
+"""Nats a row that z may tell at no cost, in the refit that shows whether it would tell any."""
+
+GAP_ROWS = 100
+"""Rows of which it is told what the encoder costs, and what the family of q."""
+
+
+@dataclass(frozen=True)
+class Refits:
+    """What was found by fitting again.
+
+    Attributes:
+        baseline: as `baseline` in `evaluate`: the model without z, boosted trees, and other packages.
+        findings: whether z is used, not needed or ignored; what inference costs.
+        free_bits: nats that the model with free bits is better by, and the error; None without z.
+        gaps: nats a row that the encoder and the family of q cost, with errors; None without z.
+    """
+
+    baseline: dict[str, Any]
+    findings: list[Finding]
+    free_bits: dict[str, Any] | None
+    gaps: dict[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON's types."""
+        return {"free_bits": self.free_bits, "gaps": self.gaps}
+
+
+def refit(
+    estimator: Any,
+    train: tuple[Any, Any],
+    table: tuple[Any, Any],
+    rows: Rows,
+    training: Rows,
+    use: LatentUse | None,
+    key: jax.Array,
+) -> Refits:
+    """Fit the same model without z and with free bits, and other models, to the rows trained on.
+
+    Args:
+        estimator: the fitted one.
+        train: conditions and targets trained on, as it takes them.
+        table: those that the rows are of, likewise.
+        rows: those judged by.
+        training: `train`, encoded.
+        use: what z is used for; None where there is no z.
+        key: a PRNG key.
+    """
+    score_key, drawn_key, gap_key = jax.random.split(key, 3)
+
+    def score(rows: Rows) -> np.ndarray:
+        return rows.model.log_prob(rows.x, rows.c, key=score_key).value
+
+    own = score(rows)
+    others: dict[str, np.ndarray] = {}
+    findings, free_bits, costs = [], None, None
+    with Progress("fits", 3, enabled=estimator.progress) as bar:
+        if use is not None:
+            without = _again(estimator, train, table, rows, latent_size=0)
+            bar.advance(1)
+            others["without z"] = score(without)
+            freed = score(_again(estimator, train, table, rows, free_bits=FREE_BITS))
+            bar.advance(1)
+            gain, stderr = paired_difference(freed, own)
+            free_bits = {"gain": gain, "gain_stderr": number(stderr)}
+            apart = told(without, drawn(without, drawn_key))
+            findings.append(
+                latent_finding(use)
+                if apart is None
+                else collapse_finding(use, own, others["without z"], freed, apart)
+            )
+            costs, said = _inference(rows, gap_key)
+            findings.append(said)
+        others |= dict(trees(rows, training))
+        others |= dict(peers(rows, training))
+    return Refits(compare(own, others), findings, free_bits, costs)
+
+
+def _again(
+    estimator: Any, train: tuple[Any, Any], table: tuple[Any, Any], rows: Rows, **change: Any
+) -> Rows:
+    """The same rows before a model that was fitted once more, otherwise.
+
+    By the ELBO, whatever the model was trained by: without z every bound is log p itself, and free bits
+    are of the ELBO.
+    """
+    again: Any = clone(estimator)
+    again.set_params(**change, objective="elbo", progress=False, random_state=estimator.seed_)
+    again.fit(*train)
+    found, c, x, _ = again._scored(*table, told=True)
+    return Rows(found, x, c, np.arange(num_rows(x=x))).take(rows.number)
+
+
+def _inference(rows: Rows, key: jax.Array) -> tuple[dict[str, Any], Finding]:
+    """What the encoder of the best member costs, and the family of its q, on a few rows."""
+    model = rows.model
+    few = rows.take(rows.evenly(GAP_ROWS))
+    found = gaps(model.mixture.member(model.best), few.x, few.c, key=key, progress=model.progress)
+    parts = {"approximation": found.approximation, "amortisation": found.amortisation}
+    costs = {name: {"nats": nats, "stderr": number(stderr)} for name, (nats, stderr) in parts.items()}
+    nats, stderr = found.inference
+    if nats < NOTICED:
+        what = "inference costs too little to do anything about"
+        return costs | {"rows": len(few)}, Finding("inference-gap", "good", what, nats, stderr)
+    return costs | {"rows": len(few)}, Finding("inference-gap", "note", found.words())

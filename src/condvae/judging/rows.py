@@ -1,0 +1,83 @@
+"""The rows that a model is judged by."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from condvae.table_models.model import TableModel
+from condvae.vectorise import num_rows
+
+DRAWS = 300
+"""Draws of z over which what is exact given z is averaged: probabilities, and distribution functions."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded rows, each with an observed target.
+
+    Attributes:
+        model: what is judged.
+        x: targets, blocks of n rows.
+        c: conditions, likewise; None without.
+        number: which row of the table each of them is, from 0, [n].
+    """
+
+    model: TableModel
+    x: Any
+    c: Any
+    number: np.ndarray
+
+    def __len__(self) -> int:
+        return num_rows(x=self.x)
+
+    def take(self, places: np.ndarray) -> "Rows":
+        """Some of them."""
+        x, c = jax.tree.map(lambda leaf: np.asarray(leaf)[places], (self.x, self.c))
+        return Rows(self.model, x, c, self.number[places])
+
+    def evenly(self, most: int) -> np.ndarray:
+        """The places of so many at most, at even distances."""
+        return np.unique(np.linspace(0, len(self) - 1, min(len(self), most)).astype(int))
+
+    @property
+    def seeds(self) -> np.ndarray | None:
+        """Of noise that is each row's own, though its conditions are those of others; None without c.
+
+        What rows share moves all of them together, which a test of many rows would take for the model.
+        """
+        return None if self.c is None else self.number.astype(np.uint32)
+
+    def numbers(self) -> np.ndarray:
+        """The numeric targets in the user's units, float64 [n, d]; NaN where missing."""
+        block = self.x["numeric"]
+        return np.where(block.mask, self.model.to_units(block.value), np.nan)
+
+
+CHUNK = 256
+"""Rows that a few are filled up to."""
+
+
+def filled(places: np.ndarray, rows: int) -> np.ndarray:
+    """A few places over and over: what was compiled for so many `rows` serves them, too.
+
+    Example:
+        >>> filled(np.array([7, 3]), rows=5)
+        array([7, 3, 7, 3, 7])
+    """
+    return np.resize(places, max(len(places), min(CHUNK, rows)))
+
+
+def finite(found: Any) -> Any:
+    """JSON's types, with None for each number that is not finite."""
+    if isinstance(found, dict):
+        return {name: finite(value) for name, value in found.items()}
+    if isinstance(found, list):
+        return [finite(value) for value in found]
+    return number(found) if isinstance(found, float) else found
+
+
+def number(value: float) -> float | None:
+    """As JSON has it: None where it is not finite."""
+    return float(value) if np.isfinite(value) else None

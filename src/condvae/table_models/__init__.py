@@ -1,0 +1,1 @@
+"""A fitted table on encoded blocks: sizes, training, what is measured, and everything it can answer."""

@@ -1,0 +1,133 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from condvae.judging.densities import equal_by_chance, findings, sides
+from condvae.judging.rows import Rows
+
+SIDE = {"rows": 100, "log_prob": -2.0, "stderr": 0.05}
+
+
+def measured(**changes):
+    """What is measured of a model of which there is nothing to say."""
+    found = {
+        "baseline": {"marginal": {"log_prob": -3.0, "gain": 1.0, "gain_stderr": 0.1}},
+        "cells": {"y": 100},
+        "sides": {"train": SIDE, "validation": SIDE, "test": SIDE, "how": "members"},
+        "rows": 100,
+        "rows_scored": 100,
+        "impossible": 0,
+        "unforeseen": 0,
+        "training_rows": 0,
+        "equal_by_chance": 0.0,
+        "outside": 0,
+        "untrusted": {"rows": 0},
+        "log_prob": -2.0,
+        "elbo": -2.05,
+    }
+    return found | changes
+
+
+def said(**changes):
+    return {one.code: one for one in findings(measured(**changes))}
+
+
+@pytest.mark.parametrize(
+    ("gain", "stderr", "code", "level"),
+    [
+        (0.3, 0.1, "beats-simpler", "good"),
+        (0.1, 0.1, "simpler-as-good", "note"),
+        (-0.3, 0.1, "simpler-better", "problem"),
+    ],
+)
+def test_the_best_of_what_is_simpler_decides(gain, stderr, code, level):
+    best = {"log_prob": -2.0, "gain": gain, "gain_stderr": stderr}
+    found = said(baseline=measured()["baseline"] | {"linear": best})
+    assert set(found) == {code}
+    assert (found[code].level, found[code].nats, found[code].stderr) == (level, gain, stderr)
+    assert "regression" in found[code].what
+
+
+def test_too_few_rows_decide_nothing():
+    assert said(baseline={"marginal": {"log_prob": -3.0, "gain": 1.0, "gain_stderr": None}}) == {}
+
+
+def test_rows_trained_on_and_rows_of_another_kind():
+    train, test = SIDE | {"log_prob": -1.5}, SIDE | {"log_prob": -3.0}
+    found = said(sides={"train": train, "validation": SIDE, "test": test, "how": "members"})
+    assert found["overfitted"].nats == pytest.approx(0.5)
+    assert found["overfitted"].level == "note"
+    assert found["shifted"].nats == pytest.approx(1.0)
+    assert found["shifted"].level == "problem"
+    slightly = SIDE | {"log_prob": -2.08}
+    assert "shifted" not in said(sides={"train": SIDE, "validation": SIDE, "test": slightly, "how": "test"})
+    # Of a table that was streamed, or fitted without rows held out, there is nothing to compare with.
+    assert set(said(sides={"train": None, "validation": None, "test": test, "how": None})) == {
+        "beats-simpler"
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"training_rows": 7}, "rows-trained-on", "7 of 100 rows are rows that the model was trained on"),
+        ({"impossible": 2}, "impossible", "2 of 100 rows have density 0"),
+        ({"unforeseen": 40}, "unforeseen", "40 of 100 rows hold a level or a number outside"),
+        ({"outside": 5}, "outside", "the conditions of 5 of 100 rows lie outside"),
+        ({"untrusted": {"rows": 9}}, "log-p-unsure", "9 of 100 rows is not known well"),
+        ({"elbo": -2.9}, "elbo-loose", "the ELBO is below log p"),
+    ],
+)
+def test_what_else_is_said(change, code, words):
+    assert words in said(**change)[code].what
+
+
+@pytest.mark.parametrize(
+    "change", [{"training_rows": None}, {"outside": 1}, {"untrusted": {"rows": 1}}, {"log_prob": None}]
+)
+def test_what_is_not_worth_a_word(change):
+    assert set(said(**change)) == {"beats-simpler"}
+
+
+def test_rows_of_few_values_are_equal_by_chance():
+    repeated = measured(training_rows=60, equal_by_chance=70.0)
+    (found,) = [one for one in findings(repeated) if one.level != "good"]
+    assert (found.code, found.level) == ("rows-repeat", "note")
+    assert "60 of 100 rows are equal to rows trained on, no more than these are to each other" in found.what
+    assert "rows-trained-on" in said(training_rows=60, equal_by_chance=59.5)
+
+
+def test_how_many_rows_are_equal_by_chance():
+    rng = np.random.default_rng(0)
+
+    def judged(hashes, rows):
+        model = SimpleNamespace(training_rows=None if hashes is None else np.sort(hashes))
+        return Rows(model, {"numeric": np.zeros((rows, 1))}, None, np.arange(rows))
+
+    for kinds in (20, 400, 10_000):
+        training, new = rng.integers(kinds, size=1000), rng.integers(kinds, size=300)
+        most = equal_by_chance(judged(training, 300), real=False)
+        assert np.isin(new, training).sum() <= most
+        again = np.isin(training[:300], training).sum()
+        assert (again > most) == (kinds > 20)  # where every kind is there, nothing tells
+    assert equal_by_chance(judged(np.arange(1000), 300), real=True) == 0
+    assert 0 < equal_by_chance(judged(np.arange(1000), 300), real=False) < 5
+    assert equal_by_chance(judged(None, 300), real=True) is None
+
+
+def test_sides():
+    fitting = {"how": "test", **SIDE, "train": SIDE | {"log_prob": -1.0}, "baseline": {}}
+    found = sides(fitting, np.array([-1.0, -3.0]))
+    assert found["train"]["log_prob"] == -1.0
+    assert found["validation"] == SIDE
+    assert found["test"] == {"rows": 2, "log_prob": -2.0, "stderr": 1.0}
+    assert found["how"] == "test"
+    alone = sides(None, np.array([-np.inf]))
+    assert alone == {
+        "train": None,
+        "validation": None,
+        "how": None,
+        "test": {"rows": 1, "log_prob": None, "stderr": None},
+    }
+    assert sides(fitting | {"train": None}, np.zeros(3))["train"] is None

@@ -1,0 +1,58 @@
+import numpy as np
+
+from condvae.calibration import TwoSample
+from condvae.diagnosis import LatentUse, PriorMatch, Ranks
+from condvae.judging.latents import Latents, told_json
+
+ALIKE = TwoSample(0.5, 0.02, 0.4, 0.0, 0.02, 500)
+RNG = np.random.default_rng(0)
+
+
+def latents(prior=ALIKE, ranks=None, information=1.0):
+    noise = RNG.normal(size=500)
+    shared = information + 0.1 * noise
+    use = LatentUse(
+        shared, 2 + shared, np.array([1.0, 0.0]), np.zeros(2), ["z[0]", "z[1]"], np.array([0.8, 0]), shared
+    )
+    u = RNG.random(500) if ranks is None else ranks
+    return Latents(use, None if prior is None else PriorMatch(prior, prior), Ranks({"z[0]": u}))
+
+
+def said(found, **told):
+    return {one.code: one for one in found.findings(**told)}
+
+
+def test_a_latent_that_is_right():
+    found = said(latents())
+    assert {code: one.level for code, one in found.items()} == {
+        "z-used": "good",
+        "q-calibrated": "good",
+        "prior-matches": "good",
+    }
+    assert set(said(latents(), told=True)) == {"q-calibrated", "prior-matches"}
+    assert set(said(latents(prior=None))) == {"z-used", "q-calibrated"}
+
+
+def test_a_prior_that_does_not_draw_what_rows_have():
+    off = TwoSample(0.7, 0.02, 1e-9, 0.3, 0.03, 500)
+    levels = {
+        share: said(latents(prior=off._replace(nats=share)))["prior-off"].level
+        for share in (0.3, 0.04, 0.01)
+    }
+    assert levels == {0.3: "problem", 0.04: "note", 0.01: "note"}
+    assert "70% of pairs" in said(latents(prior=off))["prior-off"].what
+
+
+def test_a_q_that_is_too_narrow_is_said_to_be():
+    one = said(latents(ranks=np.abs(np.round(RNG.random(500)) - 0.1 * RNG.random(500))))["q-off"]
+    assert "too narrow in z[0]" in one.what
+    assert one.level == "note"
+
+
+def test_as_json():
+    found = latents().to_json()
+    assert found["active"] == 1
+    assert set(found["kl"]) == {"z[0]", "z[1]"}
+    assert found["posterior"]["cells"]["z[0]"]["shape"] == "right"
+    assert found["prior"] == found["reconstructions"] == told_json(ALIKE)
+    assert latents(prior=None).to_json()["prior"] is None
