@@ -7,7 +7,6 @@ import pytest
 
 from condvae.calibration import TwoSample
 from condvae.diagnosis import LatentUse
-from condvae.estimator import ConditionalVAE
 from condvae.judging import refits
 from judging.stand_in import rows_of
 
@@ -23,30 +22,21 @@ def frames():
 
 @pytest.fixture
 def fitted(monkeypatch, frames):
-    """An estimator whose refits score rows by what was changed; and what was fitted, to which rows."""
+    """Rows, a refit that scores them by what was changed, and the changes that were asked for."""
     seen = []
-    gains = {"latent_size": -0.5, "free_bits": 0.0}
 
-    class Standing(ConditionalVAE):
-        def fit(self, X, y):
-            changed = {name: getattr(self, name) for name in gains if getattr(self, name)}
-            changed |= {"latent_size": 0} if self.latent_size == 0 else {}
-            assert self.objective == "elbo"  # whatever the model was trained by
-            seen.append((changed, len(X)))
-            self.gain = gains[next(iter(changed))]
-            return self
-
-        def _scored(self, X, y, told):
-            assert told  # of rows outside, by whoever judges
-            rows = scored(rows_of(X, y), self.gain)
-            return rows.model, rows.c, rows.x, np.zeros(len(rows), bool)
-
-    def scored(rows, gain):
+    def scored(gain):
+        rows = rows_of(*frames)
         noise = np.random.default_rng(1).normal(size=N)
         rows.model.log_prob = lambda x, c, key: type(
             "Score", (), {"value": noise[: len(x["numeric"].value)] + gain}
         )
+        rows.model.progress = False
         return rows
+
+    def again(**change):
+        seen.append(change)
+        return scored({"latent_size": -0.5, "free_bits": 0.0}[next(iter(change))])
 
     monkeypatch.setattr(refits, "drawn", lambda rows, key: None)
     monkeypatch.setattr(refits, "told", lambda rows, made: ALIKE)
@@ -57,9 +47,7 @@ def fitted(monkeypatch, frames):
         monkeypatch.setattr(
             refits, name, lambda rows, training, label=label: [(label, np.full(len(rows), -3.0))]
         )
-    estimator = Standing(objective="iwae", num_samples=2)
-    estimator.seed_ = 7
-    return estimator, scored(rows_of(*frames), 0.0), seen
+    return scored(0.0), again, seen
 
 
 def use():
@@ -67,20 +55,20 @@ def use():
     return LatentUse(shared, shared, np.ones(1), np.zeros(1), ["z[0]"], np.ones(1), shared)
 
 
-def test_the_same_recipe_without_z_and_with_free_bits(fitted, frames):
-    estimator, rows, seen = fitted
+def test_the_same_recipe_without_z_and_with_free_bits(fitted):
+    rows, again, seen = fitted
     some = rows.take(np.arange(50, 150))
-    found = refits.refit(estimator, frames, frames, some, rows, use(), jax.random.key(0))
-    assert seen == [({"latent_size": 0}, N), ({"free_bits": refits.FREE_BITS}, N)]
+    found = refits.refit(again, some, rows, use(), jax.random.key(0))
+    assert seen == [{"latent_size": 0}, {"free_bits": refits.FREE_BITS}]
     assert list(found.baseline) == ["without z", "trees", "NGBoost"]
     assert found.baseline["without z"]["gain"] == pytest.approx(0.5, abs=0.5)
     assert [one.code for one in found.findings][1:] == ["x"]
     assert set(found.to_json()) == {"free_bits", "gaps"}
 
 
-def test_without_a_latent_other_models_are_all_there_is(fitted, frames):
-    estimator, rows, seen = fitted
-    found = refits.refit(estimator, frames, frames, rows, rows, None, jax.random.key(0))
+def test_without_a_latent_other_models_are_all_there_is(fitted):
+    rows, again, seen = fitted
+    found = refits.refit(again, rows, rows, None, jax.random.key(0))
     assert seen == []
     assert list(found.baseline) == ["trees", "NGBoost"]
     assert (found.findings, found.free_bits, found.gaps) == ([], None, None)

@@ -9,8 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from condvae import sampling, scoring, tables
 from condvae.estimator import prepare
+from condvae.estimator.evaluation import diagnose
 from condvae.estimator.predicting import Predictions, require_draws
-from condvae.judging import Diagnosis, diagnose
+from condvae.judging import Diagnosis
 from condvae.scoring import LogProb
 from condvae.table_models import outside
 from condvae.table_models.model import Method, observed_rows

@@ -1,5 +1,8 @@
-"""Judging a fitted model by the rows of a table: what it is worth there, and whether it is right."""
+"""What a fitted table is worth on some rows, and whether it is right: numbers, and verdicts on them."""
 
-from condvae.judging.diagnosing import Diagnosis, diagnose, evaluate
+from condvae.judging.diagnosing import Diagnosis, diagnose
+from condvae.judging.measuring import Keys, Measured, measure
+from condvae.judging.refits import Refit, Refits
+from condvae.judging.rows import Rows
 
-__all__ = ["Diagnosis", "diagnose", "evaluate"]
+__all__ = ["Diagnosis", "Keys", "Measured", "Refit", "Refits", "Rows", "diagnose", "measure"]

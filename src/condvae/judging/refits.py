@@ -1,11 +1,11 @@
 """What takes fitting again, to the rows trained on: the model without z, with free bits; other models."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
-from sklearn.base import clone
 
 from condvae.calibration import paired_difference
 from condvae.diagnosis import LatentUse, gaps
@@ -17,13 +17,20 @@ from condvae.judging.rows import Rows, number
 from condvae.judging.samples import drawn, told
 from condvae.progress import Progress
 from condvae.table_models.validation import compare
-from condvae.vectorise import num_rows
 
 FREE_BITS = 1.0
 """Nats a row that z may tell at no cost, in the refit that shows whether it would tell any."""
 
 GAP_ROWS = 100
 """Rows of which it is told what the encoder costs, and what the family of q."""
+
+
+Refit = Callable[..., Rows]
+"""From changed parameters of the estimator to the rows of the same table before the model that was fitted.
+
+By the ELBO, whatever the model was trained by: without z every bound is log p itself, and free bits are of
+the ELBO.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,23 +54,13 @@ class Refits:
         return {"free_bits": self.free_bits, "gaps": self.gaps}
 
 
-def refit(
-    estimator: Any,
-    train: tuple[Any, Any],
-    table: tuple[Any, Any],
-    rows: Rows,
-    training: Rows,
-    use: LatentUse | None,
-    key: jax.Array,
-) -> Refits:
+def refit(again: Refit, rows: Rows, training: Rows, use: LatentUse | None, key: jax.Array) -> Refits:
     """Fit the same model without z and with free bits, and other models, to the rows trained on.
 
     Args:
-        estimator: the fitted one.
-        train: conditions and targets trained on, as it takes them.
-        table: those that the rows are of, likewise.
+        again: fits the model once more, changed.
         rows: those judged by.
-        training: `train`, encoded.
+        training: those trained on.
         use: what z is used for; None where there is no z.
         key: a PRNG key.
     """
@@ -75,12 +72,12 @@ def refit(
     own = score(rows)
     others: dict[str, np.ndarray] = {}
     findings, free_bits, costs = [], None, None
-    with Progress("fits", 3, enabled=estimator.progress) as bar:
+    with Progress("fits", 3, enabled=rows.model.progress) as bar:
         if use is not None:
-            without = _again(estimator, train, table, rows, latent_size=0)
+            without = again(latent_size=0).take(rows.number)
             bar.advance(1)
             others["without z"] = score(without)
-            freed = score(_again(estimator, train, table, rows, free_bits=FREE_BITS))
+            freed = score(again(free_bits=FREE_BITS).take(rows.number))
             bar.advance(1)
             gain, stderr = paired_difference(freed, own)
             free_bits = {"gain": gain, "gain_stderr": number(stderr)}
@@ -95,21 +92,6 @@ def refit(
         others |= dict(trees(rows, training))
         others |= dict(peers(rows, training))
     return Refits(compare(own, others), findings, free_bits, costs)
-
-
-def _again(
-    estimator: Any, train: tuple[Any, Any], table: tuple[Any, Any], rows: Rows, **change: Any
-) -> Rows:
-    """The same rows before a model that was fitted once more, otherwise.
-
-    By the ELBO, whatever the model was trained by: without z every bound is log p itself, and free bits
-    are of the ELBO.
-    """
-    again: Any = clone(estimator)
-    again.set_params(**change, objective="elbo", progress=False, random_state=estimator.seed_)
-    again.fit(*train)
-    found, c, x, _ = again._scored(*table, told=True)
-    return Rows(found, x, c, np.arange(num_rows(x=x))).take(rows.number)
 
 
 def _inference(rows: Rows, key: jax.Array) -> tuple[dict[str, Any], Finding]:

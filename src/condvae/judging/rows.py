@@ -15,27 +15,37 @@ DRAWS = 300
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows, each with an observed target.
+    """Encoded rows of a table, before the model that they are judged by.
 
     Attributes:
         model: what is judged.
         x: targets, blocks of n rows.
         c: conditions, likewise; None without.
         number: which row of the table each of them is, from 0, [n].
+        unforeseen: what cells that the model cannot give add to log p of each row, [n] (see
+            `condvae.tables.log_unforeseen`); None for nothing.
+        support: how far their conditions are from those trained on, as `ConditionalVAE.support` says:
+            arrays [n], or of one row without conditions; None where that was not looked at.
     """
 
     model: TableModel
     x: Any
     c: Any
     number: np.ndarray
+    unforeseen: np.ndarray | None = None
+    support: dict[str, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return num_rows(x=self.x)
 
     def take(self, places: np.ndarray) -> "Rows":
         """Some of them."""
-        x, c = jax.tree.map(lambda leaf: np.asarray(leaf)[places], (self.x, self.c))
-        return Rows(self.model, x, c, self.number[places])
+        parts = (self.x, self.c, self.number, self.unforeseen)
+        x, c, number, unforeseen = jax.tree.map(lambda leaf: np.asarray(leaf)[places], parts)
+        support = self.support
+        if support is not None and c is not None:
+            support = {name: values[places] for name, values in support.items()}
+        return Rows(self.model, x, c, number, unforeseen, support)
 
     def evenly(self, most: int) -> np.ndarray:
         """The places of so many at most, at even distances."""

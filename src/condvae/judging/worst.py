@@ -15,21 +15,20 @@ RARE = 0.01
 """A target that lies further out than this is why a row is scored badly."""
 
 
-def worst(
-    rows: Rows, score: np.ndarray, support: dict[str, np.ndarray], key: jax.Array
-) -> list[dict[str, Any]]:
+def worst(rows: Rows, score: np.ndarray, key: jax.Array) -> list[dict[str, Any]]:
     """The rows of the lowest log p, the worst first, in JSON's types.
 
     Args:
         rows: of n rows.
         score: their log p, [n].
-        support: as `estimator.support` gives it, of the same rows; of one row where there is no c.
         key: a PRNG key.
     """
     chosen = np.argsort(score, kind="stable")[:WORST]
     some = rows.take(filled(chosen, min(len(rows), MAX_ROWS)))
     draws = prediction_draws(min(len(rows), MAX_ROWS))
     targets = _numeric(some, draws, key) | _categorical(some, key)
+    support = rows.support
+    assert support is not None
     alone = len(support["outside"]) != len(rows)
     found = []
     for i, place in enumerate(chosen):
