@@ -1,6 +1,16 @@
 import jax
 import pytest
 
+from fitted import (  # noqa: F401 - fixtures of fitted tables
+    known,
+    known_arrays,
+    known_plain,
+    model,
+    one_shape,
+    tables,
+    untrained,
+)
+
 
 @pytest.fixture
 def x64():

@@ -21,9 +21,9 @@ def test_lists_of_names():
     assert text.quoted(["a", "b"], most=1) == "'a' and 1 more"
 
 
-@pytest.mark.parametrize("text", ["f(a)", "f(a=)", "f(a=b)", "f(a=1=2)", "f(a=1", "f g", ""])
-def test_what_is_no_call(text):
-    assert text.as_call(text) is None
+@pytest.mark.parametrize("written", ["f(a)", "f(a=)", "f(a=b)", "f(a=1=2)", "f(a=1", "f g", ""])
+def test_what_is_no_call(written):
+    assert text.as_call(written) is None
 
 
 def test_numbers_of_a_call_are_finite_and_given_once():

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from condvae import Observed
+from condvae import Observed, vectorise
 from condvae.vectorise import chunk_size, map_rows, num_rows, require_finite
 
 
@@ -14,7 +14,7 @@ def double(model, row, key):
 def test_chunks_do_not_change_the_result(monkeypatch):
     x, key = np.arange(23.0).reshape(23, 1), jax.random.key(0)
     whole = map_rows(double, jnp.asarray(2.0), x, key)
-    monkeypatch.setattr(rows, "MAX_ROWS", 4)
+    monkeypatch.setattr(vectorise, "MAX_ROWS", 4)
     pieces = map_rows(double, jnp.asarray(2.0), x, key)
     np.testing.assert_array_equal(whole[0], 2 * x)
     for a, b in zip(whole, pieces, strict=True):
@@ -42,7 +42,7 @@ def test_one_shape_is_compiled_once():
 
 def test_chunks_are_bounded_by_memory():
     wide = np.zeros((1, 10_000))
-    assert chunk_size(10**6, draws=1, row=wide) * 10_000 <= rows.MAX_CELLS
+    assert chunk_size(10**6, draws=1, row=wide) * 10_000 <= vectorise.MAX_CELLS
     assert chunk_size(10**6, draws=10**6, row=wide) == 1
     assert chunk_size(5, draws=1, row=np.zeros((1, 2))) == 8
 
@@ -73,12 +73,12 @@ def test_a_nan_is_named_with_its_row():
 
 def test_lengths_are_bucketed_and_little_is_wasted():
     lengths = np.unique(np.geomspace(1, 10**7, 400).astype(int))
-    padded = np.array([rows.bucket(int(n)) for n in lengths])
-    small = lengths <= rows.MAX_ROWS
+    padded = np.array([vectorise.bucket(int(n)) for n in lengths])
+    small = lengths <= vectorise.MAX_ROWS
     assert (padded >= lengths).all()
     assert (padded[small] < 2 * lengths[small]).all()
     assert (padded[~small] <= 1.125 * lengths[~small]).all()
-    assert [rows.bucket(int(n)) for n in padded] == padded.tolist()
+    assert [vectorise.bucket(int(n)) for n in padded] == padded.tolist()
     assert len(np.unique(padded)) < 100
 
 
@@ -89,16 +89,16 @@ def test_a_seed_tells_of_a_rows_content_and_of_nothing_else():
         "codes": rng.integers(0, 3, (500, 4)),
         "half": rng.random((500, 1)).astype(np.float16),
     }
-    seeds = rows.content_seeds(x)
+    seeds = vectorise.content_seeds(x)
     assert seeds.shape == (500,)
     assert seeds.dtype == np.uint32
     assert len(np.unique(seeds)) == 500
     order = rng.permutation(500)[:123]
     picked = jax.tree.map(lambda leaf: leaf[order], x)
-    np.testing.assert_array_equal(rows.content_seeds(picked), seeds[order])
+    np.testing.assert_array_equal(vectorise.content_seeds(picked), seeds[order])
     np.testing.assert_array_equal(
-        rows.content_seeds(jax.tree.map(jnp.asarray, picked)),
-        rows.content_seeds(jax.tree.map(jnp.asarray, x))[order],
+        vectorise.content_seeds(jax.tree.map(jnp.asarray, picked)),
+        vectorise.content_seeds(jax.tree.map(jnp.asarray, x))[order],
     )
     for change in (
         lambda x: x["numeric"].value.__setitem__((7, 1), 0.25),
@@ -108,16 +108,18 @@ def test_a_seed_tells_of_a_rows_content_and_of_nothing_else():
     ):
         other = jax.tree.map(np.copy, x)
         change(other)
-        assert np.flatnonzero(rows.content_seeds(other) != seeds).tolist() == [7]
+        assert np.flatnonzero(vectorise.content_seeds(other) != seeds).tolist() == [7]
 
 
 def test_the_two_zeros_are_one_content():
-    np.testing.assert_array_equal(*(rows.content_seeds(np.array([[zero]])) for zero in (0.0, -0.0)))
+    np.testing.assert_array_equal(*(vectorise.content_seeds(np.array([[zero]])) for zero in (0.0, -0.0)))
 
 
 def test_there_is_a_seed_for_each_row():
     with pytest.raises(ValueError, match=r"seeds has shape \(2,\), expected \(3,\): give one for each row"):
-        rows.map_rows(lambda model, row, key: row, None, np.zeros(3), jax.random.key(0), seeds=np.zeros(2))
+        vectorise.map_rows(
+            lambda model, row, key: row, None, np.zeros(3), jax.random.key(0), seeds=np.zeros(2)
+        )
 
 
 def test_seeds_take_the_place_of_rows_in_the_key():

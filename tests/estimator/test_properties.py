@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from condvae import ConditionalVAE, tables
+from condvae import ConditionalVAE, tables, vectorise
 from estimator.known import LEVELS
 
 SOME, MANY = (
@@ -27,7 +27,7 @@ tuples = st.lists(st.tuples(numbers, numbers, numbers, texts), min_size=0, max_s
 
 @pytest.fixture(autouse=True)
 def few_shapes(monkeypatch):
-    monkeypatch.setattr(rows, "chunk_size", lambda *_: 8)
+    monkeypatch.setattr(vectorise, "chunk_size", lambda *_: 8)
 
 
 def frames(cells):
@@ -64,7 +64,7 @@ def test_chunks_of_any_size(known, monkeypatch, cells):
     X, y = frames(cells)
     with monkeypatch.context() as patch:
         value = log_prob(known.estimator, X, y)
-        patch.setattr(rows, "chunk_size", lambda *_: 2)
+        patch.setattr(vectorise, "chunk_size", lambda *_: 2)
         assert_allclose(log_prob(known.estimator, X, y), value, rtol=1e-5, atol=1e-5)
 
 

@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 
 from condvae import report
-from estimator.conftest import known  # noqa: F401
 
 
 @pytest.fixture(scope="package")
-def page(known, tmp_path_factory):  # noqa: F811
+def page(known, tmp_path_factory):
     """The estimator, what was found, and the page."""
     X = pd.DataFrame({"u": np.random.default_rng(0).normal(size=200)})
     y = known.estimator.sample(X).reset_index(drop=True)

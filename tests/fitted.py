@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from condvae import Mixture
+from condvae import Mixture, vectorise
 from condvae.estimator import ConditionalVAE
 from condvae.scoring import LogProb
 from condvae.table_models import fitting, validation
@@ -14,7 +14,7 @@ from estimator.mixed import FAST, mixed
 @pytest.fixture
 def one_shape(monkeypatch):
     """Chunks of eight rows, however few there are: one program for all."""
-    monkeypatch.setattr(rows, "chunk_size", lambda *_: 8)
+    monkeypatch.setattr(vectorise, "chunk_size", lambda *_: 8)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def without_training(patch):
     calls = Untrained()
 
     def log_prob(_, x, *__, **___):
-        zeros = np.zeros(rows.num_rows(x=x))
+        zeros = np.zeros(vectorise.num_rows(x=x))
         return LogProb(zeros, zeros, zeros + 1, zeros, zeros + 1000)
 
     patch.setattr(fitting, "fit", calls)
