@@ -34,6 +34,7 @@ and, where sdv is installed,
              apart, out of fold: 50% for samples that are right
     seconds  to fit and score, compilation included
 
+Rows of a value that no training row has, which NGBoost and a flow do not take, are left out for these two.
 Of several splits the mean is printed. A row that several hold out counts as one for the errors.
 """
 
@@ -191,13 +192,14 @@ def show(name: str, splits: list[dict[str, Result]]) -> None:
     together = {way: np.concatenate([split[way].log_p for split in splits]) for way in splits[0]}
     rows = np.concatenate([split[first].rows for split in splits])
     for way, value in together.items():
-        has_log_p = not np.isnan(value).all()
-        line = f"{name:<10}{way:<13}" + (f"{value.mean():>9.2f}" if has_log_p else " " * 9)
+        scored = ~np.isnan(value)
+        line = f"{name:<10}{way:<13}" + (f"{value[scored].mean():>9.2f}" if scored.any() else " " * 9)
         share = np.mean([split[way].told for split in splits])
         seconds = np.mean([split[way].seconds for split in splits])
         line += " " * 17 if np.isnan(share) else f"{share:>8.1%}{seconds:>9.0f}"
-        if way != first and has_log_p:
-            gain, stderr = paired_difference(together[first], value, groups=rows)
+        if way != first and scored.any():
+            pair = together[first][scored], value[scored]
+            gain, stderr = paired_difference(*pair, groups=rows[scored])
             line += f"{gain:+8.2f} ± {stderr:.2f}"
         print(line, flush=True)
 

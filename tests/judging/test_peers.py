@@ -134,6 +134,12 @@ def test_holes_and_categories_are_for_none_of_them(installed):
     training.x["numeric"].mask[0] = False
     assert list(peers.peers(rows, training)) == []
     rows, training = pair()
+    whole = dict(peers.peers(rows, training))
+    rows.x["numeric"].mask[3] = False
+    found = dict(peers.peers(rows, training))
+    assert all((np.isnan(value) == (np.arange(len(value)) == 3)).all() for value in found.values())
+    np.testing.assert_allclose(np.delete(found["NGBoost"], 3), np.delete(whole["NGBoost"], 3))
+    rows, training = pair()
     training.model.categorical = [None]
     assert list(peers.peers(rows, training)) == []
 

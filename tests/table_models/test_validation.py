@@ -96,6 +96,11 @@ def test_a_comparison_weighs_rows_and_counts_groups():
     assert found == {"of one": {"log_prob": 0.5, "gain": 2.0, "gain_stderr": 1.0}}
 
 
+def test_rows_without_a_log_density_are_left_out_of_a_comparison():
+    found = compare(np.array([1.0, 2.0, 9.0]), {"peer": np.array([0.0, 0.0, np.nan])})["peer"]
+    assert found == {"log_prob": 0.0, "gain": 1.5, "gain_stderr": pytest.approx(0.5)}
+
+
 @pytest.mark.slow
 def test_what_is_measured_is_honest_where_rows_are_copied():
     """120 rows of weight 5: those held out are as hard as new ones, and intervals cover new ones."""

@@ -51,11 +51,16 @@ def trees(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
 def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     """The name of each that is installed and fits these targets, and log p of the rows in their own units.
 
-    Where a target is missing, or categorical, there is none that takes it as it is.
+    None of them takes targets that are categorical, or missing in training. Of rows of which a target is
+    missing, log p is NaN.
     """
     model = rows.model
-    if model.categorical or not all(own.x["numeric"].mask.all() for own in (rows, training)):
+    if model.categorical or not training.x["numeric"].mask.all():
         return
+    complete = rows.x["numeric"].mask.all(axis=1)
+    if not complete.any():
+        return
+    whole, rows = len(rows), rows.take(np.flatnonzero(complete))
     trained, judged = (tables.scored(model.schema.target, own.x["numeric"]) for own in (training, rows))
     ends = judged.intervals
     features = _features(training), _features(rows)
@@ -71,7 +76,9 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
             value = fit(*(np.asarray(part, np.float64) for part in sets), ends=ends)
         except ImportError:
             continue
-        yield name, model.in_own_units(value + judged.log_factor, rows.x)
+        found = np.full(whole, np.nan)
+        found[complete] = model.in_own_units(value + judged.log_factor, rows.x)
+        yield name, found
 
 
 def _features(rows: Rows) -> np.ndarray:

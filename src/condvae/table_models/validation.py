@@ -149,12 +149,18 @@ def compare(
     weight: np.ndarray | None = None,
     groups: np.ndarray | None = None,
 ) -> dict[str, dict[str, float | None]]:
-    """The mean log p of each baseline, and by how much the model is better, with its paired error."""
+    """The mean log p of each baseline, and by how much the model is better, with its paired error.
+
+    Rows of which a baseline has no log p (NaN) are left out of its comparison.
+    """
     result = {}
     for name, other in baselines.items():
-        gain, stderr = paired_difference(value, other, weight, groups)
+        kept = ~np.isnan(other)
+        other, *own = (None if array is None else array[kept] for array in (other, value, weight, groups))
+        assert other is not None and own[0] is not None
+        gain, stderr = paired_difference(own[0], other, *own[1:])
         result[name] = {
-            "log_prob": mean_stderr(other, weight)[0],
+            "log_prob": mean_stderr(other, own[1])[0],
             "gain": float(gain),
             "gain_stderr": _number(stderr),
         }
