@@ -14,6 +14,7 @@ import pytest
 
 from cli.saying import PENGUINS, TARGETS, assert_readable, assert_refused, untrained
 from condvae import ConditionalVAE
+from condvae.cli.fit import DEPTH, WEIGHT_DECAY
 from condvae.tables import read_table
 from condvae.training import loop
 
@@ -270,3 +271,29 @@ def test_long_texts_make_short_sentences(quickly, condvae_says, tmp_path):
     answer = condvae_says("fit", path, "--out", tmp_path / "m")
     assert_refused(answer, "column 'a' would be numeric but for row 31 ('xxx")
     assert len(answer[2]) < 400
+
+
+def test_sizes_and_training_are_the_users(quickly, condvae_says, tmp_path):
+    sizes = (
+        "--width",
+        12,
+        "--depth",
+        1,
+        "--batch-size",
+        16,
+        "--learning-rate",
+        0.01,
+        "--weight-decay",
+        0.2,
+    )
+    status, said, _ = condvae_says("fit", PENGUINS, *NAMES, *SMALL, *sizes, "--out", tmp_path / "m")
+    assert status == 0
+    assert " s on cpu" in " ".join(said.split())
+    model = ConditionalVAE.load(tmp_path / "m")
+    found = model.settings_
+    assert (found.width, found.batch_size, found.learning_rate) == (12, 16, 0.01)
+    assert (model.depth, model.weight_decay) == (1, 0.2)
+
+
+def test_sizes_left_out_are_those_of_the_estimator():
+    assert ConditionalVAE().get_params().items() >= {"depth": DEPTH, "weight_decay": WEIGHT_DECAY}.items()

@@ -63,7 +63,9 @@ def show(estimator: "ConditionalVAE") -> None:
     if len(set(kept)) > 1:
         of = f"; kept the parameters of steps {min(kept):,} to {max(kept):,}"
     members = count(estimator.settings_.num_members, "member")
-    say(f"{members}, {count(steps, 'step')} in {training['seconds']:.0f} s{of}")
+    device = estimator.provenance_.get("device")
+    where = "" if device is None else f" on {device}"
+    say(f"{members}, {count(steps, 'step')} in {training['seconds']:.0f} s{where}{of}")
 
 
 def likelihoods(target: Any) -> list[str]:

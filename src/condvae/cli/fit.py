@@ -27,6 +27,7 @@ COLUMNS, ROWS, SIZES, KEPT = "Columns", "Rows held out", "Sizes", "Interruptions
 TRAINING = "Training"
 PROCESSES = "Several processes"
 VALIDATION_FRACTION = 0.1
+DEPTH, WEIGHT_DECAY = 2, 0.05
 FEW_TESTED = 30
 """Rows on which a comparison says little."""
 
@@ -62,7 +63,8 @@ def fit(
         str,
         typer.Option(
             metavar="COLUMNS",
-            help="To condition on: names or patterns ('base_*'), separated by commas. None: p(target).",
+            help="Columns to condition on: names or patterns such as 'base_*', separated by commas. "
+            "Default: none.",
             rich_help_panel=COLUMNS,
         ),
     ] = "",
@@ -70,7 +72,7 @@ def fit(
         str,
         typer.Option(
             metavar="COLUMNS",
-            help="To model, likewise. Left out: all that are not given.",
+            help="Columns to model (same syntax). Default: all columns that are not given.",
             rich_help_panel=COLUMNS,
         ),
     ] = "",
@@ -78,7 +80,7 @@ def fit(
         str | None,
         typer.Option(
             metavar="COLUMNS",
-            help="To do without, likewise; '' for the column without a name.",
+            help="Columns to ignore (same syntax); '' for the column without a name.",
             show_default=False,
             rich_help_panel=COLUMNS,
         ),
@@ -87,8 +89,8 @@ def fit(
         str,
         typer.Option(
             metavar="COLUMN=KIND,...",
-            help="What columns are read as, where the cells shall not tell: number, number(decimal=comma), "
-            "text, 'date(%d.%m.%Y)', time, duration.",
+            help="How to read columns, where you do not want their cells to decide: number, "
+            "number(decimal=comma), text, 'date(%d.%m.%Y)', time, duration.",
             rich_help_panel=COLUMNS,
         ),
     ] = "",
@@ -96,15 +98,15 @@ def fit(
         str,
         typer.Option(
             metavar="WORDS",
-            help="What stands for a missing cell besides NA, n/a and the like: '?,-,-999'.",
+            help="Words that mark a missing cell, besides NA, n/a and the like: '?,-,-999'.",
             rich_help_panel=COLUMNS,
         ),
     ] = "",
     unknown: Annotated[
         Unknown,
         typer.Option(
-            help="What a level of a condition that DATA lacks will be: 'other', learned from rare levels, "
-            "or an error.",
+            help="How to treat a level of a condition that is not in DATA: as 'other', which is learned "
+            "from rare levels, or as an error.",
             rich_help_panel=COLUMNS,
         ),
     ] = Unknown.other,
@@ -112,8 +114,8 @@ def fit(
         list[str] | None,
         typer.Option(
             metavar="COLUMN=NAME",
-            help="What a target is modelled by, such as claims=negative_binomial or "
-            "'dose=censored_gaussian(low=0)'; may be repeated. Left out: chosen from its cells.",
+            help="Likelihood of a target, such as claims=negative_binomial or "
+            "'dose=censored_gaussian(low=0)'; may be repeated. Default: chosen from its cells.",
             show_default=False,
             rich_help_panel=COLUMNS,
         ),
@@ -122,7 +124,7 @@ def fit(
         float,
         typer.Option(
             metavar="NUMBER",
-            help="Of the rows, kept from training to say what was learned; 0 to learn from all.",
+            help="Fraction of rows held out as a test set, to measure what was learned; 0 to train on all.",
             rich_help_panel=ROWS,
         ),
     ] = 0.1,
@@ -130,18 +132,22 @@ def fit(
         float,
         typer.Option(
             metavar="NUMBER",
-            help="Of the rows, kept from training to make intervals cover what they say.",
+            help="Fraction of rows held out to calibrate prediction intervals.",
             rich_help_panel=ROWS,
         ),
     ] = 0.0,
     group_column: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Hold out whole groups of this column.", rich_help_panel=ROWS),
+        typer.Option(
+            metavar="COLUMN",
+            help="Hold out whole groups: rows that agree in this column.",
+            rich_help_panel=ROWS,
+        ),
     ] = None,
     time_column: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="Hold out the latest rows by this column.", rich_help_panel=ROWS
+            metavar="COLUMN", help="Hold out the latest rows, ordered by this column.", rich_help_panel=ROWS
         ),
     ] = None,
     members: Annotated[
@@ -149,7 +155,7 @@ def fit(
         typer.Option(
             metavar="N",
             min=1,
-            help="Models in the ensemble; by the number of rows if left out.",
+            help="Models in the ensemble. Default: by the number of rows.",
             show_default=False,
             rich_help_panel=SIZES,
         ),
@@ -157,9 +163,9 @@ def fit(
     joint: Annotated[
         Joint,
         typer.Option(
-            help="How targets depend on each other: in_turn, each is decoded given those before it; "
-            "latent, all of it by the latent; auto, in_turn where there are at most 32 targets and nothing "
-            "is asked of a latent.",
+            help="How the model represents the dependence between targets. in_turn: each target is decoded "
+            "given those before it. latent: a latent carries all of it. auto: in_turn for up to 32 "
+            "targets, unless you set an option of the latent.",
             rich_help_panel=SIZES,
         ),
     ] = Joint.auto,
@@ -168,7 +174,7 @@ def fit(
         typer.Option(
             metavar="N",
             min=0,
-            help="Length of the latent; by default none for targets in turn, else by their number.",
+            help="Dimensions of the latent. Default: none for targets in turn, else by their number.",
             show_default=False,
             rich_help_panel=SIZES,
         ),
@@ -178,17 +184,55 @@ def fit(
         typer.Option(
             metavar="N",
             min=1,
-            help="Training steps; by the number of rows if left out.",
+            help="Training steps at most. Default: by the number of rows.",
             show_default=False,
             rich_help_panel=SIZES,
         ),
     ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Units of each hidden layer. Default: by the number of rows.",
+            show_default=False,
+            rich_help_panel=SIZES,
+        ),
+    ] = None,
+    depth: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Hidden layers of each network.", rich_help_panel=SIZES),
+    ] = DEPTH,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Rows in each training step. Default: by the number of rows.",
+            show_default=False,
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=0.0,
+            help="Learning rate of Adam. Default: by the number of rows.",
+            show_default=False,
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    weight_decay: Annotated[
+        float,
+        typer.Option(metavar="NUMBER", min=0.0, help="Weight decay of Adam.", rich_help_panel=TRAINING),
+    ] = WEIGHT_DECAY,
     objective: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What training maximises: elbo, iwae, 'renyi(alpha=0.5)', doubly_reparameterised, "
-            "hybrid, ... (docs/objectives.md); by default iwae with --joint latent, else elbo.",
+            help="Training objective: elbo, iwae, 'renyi(alpha=0.5)', doubly_reparameterised, hybrid, ... "
+            "(docs/objectives.md). Default: iwae with --joint latent, else elbo.",
             show_default=False,
             rich_help_panel=TRAINING,
         ),
@@ -199,7 +243,7 @@ def fit(
             "--num-samples",
             metavar="K",
             min=1,
-            help="Draws of the latent for each row in each step; 16 with --joint latent, else 1.",
+            help="Draws of the latent for each row in each step. Default: 16 with --joint latent, else 1.",
             show_default=False,
             rich_help_panel=TRAINING,
         ),
@@ -216,14 +260,14 @@ def fit(
     kl_cycles: Annotated[
         int,
         typer.Option(
-            metavar="N", min=1, help="How often it does, at even distances.", rich_help_panel=TRAINING
+            metavar="N", min=1, help="Number of evenly spaced warm-up cycles.", rich_help_panel=TRAINING
         ),
     ] = 1,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Keep training here: every minute, and when Ctrl-C or SIGTERM ends it.",
+            help="Folder for checkpoints: saved every minute, and when Ctrl-C or SIGTERM stops training.",
             show_default=False,
             rich_help_panel=KEPT,
         ),
@@ -231,7 +275,7 @@ def fit(
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on from what --checkpoint has, if anything.", rich_help_panel=KEPT
+            "--resume", help="Continue from the checkpoint, if there is one.", rich_help_panel=KEPT
         ),
     ] = False,
     num_processes: Annotated[
@@ -239,7 +283,7 @@ def fit(
         typer.Option(
             metavar="N",
             min=1,
-            help="Processes that fit this model together; left out, what SLURM or Open MPI started.",
+            help="Processes that train this model together. Default: those that SLURM or Open MPI started.",
             show_default=False,
             rich_help_panel=PROCESSES,
         ),
@@ -249,7 +293,7 @@ def fit(
         typer.Option(
             metavar="I",
             min=0,
-            help="Which of them this is, from 0; the first one writes the model.",
+            help="Index of this process, from 0. Process 0 writes the model.",
             show_default=False,
             rich_help_panel=PROCESSES,
         ),
@@ -258,7 +302,7 @@ def fit(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Where they meet: an address of the first, which the others reach.",
+            help="Address of process 0, which the other processes can reach.",
             show_default=False,
             rich_help_panel=PROCESSES,
         ),
@@ -319,6 +363,11 @@ def fit(
         latent_size=latent_size,
         num_members=members,
         num_steps=steps,
+        width=width,
+        depth=depth,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
         objective=objective,
         num_samples=objective_samples,
         kl_warmup=kl_warmup,

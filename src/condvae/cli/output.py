@@ -19,6 +19,7 @@ OPTIONS = {
     "kl_warmup is": "--kl-warmup is",
     "kl_warmup needs": "--kl-warmup needs",
     "kl_cycles=": "--kl-cycles ",
+    "lower learning_rate": "lower --learning-rate",
 }
 
 

@@ -99,5 +99,6 @@ def provenance() -> dict[str, str]:
         "condvae": VERSION,
         "jax": jax.__version__,
         "python": platform.python_version(),
+        "device": jax.devices()[0].device_kind,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -18,6 +18,11 @@ OPTIONS = {
     "num_samples": "--num-samples",
     "kl_warmup": "--kl-warmup",
     "kl_cycles": "--kl-cycles",
+    "width": "--width",
+    "depth": "--depth",
+    "batch_size": "--batch-size",
+    "learning_rate": "--learning-rate",
+    "weight_decay": "--weight-decay",
 }
 """What `condvae fit` takes; the rest is for Python."""
 
