@@ -185,7 +185,7 @@ def test_distribution_functions_of_cells_are_scipys():
 
 def test_the_middle_of_a_product_is_that_of_each_block():
     cauchy = Numpyro(npd.StudentT(1.0, jnp.array([2.0]), 1.0))
-    found = Product({"a": cauchy, "b": Numpyro(npd.Poisson(jnp.array([3.0])))}).middle()
+    found = Product({"a": cauchy, "b": Numpyro(npd.Poisson(jnp.array([3.0])))}).location()
     assert found is not None
     assert (found["a"], found["b"]) == (2.0, 3.0)
 
@@ -247,7 +247,7 @@ def flat(values):
 def test_spread_out_it_is_wider_and_its_density_is_that_of_its_draws(name):
     """E over the spread of p/spread is 1, and its deviations grow by the factor, around the same centre."""
     d, factor = INSTANCES[name](), 1.3
-    wide = d.spread(factor)
+    wide = d.widened(factor)
     assert wide is not None
     keys = jax.random.split(KEY, 20_000)
     drawn = jax.jit(jax.vmap(wide.sample))(keys)
@@ -264,15 +264,15 @@ def test_how_far_it_is_spread_may_be_known_only_when_it_runs():
     for name in ("normal", "flow", "chain"):
         d = INSTANCES[name]()
         value = d.sample(KEY)
-        traced = jax.jit(lambda f, d=d, value=value: d.spread(f).log_prob(value))(1.3)
-        np.testing.assert_allclose(traced, d.spread(1.3).log_prob(value), rtol=1e-4)
+        traced = jax.jit(lambda f, d=d, value=value: d.widened(f).log_prob(value))(1.3)
+        np.testing.assert_allclose(traced, d.widened(1.3).log_prob(value), rtol=1e-4)
 
 
 def test_what_has_no_spread_says_so():
-    assert INSTANCES["categorical"]().spread(1.3) is None
-    assert Numpyro(npd.Gamma(jnp.ones(2), 1.0)).spread(1.3) is None
-    both = INSTANCES["product"]().spread(2.0)
-    assert both.blocks["b"].spread(2.0) is None
+    assert INSTANCES["categorical"]().widened(1.3) is None
+    assert Numpyro(npd.Gamma(jnp.ones(2), 1.0)).widened(1.3) is None
+    both = INSTANCES["product"]().widened(2.0)
+    assert both.blocks["b"].widened(2.0) is None
     np.testing.assert_allclose(
         both.blocks["a"].log_prob(jnp.array([0.0, 1.0])),
         INSTANCES["normal"]().log_prob(jnp.array([0.0, 1.0])) - 2 * np.log(2.0),

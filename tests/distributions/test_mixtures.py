@@ -38,7 +38,7 @@ def test_a_missing_cell_is_summed_out_of_every_component():
 
 def test_mean_and_spread():
     np.testing.assert_allclose(MIXTURE.mean(), SHARE @ np.asarray(LOC), rtol=1e-5)
-    wide = MIXTURE.spread(2.0)
+    wide = MIXTURE.widened(2.0)
     draws = np.asarray(jax.vmap(wide.sample)(jax.random.split(jax.random.key(0), 20_000)))
     second = SHARE @ (np.asarray(LOC) ** 2 + 4.0 * np.exp(2 * np.asarray(LOG_SCALE)))
     stderr = (draws**2).std(axis=0) / np.sqrt(len(draws))
@@ -48,7 +48,7 @@ def test_mean_and_spread():
     )
     np.testing.assert_allclose(wide.log_prob(jnp.ones(2)), expected, rtol=1e-5)
     coins = MixtureOf(jnp.zeros(2), lambda k: Numpyro(npd.BernoulliLogits(jnp.array([0.5, 2.0])[k])))
-    assert coins.spread(2.0) is None
+    assert coins.widened(2.0) is None
     np.testing.assert_allclose(
         jnp.exp(jax.vmap(coins.log_prob)(coins.enumerate_support())).sum(), 1.0, rtol=1e-6
     )

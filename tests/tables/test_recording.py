@@ -12,11 +12,11 @@ from condvae.tables import (
     Likelihood,
     Schema,
     decode,
+    density_units,
     encode,
     far_points,
     intervals,
     log_scale,
-    measure,
     reach,
     recorded,
 )
@@ -96,7 +96,7 @@ def test_cells_come_back_to_the_digit(name):
 
 
 def test_it_is_said_of_what_a_log_density_is():
-    said = measure([TENTHS, RAIN, PLAIN, replace(PLAIN, name="e")])
+    said = density_units([TENTHS, RAIN, PLAIN, replace(PLAIN, name="e")])
     assert said == (
         "of the probability of a step of 0.1, over the step, in a; of a density, and at 0 a "
         "probability, in b; of a density in d, e"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def as_object(estimator: "ConditionalVAE", path: Path) -> dict[str, Any]:
     """What there is to know of a model, in JSON's types."""
-    from condvae.tables import measure
+    from condvae.tables import density_units
 
     schema, training = estimator.schema_, _training(estimator)
     settings: dict[str, Any] = dict(estimator.settings_._asdict())
@@ -36,7 +36,7 @@ def as_object(estimator: "ConditionalVAE", path: Path) -> dict[str, Any]:
         "rows": estimator.num_rows_,
         "settings": settings | {"random_state": estimator.seed_},
         "parameters": estimator.num_parameters_,
-        "log_prob_is": measure(schema.target),
+        "log_prob_is": density_units(schema.target),
         "training": training,
         "measured": estimator.validation_,
         "calibration_cells": {name: len(pit) for name, pit in estimator.table_.calibration.items()},
@@ -70,7 +70,7 @@ def show(estimator: "ConditionalVAE") -> None:
 
 def likelihoods(target: Any) -> list[str]:
     """What each target is modelled by, and why; and of what log p then is."""
-    from condvae.tables import measure
+    from condvae.tables import density_units
 
     found: dict[tuple[str, str], list[str]] = {}
     for column in target:
@@ -78,7 +78,7 @@ def likelihoods(target: Any) -> list[str]:
             own = (column.likelihood.family, column.likelihood.reason)
             found.setdefault(own, []).append(str(column.name))
     lines = [f"{listed(names, 6)}: {family} ({reason})" for (family, reason), names in found.items()]
-    return [*lines, f"log p is {measure(target)}"] if lines else []
+    return [*lines, f"log p is {density_units(target)}"] if lines else []
 
 
 def show_details(estimator: "ConditionalVAE", path: Path) -> None:

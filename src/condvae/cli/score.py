@@ -71,7 +71,7 @@ def score(
             for _ in parts:
                 pass
     summary = totals.summary()
-    measure = tables.measure(estimator.schema_.target)
+    measure = tables.density_units(estimator.schema_.target)
     warn_untrusted(summary)
     if as_json:
         say_json(summary | {"outside": outside.rows, "out": out, "log_prob_is": measure})

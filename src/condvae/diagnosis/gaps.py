@@ -129,7 +129,7 @@ def gaps(
 
     Raises:
         ValueError: for a mixture, if rows do not match, or if the gradient of the ELBO cannot be had.
-        TypeError: if q has no parameters that may be refined (see `Distribution.free`).
+        TypeError: if q has no parameters that may be refined (see `Distribution.unconstrained`).
 
     Source:
         Cremer, Li and Duvenaud 2018.
@@ -193,7 +193,7 @@ def _refine_row(
     """The ELBO of q_φ, that of q*, and whether refinement was done."""
     x, c = row
     given = model.p_z(c)  # as it is: a prior that is made of the posterior is not refined along with it
-    start, rebuild = model.q_z(x, c, given).free()
+    start, rebuild = model.q_z(x, c, given).unconstrained()
     judge_key, fresh_key, key = jax.random.split(key, 3)
 
     def bound(parameters: PyTree, key: PRNGKeyArray, draws: int) -> Array:

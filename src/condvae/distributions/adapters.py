@@ -176,7 +176,7 @@ class Numpyro(Distribution):
             return None
         return None if isinstance(self.base, _CATEGORIES) else jnp.broadcast_to(mean, self.base.shape())
 
-    def middle(self) -> Array | None:
+    def location(self) -> Array | None:
         if isinstance(self.base, npd.Normal | npd.StudentT | npd.Laplace):
             return jnp.broadcast_to(jnp.asarray(self.base.loc), self.base.shape())
         return self.mean()
@@ -193,7 +193,7 @@ class Numpyro(Distribution):
         except NotImplementedError:
             return None
 
-    def retraced(self, value: Array) -> Array | None:
+    def reparameterised_at(self, value: Array) -> Array | None:
         value, base = jax.lax.stop_gradient(value), self.base
         if isinstance(base, npd.MultivariateNormal):
             loc, lower = jnp.asarray(base.loc), jnp.asarray(base.scale_tril)
@@ -203,19 +203,20 @@ class Numpyro(Distribution):
             return loc + scale * jax.lax.stop_gradient((value - loc) / scale)
         return None
 
-    def spread(self, factor: float | Array) -> Distribution | None:
+    def widened(self, factor: float | Array) -> Distribution | None:
         centre = getattr(self.base, "loc", None)
         centre = self.mean() if centre is None else jnp.broadcast_to(centre, self.base.shape())
         if centre is None or not self.on_reals:
             return None
         return Spread(self, jnp.where(jnp.isfinite(centre), centre, 0.0), factor)
 
-    def free(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
+    def unconstrained(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
         found = {name: getattr(self.base, name) for name in _FREED if hasattr(self.base, name)}
         if not found:
             raise TypeError(
                 f"{type(self.base).__name__} has no location, scale or logits that may be refined: use a "
-                "Gaussian or another location-scale family, or define free() on a distribution of your own"
+                "Gaussian or another location-scale family, or define unconstrained() on a distribution of "
+                "your own"
             )
         shape = {name: self.base.shape() for name in ("loc", "scale")}
         found = {
@@ -393,7 +394,7 @@ class Flow(Distribution):
     def sample_and_log_prob(self, key: PRNGKeyArray) -> tuple[Array, Scalar]:
         return self.flow.sample_and_log_prob(key, condition=self.condition)
 
-    def retraced(self, value: Array) -> Array | None:
+    def reparameterised_at(self, value: Array) -> Array | None:
         from flowjax.distributions import AbstractTransformed
 
         if not isinstance(self.flow, AbstractTransformed):
@@ -403,7 +404,7 @@ class Flow(Distribution):
         noise = still.flow.bijection.inverse(jax.lax.stop_gradient(value), still.condition)
         return self.flow.bijection.transform(jax.lax.stop_gradient(noise), self.condition)
 
-    def spread(self, factor: float | Array) -> "Distribution | None":
+    def widened(self, factor: float | Array) -> "Distribution | None":
         from flowjax.bijections import Affine
         from flowjax.distributions import AbstractTransformed, Transformed
 

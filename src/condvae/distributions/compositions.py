@@ -98,11 +98,11 @@ class Chain(Distribution):
             value, total = (*value, z), total + log_density
         return value, total
 
-    def retraced(self, value: tuple) -> tuple | None:
+    def reparameterised_at(self, value: tuple) -> tuple | None:
         above: tuple = ()
         for depth, z in enumerate(value):
             # The noise is that of this value given those above as they are; they carry gradients on.
-            layer = self.layer(depth, above).retraced(z)
+            layer = self.layer(depth, above).reparameterised_at(z)
             if layer is None:
                 return None
             above = (*above, layer)
@@ -124,12 +124,12 @@ class Chain(Distribution):
     def enumerate_support(self) -> tuple | None:
         return _support(self, self._layers())
 
-    def free(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
+    def unconstrained(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
         # What a layer's parameters are depends on the layers above: what is free is what is added to them.
-        offsets = tuple(jax.tree.map(jnp.zeros_like, layer.free()[0]) for layer in self._layers())
+        offsets = tuple(jax.tree.map(jnp.zeros_like, layer.unconstrained()[0]) for layer in self._layers())
 
         def moved(layer: Distribution, offset: PyTree[Array]) -> Distribution:
-            parameters, rebuild = layer.free()
+            parameters, rebuild = layer.unconstrained()
             return rebuild(jax.tree.map(jnp.add, parameters, offset))
 
         def rebuild(offsets: tuple) -> Distribution:
@@ -141,9 +141,9 @@ class Chain(Distribution):
 
         return offsets, rebuild
 
-    def spread(self, factor: float | Array) -> Distribution | None:
+    def widened(self, factor: float | Array) -> Distribution | None:
         def wider(layer: Distribution) -> Distribution:
-            return layer.spread(factor) or layer
+            return layer.widened(factor) or layer
 
         def after(function: Callable[[tuple], Any]) -> Callable[[tuple], Any]:
             return lambda above: wider(as_distribution(function(above), "a layer"))
@@ -191,8 +191,8 @@ class Product(Distribution):
         found = {name: function(name, block) for name, block in self.blocks.items()}
         return None if any(own is None for own in found.values()) else found
 
-    def retraced(self, value: dict[str, Any]) -> dict[str, Any] | None:
-        return self._of_each(lambda name, block: block.retraced(value[name]))
+    def reparameterised_at(self, value: dict[str, Any]) -> dict[str, Any] | None:
+        return self._of_each(lambda name, block: block.reparameterised_at(value[name]))
 
     def marginal(self, mask: dict[str, Any]) -> "Product":
         return Product({name: d.marginal(mask[name]) for name, d in self.blocks.items()})
@@ -211,16 +211,16 @@ class Product(Distribution):
         known = [term for term in terms if term is not None]
         return jnp.sum(jnp.stack(known)) if len(known) == len(terms) else None
 
-    def free(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
-        parts = {name: block.free() for name, block in self.blocks.items()}
+    def unconstrained(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
+        parts = {name: block.unconstrained() for name, block in self.blocks.items()}
 
         def rebuild(parameters: dict[str, PyTree[Array]]) -> Distribution:
             return Product({name: back(parameters[name]) for name, (_, back) in parts.items()})
 
         return {name: parameters for name, (parameters, _) in parts.items()}, rebuild
 
-    def spread(self, factor: float | Array) -> Distribution | None:
-        wider = {name: d.spread(factor) for name, d in self.blocks.items()}
+    def widened(self, factor: float | Array) -> Distribution | None:
+        wider = {name: d.widened(factor) for name, d in self.blocks.items()}
         if all(block is None for block in wider.values()):
             return None
         return Product({name: wider[name] or block for name, block in self.blocks.items()})
@@ -244,8 +244,8 @@ class Product(Distribution):
     def mean(self) -> dict[str, Any] | None:
         return self._of_each(lambda _, block: block.mean())
 
-    def middle(self) -> dict[str, Any] | None:
-        return self._of_each(lambda _, block: block.middle())
+    def location(self) -> dict[str, Any] | None:
+        return self._of_each(lambda _, block: block.location())
 
     def cdf(self, value: dict[str, Any]) -> dict[str, Any] | None:
         return self._of_each(lambda name, block: block.cdf(value[name]))
@@ -311,8 +311,8 @@ class Cells(Distribution):
     def mean(self) -> Array | None:
         return self._joined([part.mean() for part in self.parts])
 
-    def middle(self) -> Array | None:
-        return self._joined([part.middle() for part in self.parts])
+    def location(self) -> Array | None:
+        return self._joined([part.location() for part in self.parts])
 
     def cdf(self, value: Array) -> Array | None:
         return self._joined([part.cdf(own) for part, own in self._split(value)])

@@ -95,13 +95,13 @@ class MixtureOf(Distribution):
     def on_reals(self) -> bool:
         return self._first.on_reals
 
-    def spread(self, factor: float | Array) -> Distribution | None:
-        if self._first.spread(factor) is None:
+    def widened(self, factor: float | Array) -> Distribution | None:
+        if self._first.widened(factor) is None:
             return None
 
         def wider(k: Array) -> Distribution:
             one = self.component(k)
-            return one.spread(factor) or one
+            return one.widened(factor) or one
 
         return MixtureOf(self.logits, wider)
 

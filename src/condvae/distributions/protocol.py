@@ -119,7 +119,7 @@ class Distribution(eqx.Module):
         """The mean, of the shape of a draw; None where there is no closed form."""
         return None
 
-    def middle(self) -> PyTree[Array] | None:
+    def location(self) -> PyTree[Array] | None:
         """The mean, or where a symmetric distribution has none, where its middle is."""
         return self.mean()
 
@@ -134,7 +134,7 @@ class Distribution(eqx.Module):
         """
         return self.log_prob(value)[None]
 
-    def free(self) -> tuple[PyTree[Array], "Callable[[PyTree[Array]], Distribution]"]:
+    def unconstrained(self) -> tuple[PyTree[Array], "Callable[[PyTree[Array]], Distribution]"]:
         """Its parameters as numbers that may take any value, and the way back: to refine it for one row.
 
         By default these are all of its floating-point arrays: a subclass with bounded parameters says how
@@ -145,10 +145,12 @@ class Distribution(eqx.Module):
         """
         arrays, rest = eqx.partition(self, eqx.is_inexact_array)
         if not jax.tree.leaves(arrays):
-            raise TypeError(f"{type(self).__name__} holds no parameters that may be refined: define free()")
+            raise TypeError(
+                f"{type(self).__name__} holds no parameters that may be refined: define unconstrained()"
+            )
         return arrays, lambda arrays: eqx.combine(arrays, rest)
 
-    def retraced(self, value: PyTree[Array]) -> PyTree[Array] | None:
+    def reparameterised_at(self, value: PyTree[Array]) -> PyTree[Array] | None:
         """A value as the draw that it would be: the same number, with a gradient to the parameters.
 
         With T(ε) the draw that noise ε makes, it is T(ε) at the ε for which T(ε) is the value, ε held. None
@@ -161,7 +163,7 @@ class Distribution(eqx.Module):
         """Whether every value of this shape has a density above 0: so a latent may be moved anywhere."""
         return True
 
-    def spread(self, factor: float | Array) -> "Distribution | None":
+    def widened(self, factor: float | Array) -> "Distribution | None":
         """The distribution `factor` times as wide about its centre: a proposal that goes further out.
 
         None where that has no meaning (a discrete distribution) or is not known.

@@ -65,7 +65,7 @@ class RelaxedCategorical(Distribution):
     def mean(self) -> Float[Array, "cells _"]:
         return (self.logits[..., :-1] - self.logits[..., -1:]) / self.temperature
 
-    def spread(self, factor: float | Array) -> Distribution:
+    def widened(self, factor: float | Array) -> Distribution:
         return Spread(self, self.mean(), factor)
 
 

@@ -205,7 +205,7 @@ def _weighed(
     first = over_draws(lambda z: score(still, still_prior, z, z), chunk)(fixed)
     weights = jax.nn.softmax(first[0] + first[1] - first[2])
     if generalised:
-        along = over_draws(prior.retraced, None)(fixed)
+        along = over_draws(prior.reparameterised_at, None)(fixed)
         if along is None:
             raise ValueError(
                 "generalised doubly reparameterised gradients follow the prior's path as well, and this "

@@ -74,7 +74,7 @@ class Moments(NamedTuple):
         """With the inverse of L, so that it is computed once for all draws."""
         return cls(mean, scale, solve_triangular(scale, jnp.eye(len(mean), dtype=scale.dtype), lower=True))
 
-    def spread(self, factor: float) -> "Moments":
+    def widened(self, factor: float) -> "Moments":
         """With a standard deviation `factor` times as large."""
         return Moments(self.mean, factor * self.scale, self.inverse / factor)
 
@@ -157,7 +157,7 @@ class _Affine(Distribution):
 
 
 def _spread(source: Distribution, factor: Array) -> Distribution:
-    wider = source.spread(factor)
+    wider = source.widened(factor)
     assert wider is not None
     return wider
 
@@ -180,7 +180,7 @@ def strata(
         return Strata(((prior, ALONE),), (max(2, num_draws),))
     if moments is not None:
         return _about(moments, posterior, prior, num_draws)
-    if posterior.spread(SPREADS[1][0]) is None:
+    if posterior.widened(SPREADS[1][0]) is None:
         return Strata(((posterior, ALONE), (prior, ALONE)), (max(2, -(-num_draws // 2)),) * 2)
     factors, shares = zip(*SPREADS, strict=True)
     counts = _counts([*shares, PRIOR_SHARE], num_draws)
@@ -190,11 +190,11 @@ def strata(
 def _about(moments: Moments, posterior: Distribution, prior: Distribution, num_draws: int) -> Strata:
     unravel = ravel_pytree(prior.sample(jax.random.key(0)))[1]
     (wider, tails_share), (factor, q_share) = TAILS, Q_BESIDE
-    if posterior.spread(factor) is None:  # not known of it: q stands beside the moments as it is
+    if posterior.widened(factor) is None:  # not known of it: q stands beside the moments as it is
         factor = 1.0
     groups = (
         (_Affine(moments, unravel), ALONE),
-        (_Affine(moments.spread(wider), unravel, heavy=True), ALONE),
+        (_Affine(moments.widened(wider), unravel, heavy=True), ALONE),
         (posterior, (factor,)),
         (prior, ALONE),
     )

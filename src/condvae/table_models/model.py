@@ -441,7 +441,7 @@ def _centre(likelihood: Distribution, _: PyTree) -> dict[str, jax.Array]:
         if name == "categorical" and isinstance(block, Numpyro):
             found[name] = jax.nn.softmax(jnp.asarray(block.base.logits), axis=-1)  # pyright: ignore
         else:
-            found[name] = block.middle()
+            found[name] = block.location()
     return found
 
 

@@ -18,7 +18,15 @@ from condvae.tables.names import apart, join_names, level_name, level_text, matc
 from condvae.tables.notes import Note, notes_on, of_identifiers, of_readings
 from condvae.tables.ranges import impossible, log_unforeseen, outside, unseen
 from condvae.tables.recognition import reading_of
-from condvae.tables.recording import far_points, intervals, log_scale, measure, reach, recorded, scored
+from condvae.tables.recording import (
+    density_units,
+    far_points,
+    intervals,
+    log_scale,
+    reach,
+    recorded,
+    scored,
+)
 from condvae.tables.scans import ENDINGS as PARQUET
 from condvae.tables.scans import Scan, scan
 from condvae.tables.schema import Schema, Unknown
@@ -46,6 +54,7 @@ __all__ = [
     "apart",
     "column_at",
     "decode",
+    "density_units",
     "encode",
     "far_points",
     "impossible",
@@ -57,7 +66,6 @@ __all__ = [
     "log_scale",
     "log_unforeseen",
     "match_names",
-    "measure",
     "notes_on",
     "of_identifiers",
     "of_readings",

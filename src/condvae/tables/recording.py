@@ -195,14 +195,14 @@ def scored(columns: Sequence[Column], block: Observed) -> Scored:
     return Scored(Observed(value, block.mask), None if (low == high).all() else (low, high), log_factor)
 
 
-def measure(columns: Sequence[Column]) -> str:
+def density_units(columns: Sequence[Column]) -> str:
     """Of what a log-density of a row is, in words: of densities, probabilities, or both.
 
     Example:
         >>> from condvae.tables import Likelihood
         >>> whole = Likelihood("negative_binomial", step=1.0)
         >>> claims = Column("claims", "target", "numeric", "int64", likelihood=whole)
-        >>> measure([claims, Column("age", "target", "numeric", "double")])
+        >>> density_units([claims, Column("age", "target", "numeric", "double")])
         'of a probability in claims; of a density in age'
     """
     found: dict[str, list[str]] = {}

@@ -87,7 +87,7 @@ class Rates(NamedTuple):
     averaging: Any
 
 
-class Own(NamedTuple):
+class PerMember(NamedTuple):
     """What is a member's own and does not change: which rows it trains on, and how fast.
 
     Attributes:
@@ -149,7 +149,7 @@ class Run(NamedTuple):
 
     plan: Plan
     static: PyTree
-    own: Own
+    own: PerMember
     rates: Rates
     data: Data | None = None
 
@@ -450,7 +450,7 @@ def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _validate(plan: Plan, model: CVAE, held: tuple, own: Own, key: PRNGKeyArray) -> Array:
+def _validate(plan: Plan, model: CVAE, held: tuple, own: PerMember, key: PRNGKeyArray) -> Array:
     """The weighted mean objective over the held-out rows, with β = 1, some rows at a time: [parts]."""
     padded = own.validation.shape[0]
     size = min(padded, VALIDATION_ROWS)

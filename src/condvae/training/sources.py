@@ -10,7 +10,7 @@ from condvae.training.batches import ArrayBatches, Batches, StreamBatches
 from condvae.training.devices import Devices
 from condvae.training.holdout import held_out, require_fraction
 from condvae.training.members import Keys
-from condvae.training.rounds import Own
+from condvae.training.rounds import PerMember
 from condvae.training.streams import Stream, Without, rows_at
 from condvae.vectorise import bucket, num_rows, require_finite
 
@@ -30,7 +30,7 @@ def from_arrays(
     batch_size: int,
     num_steps: int,
     devices: Devices,
-) -> tuple[Batches, Own]:
+) -> tuple[Batches, PerMember]:
     """Rows that are in memory, of which each member holds out some of its own.
 
     Raises:
@@ -73,7 +73,7 @@ def from_stream(
     batch_size: int,
     num_steps: int,
     devices: Devices,
-) -> tuple[Batches, Own]:
+) -> tuple[Batches, PerMember]:
     """Rows that are read as they are needed; those held out are in memory, the same for all members.
 
     Args:
@@ -134,9 +134,11 @@ def to_permute(x: PyTree, validation: Any, groups: np.ndarray | None, time: np.n
     return num_rows(x=x) if groups is None else len(np.unique(groups))
 
 
-def _own(held: np.ndarray, counts: list[int], scales: list[list[float]], keys: PRNGKeyArray) -> Own:
+def _own(held: np.ndarray, counts: list[int], scales: list[list[float]], keys: PRNGKeyArray) -> PerMember:
     none = np.zeros(0)
-    return Own(None, held, np.array(counts, np.int32), np.array(scales), peak=none, decay=none, key=keys)
+    return PerMember(
+        None, held, np.array(counts, np.int32), np.array(scales), peak=none, decay=none, key=keys
+    )
 
 
 def _validation_masks(
