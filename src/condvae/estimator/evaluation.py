@@ -112,7 +112,8 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
           and the `chance` of being so far out; whether the row's conditions are `outside`, which columns,
           and its `distance`, the share of training rows that are nearer to others;
         - `refits`: with `deep`, what `free_bits` bring, and the `gaps` of inference;
-        - `findings`: the verdicts, what must be looked at first, as `condvae.diagnosis.Finding.to_json`.
+        - `findings`: the verdicts, what must be looked at first, as
+          `condvae.diagnosis.findings.Finding.to_json`.
 
     Raises:
         TableError: for columns or cells that do not fit the model, or where no target is observed.
