@@ -257,7 +257,7 @@ class Fixture(NamedTuple):
     """One problem and its three fits.
 
     Attributes:
-        worth: E[log p_true − log p_without], nats a row; 0 where z is not needed.
+        worth: E[log p_true − log p_without], nats per row; 0 where z is not needed.
         share: the part of it that the model has.
     """
 

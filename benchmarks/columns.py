@@ -12,7 +12,7 @@ several families the best is printed, chosen on the very rows that are printed.
 Models without a latent are trained on the same rows, one with universal columns and one for each family,
 and compared on rows that are held out (3,000, or a quarter of a table):
 
-    log p      nats a cell, of both and the difference with its paired error. Cells that are recorded to a
+    log p      nats per cell, of both and the difference with its paired error. Cells that are recorded to a
                step have the log-probability of a step: of a density, the density at the cell times the
                step, at most 1. A continuous family whose recorded version exists is there as that.
     CRPS       of 100 draws a row, in percent of that of the named family, with its paired error
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="units of the sixty columns")
     parser.add_argument("--seed", type=int, default=3)
     arguments = parser.parse_args()
-    print(f"{'':53}{'log p, nats a cell':^36}{'CRPS':^14}{'mean off, %':^20}{'outside, %':^14}")
+    print(f"{'':53}{'log p, nats per cell':^36}{'CRPS':^14}{'mean off, %':^20}{'outside, %':^14}")
     print(
         f"{'column':24}{'family':>29}{'universal':>11}{'named':>9}{'gain':>8}{'stderr':>8}"
         f"{'%':>7}{'stderr':>7}{'univ.':>7}{'named':>7}{'noise':>6}{'univ.':>7}{'named':>7}"

@@ -251,7 +251,7 @@ def of_log_prob(runs: dict[str, Run]) -> None:
     if "elbo, again" in less:
         gap, stderr = less.pop("elbo, again")
         chance = abs(gap)
-        print(f"Two runs of elbo are {chance:.3f} ± {stderr:.3f} nats a row apart: less is chance.")
+        print(f"Two runs of elbo are {chance:.3f} ± {stderr:.3f} nats per row apart: less is chance.")
     told = sorted((gap, name) for name, (gap, error) in less.items() if abs(gap) > max(chance, 2 * error))
     sides = {
         "above elbo's": [f"{name} ({gap:+.3f})" for gap, name in reversed(told) if gap > 0],
@@ -298,7 +298,7 @@ def main() -> None:
         sys.exit(f"{arguments.mnist} is not there: it wants mnist.npz, which keras.datasets.mnist fetches")
     task = digits() if arguments.mnist is None else mnist(arguments.mnist, arguments.test_rows)
     rows = f"{len(task.train[0]):,} rows to train on, {len(task.held[0]):,} held out"
-    print(f"{task.name}: {rows}; {arguments.seconds:g} s each; nats a row\n", flush=True)
+    print(f"{task.name}: {rows}; {arguments.seconds:g} s each; nats per row\n", flush=True)
     options = arguments.seconds, arguments.num_samples, arguments.gap_rows
     runs: dict[str, Run] = {}
     for name in dict.fromkeys(["elbo", *arguments.only]):

@@ -160,7 +160,7 @@ def show(summary: dict) -> None:
         f"{size.likelihood}, batch {size.batch}, {size.steps} steps a round"
     )
     speeds = [["µs a step", "median", "lowest", "highest", f"÷ {OURS}", "lowest", "first round"]]
-    elbos = [["held-out ELBO, nats a row", "untrained", f"less {OURS}", "trained", f"less {OURS}"]]
+    elbos = [["held-out ELBO, nats per row", "untrained", f"less {OURS}", "trained", f"less {OURS}"]]
     for name, entry in summary["implementations"].items():
         times, ratios = entry["microseconds"], entry.get("ratio", {})
         speeds.append([name, *(f"{times[key]:.0f}" for key in ("median", "lowest", "highest"))])

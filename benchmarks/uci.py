@@ -260,7 +260,7 @@ def show_joint(found: dict[str, list[dict]], table: str, data: Path) -> None:
     for method, what in ((OURS, "Decoding in turn"), (BY_LATENT, "The latent")):
         if method in found and INDEPENDENT in found:
             earned = np.subtract(column(found[INDEPENDENT], "nll"), column(found[method], "nll"))
-            print(f"  {what} earns {show_pair(earned, 3)} nats a row, paired over splits.")
+            print(f"  {what} earns {show_pair(earned, 3)} nats per row, paired over splits.")
 
 
 def print_table(rows: list[list[str]]) -> None:

@@ -116,7 +116,7 @@ def main(arguments=None):
         "negative binomial, without the batch": no_batch.log_prob(without[held], x[held]).value,
         "Poisson": poisson.log_prob(c[held], x[held]).value,
     }
-    what = f"log p, nats a cell, over {HELD_OUT:,} held-out cells"
+    what = f"log p, nats per cell, over {HELD_OUT:,} held-out cells"
     print(f"{what:<52}{'mean':>9}{'less than the second by':>24}{'stderr':>8}")
     for name, value in others.items():
         gap = best - value

@@ -297,7 +297,7 @@ def show(results, options, console):
     away = max(abs(results["fitted"][name] - mle[name]) / stderr[name] for name in known)
     console.print(
         f"The population's expected ELBO has its maximum within {miss:.0e} of the closed form. The ELBO "
-        f"that training reached is {results['nats_below_maximum']:.0e} nats a row below the greatest "
+        f"that training reached is {results['nats_below_maximum']:.0e} nats per row below the greatest "
         f"log-likelihood of the draws; the parameters are within {away:.2f} standard errors."
     )
     if len(known) < len(NAMES):
@@ -306,7 +306,7 @@ def show(results, options, console):
             "draws, so exp θ_3 tends to 0, θ_3 and φ have no maximum-likelihood value, and `fitted` is "
             "what training reached on the way."
         )
-    terms = Table(title="The identity at the fitted parameters, nats a row", title_justify="left")
+    terms = Table(title="The identity at the fitted parameters, nats per row", title_justify="left")
     terms.add_column("term")
     terms.add_column("value", justify="right")
     for name, symbol in TERMS.items():

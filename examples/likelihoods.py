@@ -105,7 +105,7 @@ def main():
         alone = {name: log_p(model, given[ROWS:], table[ROWS:], name) for name in table}
         values.append(alone)
     titles = {}
-    what = f"nats a cell, over {HELD_OUT:,} held-out rows"
+    what = f"nats per cell, over {HELD_OUT:,} held-out rows"
     print(f"{what:<44}{'chosen':>9}{'Gaussian':>10}{'gain':>8}{'stderr':>8}")
     for column in models[0].schema_.target:
         chosen, plain = (alone[column.name] for alone in values)

@@ -122,7 +122,7 @@ if __name__ == "__main__":
         "+ E KL(p(x | c) ‖ p_θ(x | c))": truth - score,
         "= E log p(x | c)": truth,
     }
-    print(f"{'nats a row, over 5,000 held-out rows':<40}{'mean':>8}{'stderr':>9}")
+    print(f"{'nats per row, over 5,000 held-out rows':<40}{'mean':>8}{'stderr':>9}")
     for name, value in terms.items():  # value (N,)
         print(f"{name:<40}{value.mean():8.3f}{value.std() / sqrt(len(value)):9.3f}")
 

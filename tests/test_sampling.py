@@ -227,16 +227,15 @@ def test_without_conditions():
 def test_draws_are_shared_out_and_counted(c, monkeypatch):
     """The same draws whether averaged in one block or in blocks that do not divide them."""
     (model,) = models(1)
-    from condvae import predictive
 
     found = []
     for at_once in (500, 150):
-        monkeypatch.setattr(predictive, "DRAWS_AT_ONCE", at_once)
+        monkeypatch.setattr(sampling, "AVERAGED_AT_ONCE", at_once)
         found.append(expect(mean, model, c, key=KEY, num_samples=500))
     of_z = exact(model, c)[2]
     assert (np.abs(found[0] - found[1]) < 5 * np.sqrt(2) * of_z / np.sqrt(500)).all()
     # A constant comes out as itself only if exactly num_samples draws are counted.
-    monkeypatch.setattr(predictive, "DRAWS_AT_ONCE", 7)
+    monkeypatch.setattr(sampling, "AVERAGED_AT_ONCE", 7)
     np.testing.assert_allclose(expect(one, model, c, key=KEY, num_samples=10), 1.0, rtol=1e-6)
 
 

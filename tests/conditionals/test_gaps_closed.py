@@ -89,7 +89,7 @@ def test_the_gap_of_a_diagonal_gaussian_is_closed(bent):
         if name == "flow":
             score = log_prob(model, held, key=keys[0], num_samples=2000)
     said = ", ".join(f"{name} {nats:.3f}" for name, nats in gap.items())
-    print(f"\nlog p - ELBO, nats a row ({'banana' if bent else 'explaining away'}): {said}")
+    print(f"\nlog p - ELBO, nats per row ({'banana' if bent else 'explaining away'}): {said}")
     assert gap["network"] > 0.3, said
     closed = ["flow", "ladder", "hierarchy"] + ([] if bent else ["full"])
     for name in closed:

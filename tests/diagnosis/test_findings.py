@@ -3,9 +3,9 @@ from condvae.diagnosis.findings import Finding, ordered
 
 def test_words_say_what_how_much_how_sure_and_what_to_do():
     assert Finding("a", "note", "it is so").words() == "it is so"
-    assert Finding("a", "note", "it is so", 0.123, 0.046).words() == "it is so (0.12 ± 0.05 nats a row)"
+    assert Finding("a", "note", "it is so", 0.123, 0.046).words() == "it is so (0.12 ± 0.05 nats per row)"
     assert (
-        Finding("a", "note", "it is so", 0.123, advice="act").words() == "it is so (0.12 nats a row): act"
+        Finding("a", "note", "it is so", 0.123, advice="act").words() == "it is so (0.12 nats per row): act"
     )
     assert Finding("a", "note", "it is so", p_value=0.0123).words() == "it is so (p = 0.012)"
     assert Finding("a", "note", "it is so", p_value=1e-9).words() == "it is so (p < 0.0001)"

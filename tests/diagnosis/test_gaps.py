@@ -118,7 +118,7 @@ def test_words():
     both = of(1.3, 1.4).words()
     assert "the encoder costs 1.30 ± " in both
     assert "the family of q costs 1.40 ± " in both
-    assert of(0.01, 0.02).words() == "inference costs 0.03 nats a row, too little to do anything about"
+    assert of(0.01, 0.02).words() == "inference costs 0.03 nats per row, too little to act on"
     assert "50 of 50 rows were still being refined" in of(1.0, 0.0, converged=False).words()
     assert "log p of 50 of 50 rows cannot be trusted" in of(1.0, 0.0, trusted=False).words()
 

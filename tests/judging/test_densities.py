@@ -76,7 +76,7 @@ def test_rows_trained_on_and_rows_of_another_kind():
         ({"unforeseen": 40}, "unforeseen", "40 of 100 rows hold a level or a number outside"),
         ({"outside": 5}, "outside", "the conditions of 5 of 100 rows lie outside"),
         ({"untrusted": {"rows": 9}}, "log-p-unsure", "9 of 100 rows is not known well"),
-        ({"elbo": -2.9}, "elbo-loose", "the ELBO is below log p"),
+        ({"elbo": -2.9}, "elbo-loose", "the ELBO lies below log p"),
     ],
 )
 def test_what_else_is_said(change, code, words):

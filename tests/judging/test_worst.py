@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pandas as pd
@@ -36,7 +38,7 @@ def support(outside=()):
 def test_the_worst_rows_and_why(rows):
     score = np.zeros(N)
     score[[3, 8, 9]] = [-10.0, -np.inf, -5.0]
-    found = worst(rows, score, support([3]), KEY)
+    found = worst(replace(rows, support=support([3])), score, KEY)
     assert len(found) == 10
     assert [one["row"] for one in found[:3]] == [8, 3, 9]
     assert [one["log_prob"] for one in found[:3]] == [None, -10.0, -5.0]
@@ -58,7 +60,7 @@ def test_an_improbable_level_is_a_reason(rows):
     place = int(np.flatnonzero((codes[:, 0] == 1) & mask[:, 0] & (np.abs(rows.numbers()[:, 0]) < 1.5))[0])
     score = np.zeros(N)
     score[place] = -7.0
-    first = worst(rows, score, support(), KEY)[0]
+    first = worst(replace(rows, support=support()), score, KEY)[0]
     assert (first["row"], first["target"], first["observed"], first["expected"]) == (place, "g", "y", "x")
     assert first["chance"] == pytest.approx(0.005)
     assert first["interval"] is None
@@ -70,6 +72,6 @@ def test_where_no_target_is_out_by_itself_none_is_named(rows):
     place = int(np.flatnonzero((codes[:, 0] == 0) & mask[:, 0] & (own < 1))[0])
     score = np.zeros(N)
     score[place] = -7.0
-    first = worst(rows, score, support(), KEY)[0]
+    first = worst(replace(rows, support=support()), score, KEY)[0]
     assert (first["row"], first["target"]) == (place, None)
     assert first["chance"] > 0.01

@@ -70,7 +70,7 @@ def test_pairs_of_targets():
     nats = {"nats": 0.5, "stderr": 0.01}
     found = told(dependence={"model": nats, "chain": nats, "lacking": nats, "pairs": [pair]})
     assert numbers.pairs(found).rows == [["mass and kind", "80", "0.30", "0.28", "", ""]]
-    assert "share 0.50 ± 0.01 nats a row under the model" in numbers.samples_words(found)
+    assert "share 0.50 ± 0.01 nats per row under the model" in numbers.samples_words(found)
 
 
 def test_slices_the_least_calibrated_first():
@@ -107,7 +107,7 @@ def test_worst_rows_and_why():
     }
     found = numbers.worst(told(worst=[one, other]))
     assert found.rows[0] == ["5", "-20.00", "mass", "9", "2 (1 to 3)", "< 0.0001", "100%, outside in dose"]
-    assert found.rows[1] == ["10", "−∞", "how they go together", "", "", "", "20%"]
+    assert found.rows[1] == ["10", "−∞", "their dependence", "", "", "", "20%"]
 
 
 def test_words_on_latents():

@@ -46,8 +46,8 @@ def test_likelihoods_and_what_was_maximised_are_options_too():
 
 
 def test_the_command_line_is_left_out_where_it_has_no_such_option():
-    (python,) = training.code(trained([], ["y"], width=32), "model")
-    assert "width=32" in python
+    (python,) = training.code(trained([], ["y"], free_bits=0.5), "model")
+    assert "free_bits=0.5" in python
     assert "model.fit(None, table[['y']])" in python
 
 

@@ -154,8 +154,8 @@ def test_notes_say_what_an_analyst_should_know(untrained):
 def test_few_rows_to_adjust_intervals_by_are_told(untrained):
     model = ConditionalVAE(**BARE, calibration_fraction=0.25).fit(X, Y)
     assert len(model.history_.notes) == 1
-    assert model.history_.notes[0].startswith("25 rows are few to adjust intervals by")
-    assert "varies by some 6 points" in model.history_.notes[0]
+    assert model.history_.notes[0].startswith("25 rows are few to calibrate intervals by")
+    assert "uncertain by ± 6 points" in model.history_.notes[0]
 
 
 # --- what goes wrong in training

@@ -113,7 +113,7 @@ def _dependence(estimator: "ConditionalVAE") -> str:
     gain = ""
     if worth is not None and worth["gain"] is not None:
         value = plus_minus(worth["gain"], worth["gain_stderr"])
-        gain = f": worth {value} nats a row on held-out rows, over each target by itself"
+        gain = f": worth {value} nats per row on held-out rows, over each target by itself"
     return f"targets are decoded in turn, each given those before it{chosen}{gain}"
 
 
@@ -121,13 +121,13 @@ def verdict(estimator: "ConditionalVAE") -> str:
     """In one sentence, what was learned, against what is simpler."""
     found = estimator.validation_
     if found is None:
-        return "learned: not measured, since no rows were held out"
+        return "not evaluated: no rows were held out"
     rows = count(found["rows"], "row")
     where = f"{rows} kept from training"
     if found["how"] != "test":
         where = f"{rows} held out by the members, each by itself"
     value = plus_minus(found["log_prob"], found["stderr"])
-    return f"learned: log p = {value} nats a row on {where}: {against(estimator, found['baseline'])}"
+    return f"learned: log p = {value} nats per row on {where}: {against(estimator, found['baseline'])}"
 
 
 def against(estimator: "ConditionalVAE", baseline: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ def evaluate(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A file with the conditions and the targets, of rows that the model was not trained on; - "
+            help="A table with the conditions and the targets of rows that the model was not trained on; - "
             "for CSV on standard input.",
             show_default=False,
         ),
@@ -37,7 +37,7 @@ def evaluate(
         bool,
         typer.Option(
             "--diagnosis/--no-diagnosis",
-            help="Whether to look at whether the model is right; else it is only measured.",
+            help="Whether to add verdicts on whether the model is right to the measurements.",
         ),
     ] = True,
     method: How = "is",
@@ -46,12 +46,13 @@ def evaluate(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """How well a model predicts the rows of DATA, beside what is simpler; and whether it is right.
+    """Measure how well a model predicts the rows of DATA, compare it with baselines, and judge it.
 
-    Log-densities with their errors, the ELBO; CRPS and the coverage of intervals by numeric target,
-    accuracy by categorical target; the same log-density of what is simpler, fitted to the training rows;
-    and verdicts: whether the latent and the conditions are used, whether the prior draws what rows have,
-    whether every target is calibrated, whether samples can be told from rows.
+    Measured are log p with its error and the ELBO; CRPS and the coverage of intervals of each numeric
+    target, and the accuracy of each categorical one; and log p of baselines that were fitted to the
+    training rows. The verdicts say whether the conditions and the latent are used, whether the dependence
+    between targets is learned, whether every target is calibrated, and whether a classifier can tell
+    samples from rows.
     """
     from condvae.estimator import evaluate as measure
     from condvae.tables import TableError
@@ -94,7 +95,7 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
     less = f" ({count(unseen, 'row')} without an observed target left out)" if unseen else ""
     say(f"{count(scored, 'row')} of {found['rows']:,}{less}" if unseen else count(scored, "row"))
     density = Table(box=None, pad_edge=False)
-    for heading in ("nats a row, in the data's own units", "log p", "the model's gain"):
+    for heading in ("nats per row, in the data's own units", "log p", "the model's gain"):
         density.add_column(heading, justify="left" if heading.startswith("nats") else "right")
     density.add_row("the model", plus_minus(found["log_prob"], found["log_prob_stderr"]), "")
     density.add_row("its lower bound, the ELBO", plus_minus(found["elbo"], None), "")

@@ -24,7 +24,7 @@ def impute(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A file with the conditions and the targets, some cells of which are missing; - for CSV "
+            help="A table with the conditions and the targets, some cells of which are missing; - for CSV "
             "on standard input.",
             show_default=False,
         ),
@@ -36,7 +36,7 @@ def impute(
             "-n",
             metavar="N",
             min=1,
-            help="Completed copies of each row; one, if left out.",
+            help="Completed copies of each row. Default: one.",
             show_default=False,
         ),
     ] = None,
@@ -44,11 +44,12 @@ def impute(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """The table with its missing targets drawn from p(missing | observed, given).
+    """Fill in missing targets with draws from p(missing | observed, given).
 
-    What is observed stays as it is, and so do all other columns; missing conditions stay missing. A draw is
-    one of what may have been, not the most probable: with -n, the draws tell how sure the model is.
-    Columns row and draw then number the copies (row_ and draw_ where the table has such columns).
+    Observed cells and all other columns stay as they are; missing conditions stay missing. A draw is one
+    possible value, not the most probable one: with -n you get several, which show how sure the model is.
+    The columns row and draw then number the copies (row_ and draw_ if the table has columns of these
+    names).
     """
     from condvae import tables
     from condvae.estimator.queries import RoughWarning

@@ -8,7 +8,7 @@ EXAMPLES = ("condvae inspect model", "condvae inspect model --json")
 
 
 def inspect(model: ModelPath, as_json: Json = False) -> None:
-    """What a saved model is of, what its columns held, how it was trained and what was measured then."""
+    """Show the columns of a saved model, how it was trained, and what was measured then."""
     estimator = inputs.load(model)
     if as_json:
         say_json(describe.as_object(estimator, model))

@@ -10,7 +10,7 @@ Out = Annotated[
     str,
     typer.Option(
         metavar="FILE",
-        help="The file to write, CSV or Parquet by its ending; - for CSV on standard output.",
+        help="The file to write, .csv or .parquet; - for CSV on standard output.",
         show_default=False,
     ),
 ]
@@ -19,7 +19,7 @@ Draws = Annotated[
     typer.Option(
         metavar="N",
         min=4,
-        help="Draws of the latent for each row: 1000; with --method ais, chains: 16.",
+        help="Draws of the latent for each row (default: 1000); with --method ais, chains (16).",
         show_default=False,
     ),
 ]
@@ -27,7 +27,8 @@ How = Annotated[
     Literal["is", "ais"],
     typer.Option(
         "--method",
-        help="Importance sampling, or annealed: slower, and surer where the encoder is far off.",
+        help="How to estimate log p: importance sampling (is) or annealed importance sampling (ais), "
+        "which is slower, and more reliable where the encoder is far off.",
     ),
 ]
 Budget = Annotated[
@@ -35,8 +36,8 @@ Budget = Annotated[
     typer.Option(
         metavar="N",
         min=4,
-        help="The most draws of a row, for rows that need more: 16 times as many; with --method ais, the "
-        "temperatures: 1000.",
+        help="Draws at most, for rows that need more (default: 16 times as many); with --method ais, "
+        "temperatures (1000).",
         show_default=False,
     ),
 ]
@@ -46,14 +47,14 @@ Seed = Annotated[
         metavar="N",
         min=0,
         max=2**32 - 1,
-        help="Decides everything random; the same seed, the same result.",
+        help="Random seed: the same seed gives the same result.",
     ),
 ]
 Train = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="The rows that the model was trained on, to see whether samples copy them.",
+        help="The rows that the model was trained on, to test whether samples copy them.",
         show_default=False,
     ),
 ]
@@ -61,8 +62,8 @@ Deep = Annotated[
     bool,
     typer.Option(
         "--deep",
-        help="Fit again to the rows of --train, without the latent and with free bits, and other packages "
-        "that are installed: tells more, and takes some times as long as fitting did.",
+        help="Refit to the rows of --train for more verdicts: without the latent, with free bits, boosted "
+        "trees, and other packages that are installed. It takes several times as long as the fit.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, notes or summary.")]

@@ -23,39 +23,47 @@ def predict(
         str | None,
         typer.Argument(
             metavar="[DATA]",
-            help="A file with the conditions' columns; - for CSV on standard input; none for a plain VAE.",
+            help="A table with the condition columns; - for CSV on standard input. Leave it out for a "
+            "plain VAE.",
             show_default=False,
         ),
     ] = None,
     quantiles: Annotated[
         str,
-        typer.Option(metavar="NUMBERS", help="Quantiles of the numeric targets, such as 0.05,0.5,0.95."),
+        typer.Option(
+            metavar="NUMBERS", help="Quantiles of the numeric targets to add, such as 0.05,0.5,0.95."
+        ),
     ] = "",
     interval: Annotated[
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="A central interval of the numeric targets with this probability, such as 0.9, and the "
-            "smallest set of levels of the categorical ones; adjusted, where the model was fitted with "
-            "--calibration-fraction.",
+            help="Add the central interval of this probability, such as 0.9, of each numeric target, "
+            "and the smallest set of levels of each categorical one. Both are calibrated if the model was "
+            "fitted with --calibration-fraction.",
             show_default=False,
         ),
     ] = None,
     proba: Annotated[
-        bool, typer.Option("--proba", help="The probability of each level of the targets that have levels.")
+        bool,
+        typer.Option("--proba", help="Add the probability of each level of the targets that have levels."),
     ] = False,
     support: Annotated[
-        bool, typer.Option("--support", help="How far each row lies outside of what was trained on.")
+        bool,
+        typer.Option(
+            "--support", help="Add how far the conditions of each row lie outside of the training data."
+        ),
     ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Predict the targets of each row of DATA.
 
-    Beside the conditions: NAME_mean of a numeric target, NAME_mode (the most probable level) of a
-    categorical one; NAME_q0.05, ...; NAME_low and NAME_high, or NAME_set, levels separated by commas, the
-    most probable first; NAME=LEVEL, of categories, 0 and 1, or the levels of a scale; support_outside,
-    support_columns and support_percentile. An underscore follows each name that a condition has already.
+    The output has the conditions and, for each target, NAME_mean (numeric) or NAME_mode (categorical: the
+    most probable level). The options add NAME_q0.05 ... (quantiles); NAME_low and NAME_high (interval) or
+    NAME_set (levels separated by commas, the most probable first); NAME=LEVEL (probabilities of categories,
+    of 0 and 1, and of the levels of a scale); support_outside, support_columns and support_percentile. A
+    name that a condition already has gets an underscore at its end.
     """
     from condvae.tables import TableError
 

@@ -22,7 +22,7 @@ def report(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A file with the conditions and the targets, of rows that the model was not trained on; - "
+            help="A table with the conditions and the targets of rows that the model was not trained on; - "
             "for CSV on standard input.",
             show_default=False,
         ),
@@ -43,11 +43,11 @@ def report(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """One page on a model: whether it is right, what to do next, and pictures.
+    """Write one page on a model: whether it is right, what to do next, and pictures.
 
-    What `condvae evaluate` prints, in a single file that opens in a browser without a network: verdicts,
-    where the nats go, calibration, real rows against samples, what the conditions do, the latent space, the
-    rows scored worst, and how the model was trained.
+    The page holds what `condvae evaluate` prints, in a single file that opens in a browser without a
+    network: verdicts, where the nats go, calibration, real rows beside samples, the effect of the
+    conditions, the latent space, the rows with the lowest log p, and how the model was trained.
     """
     from condvae import report as pages
     from condvae.storage import require_file

@@ -24,18 +24,22 @@ def sample(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="A file with the conditions' columns; - for CSV on standard input; none for a plain VAE.",
+            help="A table with the condition columns; - for CSV on standard input. Leave it out for a "
+            "plain VAE.",
             show_default=False,
         ),
     ] = None,
     n: Annotated[
-        int, typer.Option("-n", metavar="N", min=1, help="Draws for each row (in all, without --given).")
+        int,
+        typer.Option(
+            "-n", metavar="N", min=1, help="Draws per row of --given; without --given, the number of draws."
+        ),
     ] = 1,
     plot: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Also draw the samples' numeric columns, over the real ones if the file has them.",
+            help="Also plot the numeric columns of the samples, over the real ones if the table has them.",
             show_default=False,
         ),
     ] = None,
@@ -43,9 +47,10 @@ def sample(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Draw from p(target | given) for each row of a table: the rows' conditions beside the draws.
+    """Draw samples from p(target | given) for each row of a table.
 
-    Columns row and draw number them; where the table has a column of that name, they are row_ and draw_.
+    The output has the conditions, the samples, and the columns row and draw, which number them (row_ and
+    draw_ if the table has columns of these names).
     """
     from condvae import tables
 

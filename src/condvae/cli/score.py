@@ -23,7 +23,7 @@ def score(
         str,
         typer.Argument(
             metavar="DATA",
-            help="A file with the conditions and the targets; - for CSV on standard input.",
+            help="A table with the conditions and the targets; - for CSV on standard input.",
             show_default=False,
         ),
     ],
@@ -31,7 +31,8 @@ def score(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="The file for the rows' scores, CSV or Parquet by its ending; - for standard output.",
+            help="Write the score of each row to this file, .csv or .parquet; - for CSV on standard "
+            "output.",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +43,7 @@ def score(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """log p(target | given) of each row of DATA in nats, in the data's own units, with its error."""
+    """Compute log p(target | given) of each row of DATA with its error, in nats and the table's units."""
     import pyarrow as pa
 
     from condvae import scoring, tables
@@ -88,7 +89,7 @@ def _show(summary: dict[str, Any], measure: str) -> None:
         return
     mean = float("-inf") if summary["log_prob"] is None else summary["log_prob"]
     value = plus_minus(mean, summary["log_prob_stderr"], 4)
-    say(f"log p = {value} nats a row over {count(scored, 'row')}, in the data's own units")
+    say(f"log p = {value} nats per row over {count(scored, 'row')}, in the data's own units")
     say(f"it is {measure}")
     say(how(summary))
     if unseen:

@@ -68,7 +68,7 @@ def latent_finding(use: LatentUse) -> Finding:
         f"z is hardly used: {units}, and x hardly tells of it",
         mean,
         stderr,
-        advice="whether it is not needed or ignored is told by fitting again, without z and with free bits",
+        advice="refit with deep=True (--deep) to tell whether it is not needed or was ignored",
     )
 
 

@@ -2,8 +2,8 @@
 
     E[log p_θ(x_i | c_i) − log p_θ(x_i | c_π(i))],    π a permutation that leaves no row in its place
 
-is what the model has learned from c, in nats a row; of one column of c alone, what it has learned from that
-column beyond the others, as far as they do not tell the same.
+is what the model has learned from c, in nats per row; of one column of c alone, what it has learned from
+that column beyond the others, as far as they do not tell the same.
 """
 
 from collections.abc import Callable, Mapping

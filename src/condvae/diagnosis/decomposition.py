@@ -50,7 +50,7 @@ class TrueDistribution(Protocol):
 
 
 class Decomposition(NamedTuple):
-    """The terms of E[ELBO], in nats a row.
+    """The terms of E[ELBO], in nats per row.
 
     Attributes:
         elbo: E[ELBO(x | c)].

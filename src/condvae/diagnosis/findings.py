@@ -20,7 +20,7 @@ class Finding:
         code: a short name that does not change, such as "z-ignored".
         level: "problem", "note" (worth knowing) or "good".
         what: a sentence.
-        nats: what it is worth, in nats a row, where that is known.
+        nats: what it is worth, in nats per row, where that is known.
         stderr: the standard error of `nats`.
         p_value: how often chance alone gives as much, where it was tested.
         advice: what to do, where something should be done.
@@ -39,7 +39,7 @@ class Finding:
         said = self.what
         if self.nats is not None:
             error = "" if self.stderr is None else f" ± {self.stderr:.2f}"
-            said += f" ({self.nats:.2f}{error} nats a row)"
+            said += f" ({self.nats:.2f}{error} nats per row)"
         elif self.p_value is not None:
             said += f" (p = {self.p_value:.2g})" if self.p_value >= 1e-4 else " (p < 0.0001)"
         return said if self.advice is None else f"{said}: {self.advice}"
@@ -56,6 +56,6 @@ def ordered(findings: Sequence[Finding]) -> list[Finding]:
         >>> from condvae.diagnosis.findings import Finding, ordered
         >>> found = [Finding("a", "good", "fine"), Finding("b", "problem", "bad", nats=0.1, stderr=0.02)]
         >>> ordered(found)[0].words()
-        'bad (0.10 ± 0.02 nats a row)'
+        'bad (0.10 ± 0.02 nats per row)'
     """
     return sorted(findings, key=lambda one: (LEVELS.index(one.level), -abs(one.nats or 0.0)))

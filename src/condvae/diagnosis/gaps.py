@@ -77,15 +77,13 @@ class Gaps(NamedTuple):
         said = []
         if encoder > max(NOTICED, 2 * encoder_error):
             said.append(
-                f"the encoder costs {encoder:.2f} ± {encoder_error:.2f} nats a row: widen it or train "
+                f"the encoder costs {encoder:.2f} ± {encoder_error:.2f} nats per row: widen it or train "
                 "longer"
             )
         if family > max(NOTICED, 2 * family_error):
             said.append(f"the family of q costs {family:.2f} ± {family_error:.2f}: try a flow")
         if not said:
-            said.append(
-                f"inference costs {sum((family, encoder)):.2f} nats a row, too little to do anything about"
-            )
+            said.append(f"inference costs {sum((family, encoder)):.2f} nats per row, too little to act on")
         if not self.converged.all():
             said.append(
                 f"{(~self.converged).sum():,} of {len(self.elbo):,} rows were still being refined when the "

@@ -62,7 +62,7 @@ class LatentUse(NamedTuple):
 
     @property
     def mutual_information(self) -> tuple[float, float]:
-        """I(x; z | c) under the model, in nats a row, and its standard error."""
+        """I(x; z | c) under the model, in nats per row, and its standard error."""
         return mean_stderr(self.information)
 
 

@@ -61,8 +61,8 @@ class ConditionalVAE(Queries, BaseEstimator):
         batch_size: rows in a step.
         learning_rate: the peak of a cosine schedule.
         weight_decay: decoupled, on weight matrices.
-        free_bits: nats a row that z may tell at no cost, where the model would rather not use it; 0 is the
-            ELBO.
+        free_bits: nats per row that z may tell at no cost, where the model would rather not use it; 0 is
+            the ELBO.
         objective: what training maximises: a name of `condvae.objectives.OBJECTIVES`, with its numbers
             in brackets, such as "iwae" or "renyi(alpha=0.25)"; or a function of `Draws`, of which only
             the name is saved. By default "iwae" with `joint="latent"`, where z has to tell how targets

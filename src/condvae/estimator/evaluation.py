@@ -69,7 +69,7 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
           rows are not remembered; `equal_by_chance`: how many of them may be so by chance, as training rows
           are equal to each other: more were trained on;
         - `impossible`: rows of density 0; `unforeseen`: rows with a level or a number outside of what the
-          targets were seen to hold; `log_prob`, in nats a row, and how it was found: `method`,
+          targets were seen to hold; `log_prob`, in nats per row, and how it was found: `method`,
           `draws`, `log_prob_stderr`, `log_prob_noise`, `ess` and `untrusted`, as in
           `condvae.scoring.Totals.summary`; `elbo`;
         - where it was annealed, `upper_estimate`, no bound (see `condvae.scoring.Annealed`), and
@@ -100,7 +100,7 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
           predicted ("right", or too "narrow", "wide", "low", "high", or "off"), and by how much its
           distribution function is `off_by` at most; `slices`: likewise by group of each condition;
         - `reliability` by categorical target and level;
-        - `dependence`, of several targets: nats a row that they share given the conditions, under the
+        - `dependence`, of several targets: nats per row that they share given the conditions, under the
           `model` and under a `chain` of regressions, and what the former is `lacking`; where z carries it,
           what is `carried`: by target, what z tells of it from the others; `pairs`, of targets,
           with their mutual `information` and rank `correlation` in rows, and as `information_drawn` and

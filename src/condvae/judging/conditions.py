@@ -98,7 +98,7 @@ def findings(found: ConditionUse, marginal: Mapping[str, Any] | None = None) -> 
         Finding(
             "c-used",
             "good",
-            "the conditions are used: given those of others, rows are scored worse by",
+            "the conditions matter: shuffling them lowers log p",
             *_known(nats, stderr),
         )
     ]

@@ -130,7 +130,7 @@ def _against_simpler(baseline: dict[str, dict[str, Any]], targets: int) -> list[
     gain, stderr, words = best["gain"], best["gain_stderr"], simpler(name, targets)
     nats = {"nats": gain, "stderr": stderr}
     if gain > SURE * stderr:
-        what = f"better than everything simpler that it was held to, of which the best is {words}"
+        what = f"better than every baseline; the best baseline is {words}"
         return [Finding("beats-simpler", "good", what, **nats)]
     if gain < -SURE * stderr:
         advice = "train longer or on more rows, or use what is simpler"
@@ -146,13 +146,19 @@ def _beside_training(side: dict[str, Any]) -> list[Finding]:
     found = []
     gap, stderr = _apart(train, validation)
     if gap is not None and gap > max(SURE * stderr, LITTLE):
-        what = "rows trained on are scored better than rows held out at fitting"
-        advice = "more rows, a higher weight decay or a smaller width would narrow that"
+        what = "log p of the training rows is higher than that of rows held out when the model was fitted"
+        advice = "more rows, a higher weight decay or a smaller width would narrow the gap"
         found.append(Finding("overfitted", "note", what, gap, stderr, None, advice))
     gap, stderr = _apart(validation, test)
     if gap is not None and gap > max(SURE * stderr, LITTLE):
-        what = "these rows are scored worse than those held out at fitting: they are of another kind"
-        advice = "look at which conditions are outside, and at the worst rows; fit with such rows too"
+        what = (
+            "log p of these rows is lower than that of rows held out when the model was fitted: they are "
+            "of another kind"
+        )
+        advice = (
+            "look at which conditions lie outside of the training data, and at the worst rows; add such "
+            "rows and refit"
+        )
         found.append(Finding("shifted", "problem", what, gap, stderr, None, advice))
     return found
 
@@ -173,8 +179,8 @@ def trained_on(found: dict[str, Any]) -> bool:
 def _rows_that_do_not_belong(found: dict[str, Any]) -> list[Finding]:
     said, scored = [], found["rows_scored"]
     if found["impossible"]:
-        what = f"{found['impossible']:,} of {scored:,} rows have density 0: to the model they cannot be"
-        advice = "look at them first: a cell may be wrong, or the model too sure"
+        what = f"{found['impossible']:,} of {scored:,} rows have density 0: the model rules them out"
+        advice = "look at them first: a cell may be wrong, or the model overconfident"
         said.append(Finding("impossible", "problem", what, advice=advice))
     if found["unforeseen"]:
         many = found["unforeseen"] > FEW * scored
@@ -214,6 +220,6 @@ def _inference(found: dict[str, Any]) -> list[Finding]:
         None not in (found["log_prob"], found["elbo"])
         and (gap := found["log_prob"] - found["elbo"]) > LOOSE
     ):
-        what = "the ELBO is below log p: what q costs in training"
+        what = "the ELBO lies below log p: this is what the encoder costs in training"
         said.append(Finding("elbo-loose", "note", what, gap))
     return said

@@ -227,14 +227,14 @@ def findings(found: Dependence | None, in_turn: bool) -> list[Finding]:
         return [Finding("dependence-learned", "good", what, nats, stderr)]
     if found.gain > 0:
         what = (
-            f"given the conditions the targets share {nats:.2f} nats a row in the model and {of_chain:.2f} "
-            "in a chain of regressions, which is worse overall"
+            f"given the conditions the targets share {nats:.2f} nats per row in the model and "
+            f"{of_chain:.2f} in a chain of regressions, which is worse overall"
         )
         return [Finding("dependence-less", "note", what)]
     advice = "train longer or on more rows" if in_turn else "decode the targets in turn (joint, --joint)"
     what = (
         f"the dependence between the targets is not learned: {max(nats, 0.0):.2f} of the {of_chain:.2f} "
-        "nats a row that a chain of regressions finds"
+        "nats per row that a chain of regressions finds"
     )
     return [Finding("dependence-missed", "problem", what, lacking, error, advice=advice)]
 

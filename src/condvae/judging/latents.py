@@ -40,7 +40,7 @@ class Latents:
         return said if self.prior is None else [*said, _prior(self.prior)]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON's types, nats a row."""
+        """JSON's types, nats per row."""
         use, prior, posterior = self.use, self.prior, self.posterior
         rate, distortion, information = map(mean_stderr, (use.rate, use.distortion, use.information))
         uniform = posterior.uniformity

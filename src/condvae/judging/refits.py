@@ -41,7 +41,7 @@ class Refits:
         baseline: as `baseline` in `evaluate`: the model without z, boosted trees, and other packages.
         findings: whether z is used, not needed or ignored; what inference costs.
         free_bits: nats that the model with free bits is better by, and the error; None without z.
-        gaps: nats a row that the encoder and the family of q cost, with errors; None without z.
+        gaps: nats per row that the encoder and the family of q cost, with errors; None without z.
     """
 
     baseline: dict[str, Any]

@@ -30,7 +30,7 @@ def elbo(
     Args:
         draws: of one example.
         beta: the weight of the KL term.
-        free_bits: λ, nats a row.
+        free_bits: λ, nats per row.
         monte_carlo: whether the KL is averaged over the draws, also where it has a closed form.
 
     Returns:

@@ -27,7 +27,7 @@ def plot_nats(
     values: np.ndarray,
     stderr: np.ndarray | None = None,
     *,
-    label: str = "nats a row",
+    label: str = "nats per row",
     highlight: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:

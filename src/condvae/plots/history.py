@@ -48,7 +48,7 @@ def plot_history(
             if record["step"] == step
         ]
         ax.plot(*zip(*marked, strict=True), ".", color=DATA, zorder=3, label="kept, of each member")
-    tidy(ax, x="step", y="objective (nats a row)")
+    tidy(ax, x="step", y="objective (nats per row)")
     ax.legend(frameon=False, fontsize=8)
     return ax
 

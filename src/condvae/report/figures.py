@@ -78,7 +78,7 @@ def nats(found: Diagnosis) -> Iterator[Picture]:
             np.array([baseline[name][part] for name in names], float) for part in ("gain", "gain_stderr")
         )
         shown = [simpler(name, len(found.summary["cells"])) for name in names]
-        axes = plots.plot_nats(shown, gain, stderr, label="nats a row gained", ax=canvas(len(names)))
+        axes = plots.plot_nats(shown, gain, stderr, label="nats per row gained", ax=canvas(len(names)))
         yield Picture(
             axes, "The model's gain over what is simpler, with standard errors, on the same rows."
         )
@@ -96,7 +96,7 @@ def nats(found: Diagnosis) -> Iterator[Picture]:
         lost = sorted(found.conditions.by_column.items(), key=lambda item: -item[1][0])[:16]
         values = np.array([value for _, value in lost])
         shown = [name for name, _ in lost]
-        axes = plots.plot_nats(shown, *values.T, label="nats a row lost", ax=canvas(len(shown)))
+        axes = plots.plot_nats(shown, *values.T, label="nats per row lost", ax=canvas(len(shown)))
         yield Picture(axes, "What is lost when one condition is exchanged between rows, the others kept.")
 
 

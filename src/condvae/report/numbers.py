@@ -42,7 +42,7 @@ def _densities(told: dict[str, Any]) -> Table:
     for name, other in told["baseline"].items():
         gain = plus_minus(other["gain"], other["gain_stderr"])
         rows.append([simpler(name, len(told["cells"])), plus_minus(other["log_prob"], None), gain])
-    return Table(["nats a row", "log p", "the model's gain"], rows)
+    return Table(["nats per row", "log p", "the model's gain"], rows)
 
 
 def _sides(told: dict[str, Any]) -> Table:
@@ -58,7 +58,7 @@ def _sides(told: dict[str, Any]) -> Table:
         for name, words in named.items()
         if (side := sides[name]) and side["log_prob"] is not None
     ]
-    return Table(["nats a row", "rows", "log p"], rows if len(rows) > 1 else [])
+    return Table(["nats per row", "rows", "log p"], rows if len(rows) > 1 else [])
 
 
 def nats_words(told: dict[str, Any]) -> str:
@@ -71,7 +71,7 @@ def nats_words(told: dict[str, Any]) -> str:
     rate, shared = (plus_minus(found[name], found[f"{name}_stderr"]) for name in ("rate", "information"))
     distortion = plus_minus(found["distortion"], None)
     return (
-        f"Of the best member: rate {rate} and distortion {distortion} nats a row, in standardised units; "
+        f"Of the best member: rate {rate} and distortion {distortion} nats per row, in standardised units; "
         f"x and z share {shared} nats under the model; {found['active']} of "
         f"{count(len(found['activity']), 'latent')} active."
     )
@@ -174,8 +174,8 @@ def samples_words(told: dict[str, Any]) -> str:
             plus_minus(shared[name]["nats"], shared[name]["stderr"]) for name in ("model", "chain")
         )
         said.append(
-            f"Given the conditions, the targets share {model} nats a row under the model, and {chain} in a "
-            "chain of regressions. The table shows what each pair shares, whatever the conditions."
+            f"Given the conditions, the targets share {model} nats per row under the model, and {chain} "
+            "in a chain of regressions. The table shows what each pair shares, whatever the conditions."
         )
     if (apart := told["samples"]) is not None:
         said.append(
@@ -224,7 +224,7 @@ def worst(told: dict[str, Any]) -> Table:
             [
                 f"{one['row'] + 1:,}",
                 "−∞" if one["log_prob"] is None else f"{one['log_prob']:.2f}",
-                one["target"] or "how they go together",
+                one["target"] or "their dependence",
                 short(one["observed"]) if one["target"] else "",
                 expected if one["target"] else "",
                 _p(one["chance"]) if one["target"] else "",

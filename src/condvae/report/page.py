@@ -27,7 +27,7 @@ _EFFECT = (
 _WORST = (
     "Which target is furthest out, and how improbable that is: the chance of being at least as far out, or "
     "of that level. How far the row's conditions lie from what was trained on: the share of training rows "
-    "that lie nearer to others. Where no target is out by itself, it is how they go together."
+    "that lie nearer to others. Where no target is unusual by itself, it is the dependence between them."
 )
 
 
@@ -130,7 +130,7 @@ def three(told: dict[str, Any]) -> list[dict[str, str]]:
     """The three numbers that matter."""
     mean = told["log_prob"]
     value = "−∞" if mean is None else plus_minus(mean, told["log_prob_stderr"])
-    found = [{"value": value, "words": "log p, nats a row: higher is better"}]
+    found = [{"value": value, "words": "log p, nats per row: higher is better"}]
     sure = {name: other for name, other in told["baseline"].items() if other["gain"] is not None}
     if sure:
         name, best = min(sure.items(), key=lambda item: item[1]["gain"])
@@ -139,7 +139,7 @@ def three(told: dict[str, Any]) -> list[dict[str, str]]:
         found.append(
             {
                 "value": sign + plus_minus(best["gain"], best["gain_stderr"]),
-                "words": f"nats a row gained over {held_to}, the best of what is simpler",
+                "words": f"nats per row gained over {held_to}, the best of what is simpler",
             }
         )
     if covered := told["coverage"]:

@@ -213,9 +213,8 @@ def fit_table(
         model.calibration = calibrate(model, _take((x, c), calibration))
         if len(calibration) < FEW_CALIBRATED:
             history.notes.append(
-                f"{len(calibration)} rows are few to adjust intervals by: how many rows those of 90% cover "
-                f"varies by some {100 * np.sqrt(0.9 * 0.1 / len(calibration)):.0f} points from one draw of "
-                "them to the next"
+                f"{len(calibration)} rows are few to calibrate intervals by: the coverage of a 90% "
+                f"interval is uncertain by ± {100 * np.sqrt(0.9 * 0.1 / len(calibration)):.0f} points"
             )
     alone = options.in_turn and not settings.latent_size and len(schema.target) > 1
     if len(test):

@@ -136,7 +136,7 @@ def _one_by_one(model: TableModel, x: PyTree) -> list[PyTree]:
 def _worth(
     value: np.ndarray, alone: np.ndarray | None, weight: np.ndarray | None, groups: np.ndarray | None
 ) -> dict[str, float | None] | None:
-    """What it is worth that targets are given those before them, in nats a row."""
+    """What it is worth that targets are given those before them, in nats per row."""
     if alone is None:
         return None
     gain, stderr = paired_difference(value, alone, weight, groups)

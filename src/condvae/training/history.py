@@ -53,7 +53,7 @@ class History:
 
     Attributes:
         records: a list of dictionaries with `step`, `train` (the mean objective over the round's
-            batches, nats a row), `validation` (over the held-out rows, where there are any), `skipped`
+            batches, nats per row), `validation` (over the held-out rows, where there are any), `skipped`
             (steps left out because of numbers that are not finite), `seconds` since the start. For the
             members of a mixture, `train`, `validation` and `skipped` are lists with one entry for each;
             the first two are NaN after a member has stopped.

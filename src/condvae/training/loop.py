@@ -427,7 +427,7 @@ class _Loop:
                     active=self.devices.whole(active & (waited < self.patience))
                 )
         shown = "validation" if np.isfinite(numbers.get("validation", np.nan)).any() else "train"
-        return f"{shown} {numbers[shown][active].mean():.3f} nats a row"
+        return f"{shown} {numbers[shown][active].mean():.3f} nats per row"
 
     def _note_faults(self, old: State, last: int, skipped: np.ndarray) -> None:
         """What was left out and who went back, in the history; the error where that does not help."""
