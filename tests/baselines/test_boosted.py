@@ -101,3 +101,12 @@ def test_a_level_that_was_not_seen_has_a_probability(levels):
     new = categorical([0, levels - 1])
     value = np.exp(found.log_prob(new, numeric([0.0, 0.0])))
     np.testing.assert_allclose(value, np.array([200.5, 0.5]) / (200 + 0.5 * levels))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_target_that_is_constant_and_one_that_is_never_observed():
+    x = numeric(np.zeros(200), np.arange(200.0), mask=np.tile([True, False], (200, 1)))
+    for dependence in ("in_turn", "copula"):
+        found = fit_boosted_trees(x, None, x_levels=(), c_levels=(), dependence=dependence)
+        value = found.log_prob(x, None)
+        assert np.isfinite(value).all() and (value > 5).all()

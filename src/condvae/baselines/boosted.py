@@ -210,10 +210,13 @@ def _fit_number(
     mean = _boosted(features, y, kinds, seed, HistGradientBoostingRegressor, _square)
     residual = y - mean.left_out
     variance = max(float(np.mean(residual**2)) if len(y) else 1.0, VARIANCE_FLOOR)
+    if not residual.any():  # no row, or no error: there is no scale to learn
+        target = _Number(mean, None, variance, 0.0)
+        return target, target.parameters(mean.left_out, None)
     log_square = np.log(np.maximum(residual**2, 1e-4 * variance) / variance)
     scale = _boosted(features, log_square, kinds, seed, HistGradientBoostingRegressor, _square)
     # E[log of a squared Gaussian] is not 0: what is boosted is known up to a constant.
-    shift = float(np.log(np.mean(residual**2 / variance * np.exp(-scale.left_out)))) if len(y) else 0.0
+    shift = float(np.log(np.mean(residual**2 / variance * np.exp(-scale.left_out))))
     own = variance * np.exp(scale.left_out + shift)
     varies = np.mean(-0.5 * np.log(own) - 0.5 * residual**2 / own) > -0.5 * np.log(variance) - 0.5
     target = _Number(mean, scale if varies else None, variance, shift)

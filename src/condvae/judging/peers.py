@@ -74,7 +74,7 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
         sets = (features[0], trained.block.value, features[1], judged.block.value)
         try:
             value = fit(*(np.asarray(part, np.float64) for part in sets), ends=ends)
-        except ImportError:
+        except (ImportError, np.linalg.LinAlgError):  # not installed; or a covariance that it cannot invert
             continue
         found = np.full(whole, np.nan)
         found[complete] = model.in_own_units(value + judged.log_factor, rows.x)

@@ -103,6 +103,6 @@ def _inference(rows: Rows, key: jax.Array) -> tuple[dict[str, Any], Finding]:
     costs = {name: {"nats": nats, "stderr": number(stderr)} for name, (nats, stderr) in parts.items()}
     nats, stderr = found.inference
     if nats < NOTICED:
-        what = "inference costs too little to do anything about"
+        what = "inference costs too little to act on"
         return costs | {"rows": len(few)}, Finding("inference-gap", "good", what, nats, stderr)
     return costs | {"rows": len(few)}, Finding("inference-gap", "note", found.words())
