@@ -71,8 +71,8 @@ def choose(
 
     def pick(text: str, what: str) -> list[str]:
         outright = _pieces(text)
-        found = match_names(text, left, what=what)
-        return [name for name in found if name not in special or name.strip() in outright]
+        matches = match_names(text, left, what=what)
+        return [name for name in matches if name not in special or name.strip() in outright]
 
     conditions, targets = pick(given, "--given"), pick(target, "--target")
     if target.strip() and not targets:
@@ -98,10 +98,10 @@ def _single(name: str | None, columns: Sequence[str], what: str) -> str | None:
 
     if name is None:
         return None
-    found = match_names([name], columns, what=what)
-    if len(found) != 1:
-        raise TableError(f"{what} {quote(name)} stands for {len(found)} columns; name one")
-    return found[0]
+    matches = match_names([name], columns, what=what)
+    if len(matches) != 1:
+        raise TableError(f"{what} {quote(name)} stands for {len(matches)} columns; name one")
+    return matches[0]
 
 
 def groups_of(table: Any, name: str | None) -> Any:
@@ -154,14 +154,14 @@ def times_of(table: Any, name: str | None, read: dict[str, str] | None = None) -
 def _complete(table: Any, name: str, what: str) -> list[Any]:
     from condvae.tables import TableError
 
-    found = table[name].to_pylist()
-    for row, cell in enumerate(found):
+    cells = table[name].to_pylist()
+    for row, cell in enumerate(cells):
         if cell is None or cell != cell:
             raise TableError(
                 f"{what}: column {quote(name)}, row {row + 1} is empty; give every row one, or "
                 "leave the row out"
             )
-    return found
+    return cells
 
 
 def likelihoods(options: list[str], target: list[str]) -> dict[str, str] | None:
@@ -172,7 +172,7 @@ def likelihoods(options: list[str], target: list[str]) -> dict[str, str] | None:
     """
     from condvae.tables import TableError
 
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for option in options:
         column, equals, name = option.partition("=")
         # A column's own name may have an equals sign in it.
@@ -188,10 +188,10 @@ def likelihoods(options: list[str], target: list[str]) -> dict[str, str] | None:
             raise TableError(
                 f"--likelihood names {quote(column)}, which is no target; the targets are {listed(target)}"
             )
-        if column in found:
+        if column in names:
             raise TableError(f"--likelihood names column {quote(column)} twice; name it once")
-        found[column] = name
-    return found or None
+        names[column] = name
+    return names or None
 
 
 def readings(option: str, columns: Sequence[str] | None = None) -> dict[str, str] | None:
@@ -218,17 +218,17 @@ def readings(option: str, columns: Sequence[str] | None = None) -> dict[str, str
     asked: dict[str, str] = {}
     place = 0
     while option[place:].strip(" ,"):
-        if (found := piece.match(option, place)) is None:
+        if (match := piece.match(option, place)) is None:
             raise TableError(
                 f"--read is {quote(option)}; write COLUMN=KIND, such as 'hp=number, zip=text, "
                 "day=date(%d.%m.%Y)'"
             )
-        place = found.end()
-        Reading.asked_for(found["kind"], found["name"])
-        for name in [found["name"]] if columns is None else match_names([found["name"]], columns, "--read"):
+        place = match.end()
+        Reading.asked_for(match["kind"], match["name"])
+        for name in [match["name"]] if columns is None else match_names([match["name"]], columns, "--read"):
             if name in asked:
                 raise TableError(f"--read names column {quote(name)} twice; name it once")
-            asked[name] = found["kind"]
+            asked[name] = match["kind"]
     return asked or None
 
 

@@ -421,9 +421,9 @@ def _notes(roles: columns.Roles, index: str | None, model: Any) -> list[str]:
     if roles.unused:
         verb = "is" if len(roles.unused) == 1 else "are"
         notes.append(f"{listed(roles.unused)} {verb} neither given nor a target, and not used")
-    found = model.validation_
-    if found is not None and found["how"] == "test" and found["rows"] < FEW_TESTED:
-        notes.append(f"what was learned is measured on {count(found['rows'], 'row')}, which says little")
+    measured = model.validation_
+    if measured is not None and measured["how"] == "test" and measured["rows"] < FEW_TESTED:
+        notes.append(f"what was learned is measured on {count(measured['rows'], 'row')}, which says little")
     return notes
 
 

@@ -35,24 +35,24 @@ def read_data(path: str, columns: Any = (), text: Iterable[str] = ()) -> "tables
     from condvae.table_models.streaming import is_long
     from condvae.tables.cells import open_frame
 
-    found = None
+    file = None
     if path != "-" and (Path(path).is_dir() or Path(path).suffix.lower() in tables.PARQUET):
         scan = tables.scan(path)
-        found = tables.File(scan) if is_long(scan) else None
-    found = tables.read_file(path, columns, text) if found is None else found
-    if not isinstance(found.table, tables.Scan):
-        open_frame(found.table)
-    if len(found.table) == 0:
+        file = tables.File(scan) if is_long(scan) else None
+    file = tables.read_file(path, columns, text) if file is None else file
+    if not isinstance(file.table, tables.Scan):
+        open_frame(file.table)
+    if len(file.table) == 0:
         raise tables.TableError(f"{path} has no rows; give at least one")
-    return found
+    return file
 
 
 def read_for(estimator: "ConditionalVAE", path: str) -> Any:
     """The rows of a file, its cells read as the model's columns were; how is said, if progress is."""
-    found = read_data(path, _columns(estimator))
-    for sentence in found.notes if estimator.progress else ():
+    file = read_data(path, _columns(estimator))
+    for sentence in file.notes if estimator.progress else ():
         note(sentence)
-    return found.table
+    return file.table
 
 
 def _columns(estimator: "ConditionalVAE") -> tuple[Any, ...]:
@@ -82,8 +82,8 @@ def by_part(estimator: "ConditionalVAE", table: Any, work: Callable[[int, int, A
         for number, part in enumerate(table.parts()):
             with located(table, number):
                 read = tables.read_as(_columns(estimator), part)
-                found = work(number, table.groups[number].first, read)
-            yield found
+                result = work(number, table.groups[number].first, read)
+            yield result
             bar.advance(len(part))
     estimator.progress = shown
 

@@ -51,9 +51,9 @@ def say(sentence: str, style: str | None = None, *, wrap: bool = True) -> None:
     console().print(sentence, style=style, soft_wrap=not wrap)
 
 
-def say_json(found: Any) -> None:
+def say_json(value: Any) -> None:
     """Print an object as JSON that every program reads: no NaN, no letters beyond ASCII."""
-    print(json.dumps(found, indent=2, allow_nan=False))
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def note(sentence: str) -> None:
@@ -94,12 +94,12 @@ WIDE = 0.5
 """A sandwich wider than this, in nats, is said to be."""
 
 
-def between(found: dict[str, Any]) -> list[str]:
+def between(summary: dict[str, Any]) -> list[str]:
     """What annealing from above adds: an estimate on the data, bounds on what the model simulates."""
-    ends = found["sandwich"]
+    ends = summary["sandwich"]
     width = plus_minus(ends["width"], ends["width_stderr"], 3)
     said = [
-        f"from above it is estimated (not bounded) at {found['upper_estimate']:.2f}",
+        f"from above it is estimated (not bounded) at {summary['upper_estimate']:.2f}",
         f"on {count(ends['rows'], 'row')} simulated from the model, log p lies between {ends['lower']:.3f} "
         f"and {ends['upper']:.3f}: {width} nats, by {ends['chains']} chains of {ends['temperatures']:,} "
         "temperatures",
@@ -113,18 +113,18 @@ def between(found: dict[str, Any]) -> list[str]:
 
 def warn_untrusted(summary: dict[str, Any]) -> None:
     """Say which rows have an estimate that cannot be trusted, and what the mean is without them."""
-    found = summary.get("untrusted")
-    if not found or not found["rows"]:
+    untrusted = summary.get("untrusted")
+    if not untrusted or not untrusted["rows"]:
         return
-    which = listed((number + 1 for number in found["which"]), MAX_NAMES)
+    which = listed((number + 1 for number in untrusted["which"]), MAX_NAMES)
     others = (
         ""
-        if found["log_prob_without"] is None
-        else f"; without them log p is {found['log_prob_without']:.4f}"
+        if untrusted["log_prob_without"] is None
+        else f"; without them log p is {untrusted['log_prob_without']:.4f}"
     )
-    one = found["rows"] == 1
+    one = untrusted["rows"] == 1
     warn(
-        f"the log-density of {found['rows']:,} of {count(summary['rows_scored'], 'row')} cannot be trusted "
-        f"({'row' if one else 'rows'} {which}), and {'is' if one else 'are'} averaged in{others}; give a "
-        "larger --budget"
+        f"the log-density of {untrusted['rows']:,} of {count(summary['rows_scored'], 'row')} cannot be "
+        f"trusted ({'row' if one else 'rows'} {which}), and {'is' if one else 'are'} averaged in{others}; "
+        "give a larger --budget"
     )

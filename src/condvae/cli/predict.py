@@ -141,28 +141,31 @@ def _tables(
     schema = estimator.schema_
     names = _added(schema, levels, interval is not None, proba, support)
     centre = estimator.predict(rows)
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for column in schema.target:
         ending = "mode" if column.kind == "categorical" else "mean"
-        found[f"{column.name}_{ending}"] = centre[str(column.name)]
+        columns[f"{column.name}_{ending}"] = centre[str(column.name)]
     if levels:
         quantiles = estimator.quantile(rows, levels)
-        found |= {name: quantiles[name] for name in quantiles.column_names}
+        columns |= {name: quantiles[name] for name in quantiles.column_names}
     kinds = {column.kind for column in schema.target}
     if interval is not None and "numeric" in kinds:
         ends = estimator.interval(rows, interval)
-        found |= {name: ends[name] for name in ends.column_names}
+        columns |= {name: ends[name] for name in ends.column_names}
     if interval is not None and "categorical" in kinds:
         sets = estimator.level_set(rows, interval)
-        found |= {name: [join_names(own) for own in sets[name].to_pylist()] for name in sets.column_names}
+        columns |= {
+            name: [join_names(levels_in) for levels_in in sets[name].to_pylist()]
+            for name in sets.column_names
+        }
     if proba:
         shares = estimator.predict_proba(rows)
         pairs = [level_name(column.name, level) for column in schema.target for level in column.outcomes]
-        found |= dict(zip(pairs, shares.columns, strict=True))
+        columns |= dict(zip(pairs, shares.columns, strict=True))
     if support:
         measured = estimator.support(rows)
-        found |= {f"support_{name}": measured[name] for name in measured.column_names}
-    return {name: found[name] for name in names}
+        columns |= {f"support_{name}": measured[name] for name in measured.column_names}
+    return {name: columns[name] for name in names}
 
 
 def _beside(rows: Any, names: list[str], made: dict[str, Any]) -> Any:

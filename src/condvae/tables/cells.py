@@ -243,10 +243,10 @@ def _to_arrow(series: nw.Series[Any]) -> Any:
             f"column {quote(series.name)} holds whole numbers beyond 64 bits; turn it into floats"
         ) from error
     except (pa.ArrowException, TypeError, ValueError) as error:
-        found = sorted({type(cell).__name__ for cell in series.drop_nulls().to_list()})
-        if len(found) > 1 and series.dtype in (nw.Object, nw.Categorical, nw.Enum):
+        kinds = sorted({type(cell).__name__ for cell in series.drop_nulls().to_list()})
+        if len(kinds) > 1 and series.dtype in (nw.Object, nw.Categorical, nw.Enum):
             problem = (
-                f"mixes cells of several types ({', '.join(found)}); make all of it numbers or all text"
+                f"mixes cells of several types ({', '.join(kinds)}); make all of it numbers or all text"
             )
         else:
             dtype = getattr(series.to_native(), "dtype", series.dtype)

@@ -70,11 +70,11 @@ def encode(
         value = np.empty((len(table), ends[-1]), dtype)
         mask = np.empty((len(table), ends[-1]), bool)
         for column, end in zip(chosen, ends, strict=True):
-            own, found = slice(end - column.width, end), checked(column, taken[column.name])
+            span, column_cells = slice(end - column.width, end), checked(column, taken[column.name])
             if block == "numeric":
-                value[:, own], mask[:, own] = _standardise(column, found, unseen)
+                value[:, span], mask[:, span] = _standardise(column, column_cells, unseen)
             else:
-                value[:, own], mask[:, own] = _codes(column, found, unseen)
+                value[:, span], mask[:, span] = _codes(column, column_cells, unseen)
         blocks[block] = Observed(value, mask)
     return blocks
 
@@ -116,8 +116,8 @@ def decode(
         convert = _destandardise if column.kind == "numeric" else _from_codes
         array = convert(column, next(taken[column.block]))
         if observed is not None:
-            own = as_read(column, cells(open_frame(observed), column.name))
-            array = _as_observed(column, array, own)
+            observed_cells = as_read(column, cells(open_frame(observed), column.name))
+            array = _as_observed(column, array, observed_cells)
         arrays.append(array)
     table = pa.table(arrays, names=[str(column.name) for column in columns])
     frame = nw.from_arrow(table, backend=backend)
@@ -133,17 +133,17 @@ def decode(
 
 def _as_observed(column: Column, array: pa.Array, observed: Cells) -> pa.Array:
     """The observed cells that their codes or standardised values do not stand for exactly, put back."""
-    own = observed.array
+    original = observed.array
     if column.kind == "numeric":
-        if column.integer and not _whole(own):
+        if column.integer and not _whole(original):
             array = array.cast(pa.float64())  # whole at fitting, and not here: nothing is cut off
-        kept = own.is_valid()
+        kept = original.is_valid()
     else:
-        kept = pa.array((coded(column, observed)[0] == UNSEEN) & np.asarray(own.is_valid()))
+        kept = pa.array((coded(column, observed)[0] == UNSEEN) & np.asarray(original.is_valid()))
         if not pc.call_function("any", [kept]).as_py():
             return array
         array = array.cast(pa.string())
-    return pc.call_function("if_else", [kept, own.cast(array.type, safe=False), array])
+    return pc.call_function("if_else", [kept, original.cast(array.type, safe=False), array])
 
 
 def column_at(columns: Sequence[Column], block: str, place: int) -> Column:
@@ -199,8 +199,8 @@ def levels(columns: Sequence[Column]) -> tuple[int, ...]:
     return tuple(len(column.levels) + column.other for column in columns if column.kind == "categorical")
 
 
-def _standardise(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarray, np.ndarray]:
-    values, mask = measured(column, found)
+def _standardise(column: Column, cells: Cells, unseen: Unseen) -> tuple[np.ndarray, np.ndarray]:
+    values, mask = measured(column, cells)
     if unseen == "error":
         _require_possible(column, values, mask)
     elif column.likelihood is not None:
@@ -215,25 +215,25 @@ def _standardise(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarr
         )
     numbers = standard[:, None]
     if column.parts and mask.any():
-        numbers = np.hstack([numbers, calendar(found, column.parts)])
+        numbers = np.hstack([numbers, calendar(cells, column.parts)])
     return numbers, mask[:, None]
 
 
 def _require_possible(column: Column, values: np.ndarray, mask: np.ndarray) -> None:
-    if (found := column.likelihood) is None:
+    if (likelihood := column.likelihood) is None:
         return
     if (wrong := mask & ~column.possible(values)).any():
         row = int(np.argmax(wrong))
-        held = found.range if column.universal is None else described(column.universal)
+        held = likelihood.range if column.universal is None else described(column.universal)
         raise TableError(
             f"column {quote(column.name)}, row {row + 1} ({values[row]:g}): its likelihood is "
-            f"{found.family}, of {held}; correct the cell or empty it, or fit with "
+            f"{likelihood.family}, of {held}; correct the cell or empty it, or fit with "
             "another likelihood for the column, such as student_t"
         )
 
 
-def _codes(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarray, np.ndarray]:
-    codes, mask = coded(column, found)
+def _codes(column: Column, cells: Cells, unseen: Unseen) -> tuple[np.ndarray, np.ndarray]:
+    codes, mask = coded(column, cells)
     if (strange := codes == UNSEEN).any():
         if column.other:
             codes = np.where(strange, len(column.levels), codes)
@@ -241,7 +241,7 @@ def _codes(column: Column, found: Cells, unseen: Unseen) -> tuple[np.ndarray, np
             codes, mask = np.where(strange, 0, codes), mask & ~strange
         else:
             row = int(np.argmax(strange))
-            raise TableError(_unseen(column, found.array[row].as_py(), row))
+            raise TableError(_unseen(column, cells.array[row].as_py(), row))
     return codes[:, None], mask[:, None]
 
 

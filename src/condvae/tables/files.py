@@ -97,11 +97,11 @@ def read_file(path: str | Path, columns: Sequence[Column] = (), text: Iterable[s
     known, patterns = {str(c.name) for c in columns if _stays_text(c)}, list(text)
 
     def kept(name: str) -> bool:
-        return name in known or any(name == own or fnmatchcase(name, own) for own in patterns)
+        return name in known or any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
     if str(path) == "-":
-        found = _parse_csv(sys.stdin.buffer.read(), "standard input", kept, ",")
-        return _as_columns(found, columns)
+        file = _parse_csv(sys.stdin.buffer.read(), "standard input", kept, ",")
+        return _as_columns(file, columns)
     path = Path(path)
     if path.is_dir():
         return _as_columns(File(scan(path).read()), columns)
@@ -123,9 +123,9 @@ def _stays_text(column: Column) -> bool:
     return text or (column.reading is not None and column.reading.kind != "as is")
 
 
-def _as_columns(found: File, columns: Sequence[Column]) -> File:
+def _as_columns(file: File, columns: Sequence[Column]) -> File:
     """The table with a schema's columns read as that says."""
-    return replace(found, table=read_as(columns, found.table))
+    return replace(file, table=read_as(columns, file.table))
 
 
 def read_as(columns: Sequence[Column], table: pa.Table) -> pa.Table:

@@ -38,8 +38,8 @@ def match_names(
         ['mass', 'bill_length', 'bill_depth']
     """
     wanted = _pieces(text_or_list, what) if isinstance(text_or_list, str) else list(text_or_list)
-    found = [name for piece in wanted for name in _match(piece, columns, what)]
-    return list(dict.fromkeys(found))
+    matches = [name for piece in wanted for name in _match(piece, columns, what)]
+    return list(dict.fromkeys(matches))
 
 
 def level_name(column: Any, level: Any) -> str:

@@ -88,7 +88,7 @@ def of_readings(columns: tuple[Column, ...]) -> list[Note]:
         >>> of_readings(schema.target)[0].kind
         'number'
     """
-    found = []
+    notes = []
     for column in columns:
         reading = column.reading
         if reading is None or not reading.count:
@@ -105,8 +105,8 @@ def of_readings(columns: tuple[Column, ...]) -> list[Note]:
             remedy = f"read={{{name}: 'number'}} keeps numbers"
         elif not reading.example or column.kind == "categorical":
             continue
-        found.append(Note(column.name, kind, reading.count, reading.example, remedy, reading.in_words))
-    return found
+        notes.append(Note(column.name, kind, reading.count, reading.example, remedy, reading.in_words))
+    return notes
 
 
 def of_identifiers(columns: tuple[Column, ...], frame: IntoDataFrame) -> list[Note]:

@@ -61,14 +61,18 @@ def named(name: str, values: np.ndarray, column: Any) -> Likelihood:
     """
     family, options = _parsed(name, column)
     values = np.sort(np.asarray(values, np.float64))
-    found = _recorded(family, values, options, column)
-    if not (possible := found.possible(values) & found.on_grid(values)).all():
+    likelihood = _recorded(family, values, options, column)
+    if not (possible := likelihood.possible(values) & likelihood.on_grid(values)).all():
         leave = f"leave out {listed(options)}, or " if options else ""
         raise TableError(
             f"column {quote(column)} holds {values[~possible][0]:g}, which {quote(family)} cannot give: "
-            f"it is of {found.range}; {leave}name another likelihood, such as student_t"
+            f"it is of {likelihood.range}; {leave}name another likelihood, such as student_t"
         )
-    return replace(found, start=_start(found, spread_over(values))) if family in OWN_UNITS else found
+    return (
+        replace(likelihood, start=_start(likelihood, spread_over(values)))
+        if family in OWN_UNITS
+        else likelihood
+    )
 
 
 def of_levels(name: str | None, column: Any, levels: Sequence[Any], declared: bool) -> Likelihood:
@@ -108,15 +112,15 @@ def of_levels(name: str | None, column: Any, levels: Sequence[Any], declared: bo
 def _parsed(name: str, column: Any) -> tuple[str, dict[str, float]]:
     """A family that numbers may have, and options that it takes."""
     try:
-        found = as_call(name)
+        call = as_call(name)
     except ValueError as error:
         raise TableError(f"the likelihood of column {quote(column)}: {error}") from error
-    if found is None:
+    if call is None:
         raise TableError(
             f"the likelihood of column {quote(column)} is {quote(name)}; write a name, such as gamma, or "
             "one with its limits, such as censored_gaussian(low=0, high=50)"
         )
-    family, options = found
+    family, options = call
     if family in CATEGORICAL and family not in NUMERIC:
         raise TableError(
             f"the likelihood of column {quote(column)} is {quote(family)}, and its cells are numbers; "
@@ -151,12 +155,12 @@ def _recorded(family: str, values: np.ndarray, options: dict[str, float], column
             f"the likelihood of column {quote(column)} is from {low:g} to {high:g}; give a low below "
             "the high"
         )
-    found = Likelihood(family, "", None, 0.0, low, high)
+    likelihood = Likelihood(family, "", None, 0.0, low, high)
     if family in SCALES:
-        _require_scale(found, values, column)
-        found = replace(found, step=1.0)
+        _require_scale(likelihood, values, column)
+        likelihood = replace(likelihood, step=1.0)
     guessed = "" if options or family == "bernoulli" else ", as its cells tell"
-    return replace(found, reason=f"{ASKED}, {found.range}{guessed}")
+    return replace(likelihood, reason=f"{ASKED}, {likelihood.range}{guessed}")
 
 
 def _grid(family: str, values: np.ndarray, step: float | None, column: Any) -> tuple[float, float]:
@@ -215,20 +219,20 @@ def _require_limits(options: dict[str, float], values: np.ndarray, column: Any) 
             )
 
 
-def _require_scale(found: Likelihood, values: np.ndarray, column: Any) -> None:
-    assert found.low is not None and found.high is not None
+def _require_scale(likelihood: Likelihood, values: np.ndarray, column: Any) -> None:
+    assert likelihood.low is not None and likelihood.high is not None
     if not (values == np.rint(values)).all():
         raise TableError(
-            f"column {quote(column)} has cells that are no whole numbers, which {found.family!r} needs; "
-            "name another likelihood"
+            f"column {quote(column)} has cells that are no whole numbers, which {likelihood.family!r} "
+            "needs; name another likelihood"
         )
-    if odd := [end for end in (found.low, found.high) if not is_whole(end)]:
+    if odd := [end for end in (likelihood.low, likelihood.high) if not is_whole(end)]:
         raise TableError(
-            f"the likelihood {found.family!r} of column {quote(column)} is of whole numbers, and a "
+            f"the likelihood {likelihood.family!r} of column {quote(column)} is of whole numbers, and a "
             f"limit is {odd[0]:g}; give a whole one"
         )
     counts = "negative_binomial" if values[0] >= 0 else "rounded_student_t"
-    _require_few(int(found.high - found.low) + 1, column, counts)
+    _require_few(int(likelihood.high - likelihood.low) + 1, column, counts)
 
 
 def _require_few(levels: int, column: Any, other: str) -> None:
@@ -239,9 +243,9 @@ def _require_few(levels: int, column: Any, other: str) -> None:
         )
 
 
-def _start(found: Likelihood, values: np.ndarray) -> tuple[float, ...]:
-    if found.low is not None and found.high is not None:
-        values = (values - found.low) / (found.high - found.low)
-    elif found.family not in COUNTS:  # amounts are modelled in standard deviations, at whatever scale
+def _start(likelihood: Likelihood, values: np.ndarray) -> tuple[float, ...]:
+    if likelihood.low is not None and likelihood.high is not None:
+        values = (values - likelihood.low) / (likelihood.high - likelihood.low)
+    elif likelihood.family not in COUNTS:  # amounts are modelled in standard deviations, at whatever scale
         values = values / values.std()
-    return start_of(found.family, values)
+    return start_of(likelihood.family, values)

@@ -78,8 +78,8 @@ def reading_of(column: Cells, asked: Reading | None = None, missing: Sequence[st
         return Reading("number", decimal=".", missing=missing)
     if asked is not None:
         return _asked(column, asked, texts, missing)
-    found = _told(column, texts)
-    return as_is if found is None else replace(found, missing=missing)
+    recognised = _told(column, texts)
+    return as_is if recognised is None else replace(recognised, missing=missing)
 
 
 def _described(reading: Reading, array: pa.Array) -> Reading:

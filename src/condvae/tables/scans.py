@@ -146,16 +146,16 @@ def scan(path: str | Path) -> Scan:
     for file in files:
         try:
             with pq.ParquetFile(file) as opened:
-                metadata[file], own = opened.metadata, opened.schema_arrow.remove_metadata()
+                metadata[file], schema = opened.metadata, opened.schema_arrow.remove_metadata()
         except (OSError, pa.ArrowException) as error:
             raise TableError(
                 f"{str(file)!r} is not a Parquet file, or is cut short; write it again"
             ) from error
         if types is None:
-            types = own
-            _require_different(own.names, file)
+            types = schema
+            _require_different(schema.names, file)
         else:
-            _require_alike(types, own, files[0], file)
+            _require_alike(types, schema, files[0], file)
         for place in range(metadata[file].num_row_groups):
             rows = metadata[file].row_group(place).num_rows
             if rows:
@@ -178,15 +178,15 @@ def _require_different(names: Sequence[str], file: Path) -> None:
             )
 
 
-def _require_alike(types: pa.Schema, own: pa.Schema, first: Path, file: Path) -> None:
+def _require_alike(types: pa.Schema, schema: pa.Schema, first: Path, file: Path) -> None:
     for name in types.names:
-        if name not in own.names:
+        if name not in schema.names:
             raise TableError(
                 f"{str(file)!r} has no column {quote(name)}, which {str(first)!r} has; give it one"
             )
-        if own.field(name).type != types.field(name).type:
+        if schema.field(name).type != types.field(name).type:
             raise TableError(
-                f"column {quote(name)} is of type {own.field(name).type} in {str(file)!r} and of type "
+                f"column {quote(name)} is of type {schema.field(name).type} in {str(file)!r} and of type "
                 f"{types.field(name).type} in {str(first)!r}; write them alike"
             )
 
@@ -259,13 +259,13 @@ def survey(
         with located(chosen, number):
             frame = chosen.read_group(number)
             columns = [as_read(cells(open_frame(frame), name), readings[name]) for name in names]
-            found = [Summary.of(column, whole=False) for column in columns]
+            partial = [Summary.of(column, whole=False) for column in columns]
         seen = [np.asarray(column.array.is_valid()) for column in columns]
         usable = np.any(seen[len(given) :], axis=0)
         holes = int((~np.all(seen[: len(given)], axis=0)).sum()) if given else 0
         drawn = usable & sampled(chosen, number, seed, sample_rows)
         rows = np.flatnonzero(drawn)
-        return found, frame.take(rows), rows + chosen.groups[number].first, int(usable.sum()), holes
+        return partial, frame.take(rows), rows + chosen.groups[number].first, int(usable.sum()), holes
 
     summaries: list[Summary] = []
     parts = []
@@ -273,9 +273,9 @@ def survey(
         ThreadPoolExecutor(THREADS) as pool,
         Progress("reading the table", len(chosen), enabled=progress) as bar,
     ):
-        for found, *part in pool.map(look, range(len(chosen.groups))):
-            pairs = zip(summaries, found, strict=True)
-            summaries = [one.merged(two) for one, two in pairs] if summaries else found
+        for partial, *part in pool.map(look, range(len(chosen.groups))):
+            pairs = zip(summaries, partial, strict=True)
+            summaries = [one.merged(two) for one, two in pairs] if summaries else partial
             parts.append(part)
             bar.advance(chosen.groups[len(parts) - 1].rows)
     pa.default_memory_pool().release_unused()
@@ -313,7 +313,7 @@ def located(table: Scan, number: int) -> Iterator[None]:
     except TableError as error:
         first = table.groups[number].first
 
-        def counted(found: re.Match) -> str:
-            return f"row {int(found[1].replace(',', '')) + first:,}"
+        def counted(match: re.Match) -> str:
+            return f"row {int(match[1].replace(',', '')) + first:,}"
 
         raise TableError(re.sub(r"\brow (\d[\d,]*)", counted, str(error))) from error

@@ -111,7 +111,7 @@ class Schema:
             given = [] if conditions is None else conditions.columns
         target = targets.columns if target is None else target
         check_names(given, target)
-        found = {
+        columns_of = {
             "given": [] if conditions is None else [cells(conditions, name) for name in given],
             "target": [cells(targets, name) for name in target],
         }
@@ -126,12 +126,12 @@ class Schema:
         asked = asked_readings(read, [*given, *target])
         readings = {
             column.name: reading_of(column, asked.get(column.name), missing)
-            for columns in found.values()
+            for columns in columns_of.values()
             for column in columns
         }
         summaries = {
             role: [Summary.of(as_read(column, readings[column.name])) for column in columns]
-            for role, columns in found.items()
+            for role, columns in columns_of.items()
         }
         return cls.of(summaries["given"], summaries["target"], unknown, readings)
 
@@ -148,10 +148,10 @@ class Schema:
         Raises:
             TableError: for cells that cannot be modelled.
         """
-        conditions = [describe(found, "given") for found in given]
+        conditions = [describe(summary, "given") for summary in given]
         if unknown == "other":
             conditions = [replace(c, other=c.kind == "categorical" and not c.boolean) for c in conditions]
-        columns = (conditions, [describe(found, "target") for found in target])
+        columns = (conditions, [describe(summary, "target") for summary in target])
         read = readings or {}
         return cls(*(tuple(replace(c, reading=read.get(c.name)) for c in side) for side in columns))
 
@@ -248,8 +248,8 @@ def _looked_at(column: Column, table: Any) -> Column:
     """A column of numbers with its support and its normal scores, if two of its cells differ."""
     if column.kind == "categorical":
         return column
-    found = as_read(cells(table, column.name), column.reading)
-    values, mask = seconds(found) if column.kind == "datetime" else numbers(found)
+    column_cells = as_read(cells(table, column.name), column.reading)
+    values, mask = seconds(column_cells) if column.kind == "datetime" else numbers(column_cells)
     values = values[mask]
     if not len(values) or column.minimum == column.maximum:
         return column
@@ -303,55 +303,55 @@ def check_names(given: Sequence[str], target: Sequence[str]) -> None:
         raise TableError(f"column {quote(both[0])} is both given and a target; leave it out of one")
 
 
-def describe(found: Summary, role: Role) -> Column:
+def describe(summary: Summary, role: Role) -> Column:
     """The column of a schema, from what its cells are.
 
     Raises:
         TableError: for cells that cannot be modelled.
     """
-    if found.empty:
+    if summary.empty:
         where = "a target needs some observed cells; " if role == "target" else ""
-        raise TableError(f"column {quote(found.name)} has no observed cell; {where}drop the column")
-    if found.kind == "datetime" and role == "target":
+        raise TableError(f"column {quote(summary.name)} has no observed cell; {where}drop the column")
+    if summary.kind == "datetime" and role == "target":
         raise TableError(
-            f"target column {quote(found.name)} holds dates or times, which can be conditions only; give "
+            f"target column {quote(summary.name)} holds dates or times, which can be conditions only; give "
             "it as one, drop it, or turn it into a number, such as days since a start"
         )
-    if role == "target" and found.constant is not None:
+    if role == "target" and summary.constant is not None:
         raise TableError(
-            f"target column {quote(found.name)} is constant (always {found.constant}); drop it, there is "
-            "nothing to learn"
+            f"target column {quote(summary.name)} is constant (always {summary.constant}); drop it, "
+            "there is nothing to learn"
         )
-    levels = tuple(level for level in found.declared if level in found.levels) or tuple(
-        sorted(found.levels)
+    levels = tuple(level for level in summary.declared if level in summary.levels) or tuple(
+        sorted(summary.levels)
     )
-    if len(levels) > MANY_LEVELS and 2 * len(levels) > found.rows:
-        raise TableError(_identifier(found, levels))
+    if len(levels) > MANY_LEVELS and 2 * len(levels) > summary.rows:
+        raise TableError(_identifier(summary, levels))
     minimum = maximum = None
-    if found.kind != "categorical":
-        minimum, maximum = found.minimum, found.maximum
-    elif found.dtype == "bool":
-        minimum, maximum = float(min(found.levels)), float(max(found.levels))
+    if summary.kind != "categorical":
+        minimum, maximum = summary.minimum, summary.maximum
+    elif summary.dtype == "bool":
+        minimum, maximum = float(min(summary.levels)), float(max(summary.levels))
     return Column(
-        found.name,
+        summary.name,
         role,
-        found.kind,
-        found.dtype,
-        missing=found.missing,
-        mean=found.mean,
-        sd=found.sd or 1.0,  # of a constant
+        summary.kind,
+        summary.dtype,
+        missing=summary.missing,
+        mean=summary.mean,
+        sd=summary.sd or 1.0,  # of a constant
         minimum=minimum,
         maximum=maximum,
-        levels=(False, True) if found.dtype == "bool" else levels,
-        declared=found.declared,
-        parts=found.parts,
-        zone=found.zone,
+        levels=(False, True) if summary.dtype == "bool" else levels,
+        declared=summary.declared,
+        parts=summary.parts,
+        zone=summary.zone,
     )
 
 
-def _identifier(found: Summary, levels: tuple[Any, ...]) -> str:
+def _identifier(summary: Summary, levels: tuple[Any, ...]) -> str:
     """The sentence for a column of nearly as many levels as rows."""
     return (
-        f"column {quote(found.name)} looks like an identifier ({len(levels)} different values in "
-        f"{found.rows} rows); drop it, or group its values"
+        f"column {quote(summary.name)} looks like an identifier ({len(levels)} different values in "
+        f"{summary.rows} rows); drop it, or group its values"
     )

@@ -71,15 +71,15 @@ class Reading:
             TableError: for anything else than number, number(decimal=comma), number(decimal=point), text,
                 date, date(FORMAT), time or duration.
         """
-        found = _ASKED.fullmatch(text) if isinstance(text, str) else None
+        match = _ASKED.fullmatch(text) if isinstance(text, str) else None
         kinds = [kind for kind in get_args(Kind) if kind != "as is"]
-        if found is None or found["kind"] not in kinds:
+        if match is None or match["kind"] not in kinds:
             raise TableError(
                 f"read: column {quote(column)} is to be read as {quote(text)}; expected one of "
                 f"{', '.join(kinds)}, such as number, number(decimal=comma) or date(%d.%m.%Y)"
             )
-        kind: Any = found["kind"]
-        rest = (found["rest"] or "").strip()
+        kind: Any = match["kind"]
+        rest = (match["rest"] or "").strip()
         if not rest:
             return cls(kind)
         point = _POINTS.get(rest.removeprefix("decimal=").strip())

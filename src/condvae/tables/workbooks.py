@@ -34,7 +34,7 @@ def rows_of(data: bytes, source: str) -> tuple[list[str], list[list[str | None]]
             sheets = {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
     except (CalamineError, OSError, ValueError) as error:
         raise TableError(f"{source} is not a workbook, or is damaged ({error}); save it again") from error
-    sheets = {name: found for name, rows in sheets.items() if (found := _filled(rows))}
+    sheets = {name: filled for name, rows in sheets.items() if (filled := _filled(rows))}
     if not sheets:
         raise TableError(f"{source} is empty; a table needs a row of column names, then rows")
     name, rows = next(iter(sheets.items()))
