@@ -181,7 +181,7 @@ ACROSS_ROOMS = {
     "test_latents.py": "every kind of latent, through every objective, score, diagnosis and file",
     "test_long_runs.py": "a process that runs for long does not grow",
     "testing/test_known_truths.py": "heads, trained on data whose log p is known",
-    "testing/test_latents_as_modules.py": "`check_conditional` on the priors and posteriors of every latent",
+    "testing/test_latents_as_modules.py": "`check_conditional` on the modules of every latent",
     "testing/test_references.py": "log-densities of every head against SciPy",
     "training/test_streaming.py": "fits of a stream against fits of arrays",
 }
@@ -195,7 +195,7 @@ def test_tests_are_in_the_file_of_the_module_that_they_test():
         if name.parts[0] != "examples" and str(name) not in ACROSS_ROOMS:
             module = SOURCE / name.with_name(name.name.removeprefix("test_"))
             assert module.exists(), (
-                f"tests/{name} tests no module: move its tests or list it in ACROSS_ROOMS"
+                f"tests/{name} has no module: move its tests, or list it"
             )
     assert all((folder / name).exists() for name in ACROSS_ROOMS)
     for path in (folder / "examples").glob("test_*.py"):
