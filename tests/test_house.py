@@ -194,9 +194,7 @@ def test_tests_are_in_the_file_of_the_module_that_they_test():
         name = path.relative_to(folder)
         if name.parts[0] != "examples" and str(name) not in ACROSS_ROOMS:
             module = SOURCE / name.with_name(name.name.removeprefix("test_"))
-            assert module.exists(), (
-                f"tests/{name} has no module: move its tests, or list it"
-            )
+            assert module.exists(), f"tests/{name} has no module: move its tests, or list it"
     assert all((folder / name).exists() for name in ACROSS_ROOMS)
     for path in (folder / "examples").glob("test_*.py"):
         assert (ROOT / "examples" / path.name.removeprefix("test_")).exists()
