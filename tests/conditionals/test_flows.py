@@ -19,5 +19,5 @@ def test_a_flows_encoder_learns():
     def score(module):
         return module(jnp.ones(2), jnp.ones(1)).log_prob(jnp.array([0.3, 0.2]))
 
-    gradient = eqx.filter_grad(score)(module)
+    gradient = eqx.filter_jit(eqx.filter_grad(score))(module)
     assert jnp.abs(gradient.network.layers[0].weight).max() > 0

@@ -49,7 +49,7 @@ def test_a_missing_cell_outside_the_support_gives_no_nan_gradient():
         return Numpyro(npd.LogNormal(jnp.full(2, loc), 1.0)).log_prob(row)
 
     # d/dloc of the log-normal's log-density is (log x − loc) / σ², of the one cell that is there.
-    np.testing.assert_allclose(jax.grad(score)(0.2), np.log(2.0) - 0.2, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.grad(score))(0.2), np.log(2.0) - 0.2, rtol=1e-5)
 
 
 def test_a_distribution_that_does_not_factorise_refuses_missing_cells():
@@ -77,7 +77,9 @@ def test_missing_cells_of_a_gaussian_are_integrated_out(kind):
 def test_a_value_outside_of_the_support_has_no_density():
     gamma = Numpyro(npd.Gamma(jnp.array([2.0, 2.0]), 1.0))
     assert gamma.log_prob(jnp.array([1.0, -1.0])) == -jnp.inf
-    gradient = jax.grad(lambda a: Numpyro(npd.Gamma(a, 1.0)).log_prob(jnp.array([1.0, -1.0])))(jnp.ones(2))
+    gradient = jax.jit(jax.grad(lambda a: Numpyro(npd.Gamma(a, 1.0)).log_prob(jnp.array([1.0, -1.0]))))(
+        jnp.ones(2)
+    )
     assert jnp.isfinite(gradient).all()
 
 
@@ -85,11 +87,11 @@ def test_the_support_is_enumerated_cell_by_cell():
     d = INSTANCES["categorical"]()
     support = d.enumerate_support()
     assert sorted(map(tuple, support.tolist())) == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    total = jax.nn.logsumexp(jax.vmap(d.log_prob)(support))
+    total = jax.nn.logsumexp(jax.jit(jax.vmap(d.log_prob))(support))
     np.testing.assert_allclose(total, 0.0, atol=1e-6)
     coins = Numpyro(npd.Bernoulli(probs=jnp.full(3, 0.3)))
     np.testing.assert_allclose(
-        jnp.exp(jax.vmap(coins.log_prob)(coins.enumerate_support())).sum(), 1.0, rtol=1e-6
+        jnp.exp(jax.jit(jax.vmap(coins.log_prob))(coins.enumerate_support())).sum(), 1.0, rtol=1e-6
     )
 
 
@@ -100,7 +102,7 @@ def test_what_cannot_be_listed_is_not():
 
 
 def test_a_flows_condition_gets_a_gradient():
-    gradient = jax.grad(lambda c: Flow(flow(), c).log_prob(jnp.array([0.5, -0.5])))(jnp.ones(3))
+    gradient = jax.jit(jax.grad(lambda c: Flow(flow(), c).log_prob(jnp.array([0.5, -0.5]))))(jnp.ones(3))
     assert jnp.abs(gradient).max() > 1e-6
 
 

@@ -52,7 +52,7 @@ def test_a_discrete_part_is_listed():
         assert not mixed.reparameterised
         assert mixed.enumerate_support() is None
         index, keys = jnp.arange(3), jax.random.split(jax.random.key(0), 3)
-        value, log_share = jax.vmap(mixed.sample_branch)(index, keys)
+        value, log_share = jax.jit(jax.vmap(mixed.sample_branch))(index, keys)
         k = value["k"] if isinstance(value, dict) else value[0]
         assert sorted(k.tolist()) == [0, 1, 2]
         np.testing.assert_allclose(log_share, jax.nn.log_softmax(LOGITS)[k], rtol=1e-6)
@@ -74,7 +74,9 @@ def test_what_is_discrete_throughout_is_enumerated():
     for listed, size in ((pair, 12), (both, 6)):
         support = listed.enumerate_support()
         assert len({tuple(np.ravel(row).tolist()) for row in _rows(support)}) == size
-        np.testing.assert_allclose(jnp.exp(jax.vmap(listed.log_prob)(support)).sum(), 1.0, rtol=1e-6)
+        np.testing.assert_allclose(
+            jnp.exp(jax.jit(jax.vmap(listed.log_prob))(support)).sum(), 1.0, rtol=1e-6
+        )
 
 
 def _rows(support):

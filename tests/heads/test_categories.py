@@ -22,12 +22,12 @@ FEATURES = jax.random.normal(jax.random.key(1), (6,))
 def test_categorical_cells_have_their_own_levels():
     d = CategoricalHead(6, (2, 4), key=KEY)(FEATURES)
     pairs = jnp.array([[i, j] for i in range(2) for j in range(4)])
-    np.testing.assert_allclose(jnp.exp(jax.vmap(d.log_prob)(pairs)).sum(), 1.0, rtol=1e-5)
-    draws = np.asarray(jax.vmap(d.sample)(jax.random.split(KEY, 500)))
+    np.testing.assert_allclose(jnp.exp(jax.jit(jax.vmap(d.log_prob))(pairs)).sum(), 1.0, rtol=1e-5)
+    draws = np.asarray(jax.jit(jax.vmap(d.sample))(jax.random.split(KEY, 500)))
     assert draws.max(axis=0).tolist() == [1, 3]
-    gradient = jax.grad(lambda f: CategoricalHead(6, (2, 4), key=KEY)(f).log_prob(jnp.array([1, 3])))(
-        FEATURES
-    )
+    gradient = jax.jit(
+        jax.grad(lambda f: CategoricalHead(6, (2, 4), key=KEY)(f).log_prob(jnp.array([1, 3])))
+    )(FEATURES)
     assert jnp.isfinite(gradient).all()
 
 

@@ -15,7 +15,7 @@ def test_networks_map_vectors_to_vectors(network, activation):
     out = net(jnp.ones(3))
     assert out.shape == (net.out_size,) == (5,)
     assert jnp.isfinite(out).all()
-    gradient = jax.grad(lambda x: jnp.sum(net(x)))(jnp.ones(3))
+    gradient = jax.jit(jax.grad(lambda x: jnp.sum(net(x))))(jnp.ones(3))
     numeric = [
         (jnp.sum(net(jnp.ones(3) + 1e-2 * e) - net(jnp.ones(3) - 1e-2 * e)) / 2e-2) for e in jnp.eye(3)
     ]
