@@ -39,12 +39,15 @@ class Edge:
         given = as_frame(in_memory(X), "c")
         if isinstance(given, tables.Scan):
             raise tables.TableError(
-                f"the table has {len(given):,} rows and is not read at once; ask of its parts, one by one: "
-                "for part in scan.parts()"
+                "the table has {rows:,} rows and is not read at once",
+                remedy="ask of its parts, one by one: for part in scan.parts()",
+                rows=len(given),
             )
         if given is None and self.schema_.given:
             names = listed(column.name for column in self.schema_.given)
-            raise tables.TableError(f"the model is of targets given {names}; pass them as X")
+            raise tables.TableError(
+                "the model is of targets given {names}", remedy="pass them as X", names=names
+            )
         if given is None:
             return self.table_, None
         prepare.require_features(self, X, given)
@@ -83,7 +86,9 @@ class Edge:
 
     def _require_numeric(self, model: TableModel, what: str) -> None:
         if not model.numeric:
-            raise tables.TableError(f"no target is numeric, so there is no {what}: use predict_proba")
+            raise tables.TableError(
+                "no target is numeric, so there is no {what}", remedy="use predict_proba", what=what
+            )
 
     def _frame(self, columns: dict[Any, Any], X: Any, with_support: bool = False) -> Any:
         of = self._kind_of(X)

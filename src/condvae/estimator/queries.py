@@ -295,8 +295,8 @@ class Queries(Predictions, TransformerMixin):
             model, c, x = self._pair(X, y)
             if c is None:
                 raise tables.TableError(
-                    "the model was fitted without conditions, so there are none to change: use sample or "
-                    "impute"
+                    "the model was fitted without conditions, so there are none to change",
+                    remedy="use sample or impute",
                 )
             c_new = self._given(X_new)[1]
         require_draws(n)
