@@ -5,11 +5,14 @@ import json
 import pytest
 
 from condvae.cli import output
+from condvae.sentences import Argument, Text
 
 
 def test_arguments_are_called_what_they_are_here():
-    said = output.in_options("test_fraction=0.1: holding out 0.1 of 1 rows")
+    fraction = Argument("test_fraction", 0.1)
+    said = output.in_options(Text("{fraction}: holding out 0.1 of 1 rows", fraction=fraction))
     assert said == "--test-fraction 0.1: holding out 0.1 of 1 rows"
+    assert output.in_options("test_fraction=0.1: a column's name") == "test_fraction=0.1: a column's name"
 
 
 def test_results_and_warnings_have_their_own_streams(capfd):

@@ -46,7 +46,7 @@ def as_option(argument: Argument) -> str:
     return f"{option} {value}"
 
 
-def in_options(said: str | Exception) -> str:
+def in_options(said: str | BaseException) -> str:
     """A sentence or an error in one line, in which arguments are the options of the command line.
 
     Example:
@@ -91,7 +91,7 @@ def warn(sentence: str) -> None:
     print(f"condvae: warning: {cut(sentence)}", file=sys.stderr)
 
 
-def stopped(error: Exception, signal: int) -> NoReturn:
+def stopped(error: BaseException, signal: int) -> NoReturn:
     """Say how to go on, and exit as a program does that a signal has stopped."""
     print(f"condvae: {in_options(error)}", file=sys.stderr)
     sys.exit(128 + signal)

@@ -7,6 +7,7 @@ from sklearn.base import clone
 
 from condvae import judging
 from condvae.judging import Diagnosis, Keys, Rows
+from condvae.sentences import Argument, InputError
 from condvae.table_models import outside
 from condvae.table_models.model import observed_rows
 from condvae.tables.native import as_frame
@@ -24,7 +25,12 @@ def diagnose(
 ) -> Diagnosis:
     """See `ConditionalVAE.diagnose`; `options` are those of `condvae.judging.measure`."""
     if deep and train is None:
-        raise ValueError("deep fits again to the rows trained on: give them as train=(X, y)")
+        raise InputError(
+            "{argument} fits again to the rows trained on",
+            remedy="give them as {train}",
+            argument="deep",
+            train=Argument("train"),
+        )
 
     def again(**change: Any) -> Rows:
         model: Any = clone(estimator)

@@ -9,6 +9,7 @@ from sklearn.utils.metaestimators import available_if
 from condvae import tables
 from condvae.estimator import prepare
 from condvae.estimator.edge import Edge
+from condvae.sentences import Argument, InputError
 from condvae.table_models.adjusting import covering, half_widths, level_sets
 from condvae.tables.native import FRAMES, kind
 from condvae.vectorise import num_rows
@@ -62,9 +63,14 @@ class Predictions(Edge):
         model, c = self._given(X)
         levels = np.atleast_1d(np.asarray(q, float))
         if levels.ndim != 1 or not ((levels >= 0) & (levels <= 1)).all():
-            raise ValueError(f"q is {q}, expected numbers between 0 and 1")
+            raise InputError("{argument} is {q}, expected numbers between 0 and 1", argument="q", q=q)
         if len(np.unique(levels)) < len(levels):
-            raise ValueError(f"q is {q}, in which a number comes twice: give each once")
+            raise InputError(
+                "{argument} is {q}, in which a number comes twice",
+                remedy="give each once",
+                argument="q",
+                q=q,
+            )
         self._require_numeric(model, "quantile")
         require_draws(num_samples, "num_samples")
         found = model.quantiles(c, levels, num_samples, self._key(None, 5))
@@ -173,7 +179,12 @@ class Predictions(Edge):
         """Whether to adjust by calibration rows."""
         can = all(str(column.name) in model.calibration for column in columns)
         if conformal and not can:
-            raise ValueError("there are no calibration rows: fit with calibration_fraction=0.1, or so")
+            raise InputError(
+                "there are no calibration rows",
+                remedy="fit with {fraction}, or so",
+                argument=Argument("conformal", conformal),
+                fraction=Argument("calibration_fraction", 0.1),
+            )
         return can if conformal is None else conformal
 
     def cdf(self, X: Any, y: Any, *, num_samples: int = 1000) -> Any:
@@ -232,10 +243,12 @@ class Predictions(Edge):
 
 def _require_coverage(coverage: float) -> None:
     if not 0 < coverage < 1:
-        raise ValueError(f"coverage is {coverage}, expected a number between 0 and 1, such as 0.9")
+        said = "{argument} is {coverage}, expected a number between 0 and 1, such as 0.9"
+        raise InputError(said, argument="coverage", coverage=coverage)
 
 
 def require_draws(n: int, name: str = "n") -> None:
     """Refuse numbers of draws that there cannot be."""
     if int(n) != n or n < 1:
-        raise ValueError(f"{name} is {n}, expected at least 1 draw, and a whole number of them")
+        said = "{argument} is {n}, expected at least 1 draw, and a whole number of them"
+        raise InputError(said, argument=name, n=n)

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from condvae import tables
 from condvae.objectives import objective
+from condvae.sentences import Argument, InputError
 from condvae.table_models.defaults import Settings, decoded_in_turn, defaults, trained_by
 from condvae.table_models.fitting import TrainingTable
 from condvae.table_models.model import TableModel, observed_rows
@@ -194,19 +195,33 @@ def row_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
     try:
         weight = np.asarray(sample_weight, float)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"sample_weight is no array of numbers ({error}): give one for each row"
+        raise InputError(
+            "{argument} is no array of numbers ({reason})",
+            remedy="give one for each row",
+            argument="sample_weight",
+            reason=str(error),
         ) from error
     if weight.shape != (rows,):
-        raise ValueError(f"sample_weight has shape {weight.shape}, expected ({rows},), one for each row")
+        raise _wrong_shape("sample_weight", weight, rows)
     if not np.isfinite(weight).all() or (weight < 0).any():
         row = int(np.argmax(~(np.isfinite(weight) & (weight >= 0))))
-        raise ValueError(
-            f"sample_weight of row {row + 1} is {weight[row]:g}: give finite numbers not below 0"
+        raise InputError(
+            "{argument} of row {row} is {weight:g}",
+            remedy="give finite numbers not below 0",
+            row=row,
+            argument="sample_weight",
+            weight=weight[row],
         )
     if not weight.any():
-        raise ValueError("sample_weight is zero on every row: weigh some above 0")
+        raise InputError(
+            "{argument} is zero on every row", remedy="weigh some above 0", argument="sample_weight"
+        )
     return weight
+
+
+def _wrong_shape(argument: str, array: np.ndarray, rows: int) -> InputError:
+    said = "{argument} has shape {shape}, expected ({rows},), one for each row"
+    return InputError(said, argument=argument, shape=array.shape, rows=rows)
 
 
 def _copies(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -222,9 +237,9 @@ def _along(name: str, values: Any, rows: int) -> np.ndarray | None:
         return None
     array = np.asarray(values)
     if array.shape != (rows,):
-        raise ValueError(f"{name} has shape {array.shape}, expected ({rows},), one for each row")
+        raise _wrong_shape(name, array, rows)
     if any(_is_missing(cell) for cell in array) if array.dtype == object else (array != array).any():
-        raise ValueError(f"{name} has missing cells: give one for each row")
+        raise InputError("{argument} has missing cells", remedy="give one for each row", argument=name)
     if array.dtype == object:
         array = array.astype(str) if any(isinstance(cell, str) for cell in array) else array
     return array
@@ -262,16 +277,16 @@ def check_arguments(parameters: dict[str, Any]) -> None:
         if value is None and name != "depth":
             continue
         if not _is_number(value) or value != value // 1 or value < low:
-            raise ValueError(f"{name} is {quote(value)}, expected a whole number of at least {low}")
+            raise _not_so(name, value, f"a whole number of at least {low}")
     for name in ("learning_rate", "weight_decay", "free_bits"):
         value: Any = parameters[name]
         if value is None and name == "learning_rate":
             continue
         if not _is_number(value) or not 0 <= value < np.inf:
-            raise ValueError(f"{name} is {quote(value)}, expected a number not below 0, such as 0.001")
+            raise _not_so(name, value, "a number not below 0, such as 0.001")
     for name in ("validation_fraction", "test_fraction", "calibration_fraction"):
         if not _is_number(parameters[name]) or not 0 <= parameters[name] < 1:
-            raise ValueError(f"{name} is {quote(parameters[name])}, expected at least 0 and below 1")
+            raise _not_so(name, parameters[name], "at least 0 and below 1")
     chosen_objective(parameters)
     choices = {
         "joint": ("auto", "in_turn", "latent"),
@@ -280,23 +295,32 @@ def check_arguments(parameters: dict[str, Any]) -> None:
     }
     for name, allowed in choices.items():
         if parameters[name] not in allowed:
-            raise ValueError(
-                f"{name} is {quote(parameters[name])}, expected {' or '.join(map(repr, allowed))}"
-            )
+            raise _not_so(name, parameters[name], " or ".join(map(repr, allowed)))
     _check_likelihoods(parameters["likelihoods"])
     tables.require_readings(parameters["read"], parameters["missing"])
 
 
+def _not_so(argument: str, value: Any, expected: str) -> InputError:
+    said = "{argument} is {value!q}, expected {expected}"
+    return InputError(said, argument=argument, value=value, expected=expected)
+
+
 def _check_likelihoods(named: Any) -> None:
     if named is not None and not isinstance(named, Mapping):
-        raise ValueError(
-            f"likelihoods is {quote(named)}, expected a dictionary by column, such as {{'claims': "
-            "'negative_binomial'}; one for all numeric targets is likelihood='gaussian' or 'student_t'"
+        raise InputError(
+            "{argument} is {value!q}, expected a dictionary by column, such as {{'claims': "
+            "'negative_binomial'}}",
+            remedy="one for all numeric targets is likelihood='gaussian' or 'student_t'",
+            argument="likelihoods",
+            value=named,
         )
     for column, name in (named or {}).items():
         if not isinstance(name, str):
-            raise ValueError(
-                f"likelihoods[{quote(column)}] is {quote(name)}, expected a name, such as 'gamma'"
+            raise InputError(
+                "{argument}[{column!q}] is {name!q}, expected a name, such as 'gamma'",
+                column=column,
+                argument="likelihoods",
+                name=name,
             )
 
 
@@ -308,16 +332,17 @@ def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
     """
     (chosen, _), free_bits = trained_by(parameters), float(parameters["free_bits"])
     if free_bits and chosen != "elbo":
-        raise ValueError(
-            f"free_bits={free_bits:g} are of the ELBO, and objective is {quote(chosen)}: leave one "
-            "of them out"
+        raise InputError(
+            "{argument} are of the ELBO, and {objective} is {chosen!q}",
+            remedy="leave one of them out",
+            argument=Argument("free_bits", free_bits),
+            objective=Argument("objective"),
+            chosen=chosen,
         )
     if callable(chosen):
         return chosen
     if not isinstance(chosen, str):
-        raise ValueError(
-            f"objective is {quote(chosen)}, expected a name, such as 'iwae', or a function of Draws"
-        )
+        raise _not_so("objective", chosen, "a name, such as 'iwae', or a function of Draws")
     return objective(f"elbo(free_bits={free_bits!r})" if free_bits else chosen)
 
 
@@ -336,10 +361,8 @@ def seed(random_state: Any) -> int:
             return int(random_state)
     elif random_state is None or isinstance(random_state, np.random.RandomState):
         return int(check_random_state(random_state).randint(2**31))
-    raise ValueError(
-        f"random_state is {quote(random_state)}, expected a whole number from 0 to 2**32 - 1, None, or "
-        "numpy's RandomState"
-    )
+    expected = "a whole number from 0 to 2**32 - 1, None, or numpy's RandomState"
+    raise _not_so("random_state", random_state, expected)
 
 
 def settings(estimator: Any, rows: int, schema: tables.Schema) -> Settings:

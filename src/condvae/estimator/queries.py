@@ -13,6 +13,7 @@ from condvae.estimator.evaluation import diagnose
 from condvae.estimator.predicting import Predictions, require_draws
 from condvae.judging import Diagnosis
 from condvae.scoring import LogProb
+from condvae.sentences import Argument
 from condvae.table_models import outside
 from condvae.table_models.model import Method, observed_rows
 from condvae.table_models.streaming import by_part, in_memory, one_scan
@@ -252,8 +253,9 @@ class Queries(Predictions, TransformerMixin):
         check_is_fitted(self, "table_")
         if self.settings_.in_turn and not self.settings_.latent_size:
             raise tables.TableError(
-                "the model has no latent, as it decodes its targets in turn: fit with joint='latent' "
-                "(--joint latent) for one"
+                "the model has no latent, as it decodes its targets in turn",
+                remedy="fit with {joint} for one",
+                joint=Argument("joint", "latent"),
             )
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

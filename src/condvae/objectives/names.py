@@ -14,6 +14,7 @@ from condvae.objectives.gradients import (
 )
 from condvae.objectives.information import info_vae
 from condvae.objectives.wake_sleep import defensive_wake_wake, wake_sleep, wake_wake
+from condvae.sentences import InputError
 from condvae.text import as_call
 
 OBJECTIVES: dict[str, Callable[..., Any]] = {
@@ -53,17 +54,27 @@ def objective(text: str) -> Callable[..., Any]:
     """
     found = as_call(text)
     if found is None:
-        raise ValueError(
-            f"objective is {text!r}: write a name, such as iwae, or one with its numbers, such as "
-            "renyi(alpha=0.5)"
+        raise InputError(
+            "{argument} is {text!r}",
+            remedy="write a name, such as iwae, or one with its numbers, such as renyi(alpha=0.5)",
+            argument="objective",
+            text=text,
         )
     name, options = found
     if name not in OBJECTIVES:
-        raise ValueError(f"objective is {name!r}, expected one of {', '.join(OBJECTIVES)}")
+        said = "{argument} is {name!r}, expected one of {names}"
+        raise InputError(said, argument="objective", name=name, names=", ".join(OBJECTIVES))
     function = OBJECTIVES[name]
     allowed = [p.name for p in inspect.signature(function).parameters.values() if p.default is not p.empty]
     for argument in options:
         if argument not in allowed:
             known = " and ".join(allowed) or "no numbers"
-            raise ValueError(f"objective {name} takes {known}: leave out {argument!r}")
+            raise InputError(
+                "{argument} {name} takes {known}",
+                remedy="leave out {odd!r}",
+                argument="objective",
+                name=name,
+                known=known,
+                odd=argument,
+            )
     return partial(function, **options) if options else function

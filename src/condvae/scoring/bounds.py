@@ -12,6 +12,7 @@ from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
 from condvae.objectives.draws import evaluate, is_of_batches
+from condvae.sentences import InputError
 from condvae.vectorise import map_rows, num_rows
 
 
@@ -64,7 +65,7 @@ def bound(
     """
     num_rows(x=x, c=c)
     if num_samples < 1:
-        raise ValueError(f"num_samples is {num_samples}, expected at least 1")
+        raise InputError("{argument} is {n}, expected at least 1", argument="num_samples", n=num_samples)
     if is_of_batches(objective):
         raise ValueError("the objective is of whole batches, and bounds no row's log p: use elbo or iwae")
     if isinstance(model, Mixture):

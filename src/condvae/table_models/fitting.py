@@ -18,6 +18,7 @@ from condvae.heads import Cell, UniversalCell
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.networks import quantile_knots
+from condvae.sentences import Argument, InputError, Text
 from condvae.table_models.adjusting import calibrate
 from condvae.table_models.defaults import AVERAGING, Settings
 from condvae.table_models.hiding import hiding
@@ -320,8 +321,13 @@ def _in_the_table(error: TrainingError, table: TrainingTable, rows: np.ndarray) 
         columns = {"x": table.schema.target, "c": table.schema.given}[side]
         name = f", column {str(tables.column_at(columns, block[0], column[0]).name)!r}"
     return TrainingError(
-        f"{error.problem}; look at row {number} of the table{name} first: mend or drop it, or lower "
-        "learning_rate",
+        Text(
+            "{problem}; look at row {number} of the table{name} first: mend or drop it, or lower {rate}",
+            problem=error.problem,
+            number=number,
+            name=name,
+            rate=Argument("learning_rate"),
+        ),
         problem=error.problem,
         row=number,
         entry=error.entry,
@@ -349,9 +355,13 @@ def _reserve(
         reserved.append(left[mask])
         left = left[~mask]
     if len(left) < 2:
-        raise ValueError(
-            f"only {len(left)} of {n} rows is left to train on: lower test_fraction or "
-            "calibration_fraction, or give more rows"
+        raise InputError(
+            "only {left} of {n} rows is left to train on",
+            remedy="lower {test} or {calibration}, or give more rows",
+            left=len(left),
+            n=n,
+            test=Argument("test_fraction"),
+            calibration=Argument("calibration_fraction"),
         )
     return reserved[0], reserved[1], left
 
@@ -362,7 +372,8 @@ def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyAr
         together = alike if groups is None and time is None else groups
         mask = held_out(n, fraction, key=key, groups=together, time=time)
     except ValueError as error:
-        raise ValueError(f"{name}={fraction:g}: {error}") from error
+        said = "{argument}: {reason}"
+        raise InputError(said, argument=Argument(name, float(fraction)), reason=str(error)) from error
     if time is not None and alike is not None:  # of copies, all or none are late enough
         mask &= ~np.isin(alike, alike[~mask])
     return mask

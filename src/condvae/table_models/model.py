@@ -22,6 +22,7 @@ from condvae.distributions import Distribution, Numpyro, Product
 from condvae.mixture import Mixture
 from condvae.sampling import expect
 from condvae.scoring import LogProb
+from condvae.sentences import InputError
 from condvae.vectorise import content_seeds, num_rows
 
 Method = Literal["is", "ais"]
@@ -97,7 +98,9 @@ class TableModel:
         if method == "ais":
             return self.annealed(x, c, key=key, num_chains=num_samples, num_temperatures=budget)[0]
         if method != "is":
-            raise ValueError(f"method is {method!r}, expected is or ais")
+            raise InputError(
+                "{argument} is {method!r}, expected is or ais", argument="method", method=method
+            )
         num_samples = DRAWS if num_samples is None else num_samples
         options: dict[str, Any] = {"key": key, "seeds": content_seeds((x, c)), "progress": self.progress}
         score = scoring.log_prob(self.mixture, x, c, num_samples=num_samples, budget=budget, **options)

@@ -23,9 +23,17 @@ from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
 from condvae.progress import Progress
+from condvae.sentences import Argument, InputError, Text
 from condvae.storage import StorageError
 from condvae.training.batches import Batches
-from condvae.training.checkpoints import Checkpoints, Interrupted, Keeper, catch_signals, fingerprint
+from condvae.training.checkpoints import (
+    RESUME,
+    Checkpoints,
+    Interrupted,
+    Keeper,
+    catch_signals,
+    fingerprint,
+)
 from condvae.training.devices import Devices
 from condvae.training.early_stopping import num_parts
 from condvae.training.faults import MAX_RESTARTS, require_parameters, require_trained, untrainable
@@ -187,23 +195,34 @@ def fit(
     counts |= {"kl_cycles": kl_cycles} | ({} if chunk is None else {"chunk": chunk})
     for name, value in counts.items():
         if value < 1:
-            raise ValueError(f"{name} is {value}, expected at least 1")
+            raise InputError("{argument} is {value}, expected at least 1", argument=name, value=value)
     devices = Devices(mesh)
     if batch_size % devices.count:
-        raise ValueError(
-            f"batch_size is {batch_size}, which {devices.count} devices cannot share evenly: give a "
-            f"multiple of {devices.count}"
+        raise InputError(
+            "{argument} is {size}, which {devices} devices cannot share evenly",
+            remedy="give a multiple of {devices}",
+            argument="batch_size",
+            size=batch_size,
+            devices=devices.count,
         )
     if not 0 <= averaging < 1:
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
-        raise ValueError(
-            "kl_warmup needs an objective that takes beta, and has none but 1 set: use elbo, or kl_warmup=0"
+        raise InputError(
+            "{argument} needs an objective that takes beta, and has none but 1 set",
+            remedy="use elbo, or {none}",
+            argument="kl_warmup",
+            none=Argument("kl_warmup", 0),
         )
     if kl_cycles > 1 and not 0 < kl_warmup <= num_steps // kl_cycles:
-        raise ValueError(
-            f"kl_cycles={kl_cycles} of num_steps={num_steps} have {num_steps // kl_cycles} steps each, and "
-            f"kl_warmup is {kl_warmup}: give half of that, say"
+        raise InputError(
+            "{argument} of {num_steps} have {each} steps each, and {kl_warmup} is {steps}",
+            remedy="give half of that, say",
+            argument=Argument("kl_cycles", kl_cycles),
+            num_steps=Argument("num_steps", num_steps),
+            each=num_steps // kl_cycles,
+            kl_warmup=Argument("kl_warmup"),
+            steps=kl_warmup,
         )
     size = count_members(model, num_members)
     single = num_members is None and not isinstance(model, Mixture)
@@ -251,9 +270,13 @@ def fit(
     history = History()
     if kl_warmup > num_steps:
         history.warn(
-            f"kl_warmup={kl_warmup} outlasts num_steps={num_steps}: the run ends with β = "
-            f"{num_steps / kl_warmup:.3g} and optimises E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train "
-            "longer or warm up faster"
+            Text(
+                "{kl_warmup} outlasts {num_steps}: the run ends with β = {beta:.3g} and optimises "
+                "E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train longer or warm up faster",
+                kl_warmup=Argument("kl_warmup", kl_warmup),
+                num_steps=Argument("num_steps", num_steps),
+                beta=num_steps / kl_warmup,
+            )
         )
     keeper = None
     if checkpoint is not None:
@@ -262,7 +285,11 @@ def fit(
         if devices.first:
             keeper = Keeper(checkpoints, identity, resume=resume)
     elif resume:
-        raise ValueError("resume=True needs checkpoint=, the folder to resume from")
+        raise InputError(
+            "{argument} needs {checkpoint}, the folder to resume from",
+            argument=Argument("resume", True),
+            checkpoint=Argument("checkpoint"),
+        )
     try:
         loop = _Loop(
             run,
@@ -466,12 +493,18 @@ class _Loop:
             try:
                 self.keeper.save(self.state, self.history, self.done)
             except StorageError as error:
-                raise Interrupted(
-                    f"{where}, which could not be kept ({error}); go on from step "
-                    f"{self.keeper.saved:,} in {folder!r} with resume=True",
-                    signal,
-                ) from error
-            raise Interrupted(f"{where}, and kept in {folder!r}: go on from there with resume=True", signal)
+                said = Text(
+                    "{where}, which could not be kept ({reason}); go on from step {saved:,} in {folder!r} "
+                    "with {resume}",
+                    where=where,
+                    reason=str(error),
+                    saved=self.keeper.saved,
+                    folder=folder,
+                    resume=RESUME,
+                )
+                raise Interrupted(said, signal) from error
+            said = "{where}, and kept in {folder!r}: go on from there with {resume}"
+            raise Interrupted(Text(said, where=where, folder=folder, resume=RESUME), signal)
         if self.keeper is not None and self.keeper.due():
             try:
                 self.keeper.save(self.state, self.history, self.done)
