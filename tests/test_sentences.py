@@ -128,17 +128,8 @@ def test_templates_hold_nothing_of_the_users():
 
 
 # What only Python takes; nothing of the command line sets them.
-PYTHON_ONLY = {
-    "index",
-    "unseen",
-    "sample_weight",
-    "X",
-    "y",
-    "free_bits",
-    "conformal",
-    "likelihood",
-    "validation_fraction",
-}
+PYTHON_ONLY = {"index", "unseen", "sample_weight", "X", "y", "free_bits", "conformal", "likelihood"}
+PYTHON_ONLY |= {"validation_fraction", "progress"}
 
 
 def test_every_argument_that_an_error_names_is_an_option():
