@@ -115,15 +115,15 @@ def measure_members(
             value = baseline.log_prob(scores, None if given is None else c_held, ends)
             held.add(name, rows, model.in_column_units(value + log_factor, x_held))
     alike = copies((x, c))
-    train_weight, groups = (None if array is None else array[held.places] for array in (weight, alike))
+    held_weight, groups = (None if array is None else array[held.places] for array in (weight, alike))
     others = {name: held.means(name) for name in ("marginal", "linear")}
     return {
         "how": "members",
-        **_mean(held.means("member"), train_weight, groups),
+        **_mean(held.means("member"), held_weight, groups),
         "train": _mean(seen.means("member")),
-        "baseline": compare(held.means("member"), others, train_weight, groups),
+        "baseline": compare(held.means("member"), others, held_weight, groups),
         "in_turn": _worth(
-            held.means("member"), held.means("apart") if exact_alone else None, train_weight, groups
+            held.means("member"), held.means("apart") if exact_alone else None, held_weight, groups
         ),
     }
 
