@@ -129,8 +129,8 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
         >>> y = pd.DataFrame({"response": 10 * X["dose"] + rng.normal(0, 1, 300)})
         >>> small = {"num_members": 1, "num_steps": 300, "width": 16, "depth": 1}
         >>> model = ConditionalVAE(**small).fit(X[:200], y[:200])
-        >>> found = evaluate(model, X[200:], y[200:], diagnosis=False, num_samples=100)
-        >>> found["rows"], found["training_rows"], 0.5 < found["crps"]["response"] < 0.7
+        >>> evaluation = evaluate(model, X[200:], y[200:], diagnosis=False, num_samples=100)
+        >>> evaluation["rows"], evaluation["training_rows"], 0.5 < evaluation["crps"]["response"] < 0.7
         (100, 0, True)
     """
     if diagnosis:
