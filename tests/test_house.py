@@ -31,6 +31,7 @@ LAYERS = [
     ["vectorise", "plots"],
     ["calibration", "baselines"],
     ["tables", "storage"],
+    ["sentences"],
     ["progress", "observed", "text", "normal_scores", "version"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -40,6 +41,7 @@ WITHOUT_JAX = {
     "storage",
     "observed",
     "text",
+    "sentences",
     "version",
     "normal_scores",
     "plots",

@@ -88,6 +88,7 @@ def _gained(model: str) -> str:
     from condvae import ConditionalVAE
 
     measured = ConditionalVAE.load(model).validation_
+    assert measured is not None  # rows were held out
     gains = [
         (one["gain"], one["gain_stderr"], 2)
         for one in (measured["baseline"]["linear"], measured["in_turn"])

@@ -65,12 +65,15 @@ class FittedTable:
         given = as_frame(in_memory(X), "c")
         if isinstance(given, tables.Scan):
             raise tables.TableError(
-                f"the table has {len(given):,} rows and is not read at once; ask of its parts, one by one: "
-                "for part in scan.parts()"
+                "the table has {rows:,} rows and is not read at once",
+                remedy="ask of its parts, one by one: for part in scan.parts()",
+                rows=len(given),
             )
         if given is None and self.schema.given:
             names = listed(column.name for column in self.schema.given)
-            raise tables.TableError(f"the model is of targets given {names}; pass them as X")
+            raise tables.TableError(
+                "the model is of targets given {names}", remedy="pass them as X", names=names
+            )
         if given is None:
             return self.model, None
         prepare.require_features(len(self.schema.given), X, given)

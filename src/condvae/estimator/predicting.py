@@ -232,7 +232,9 @@ class Predictions:
 
 def _require_numeric(model: TableModel, what: str) -> None:
     if not model.numeric:
-        raise tables.TableError(f"no target is numeric, so there is no {what}: use predict_proba")
+        raise tables.TableError(
+            "no target is numeric, so there is no {what}", remedy="use predict_proba", what=what
+        )
 
 
 def _require_coverage(coverage: float) -> None:

@@ -82,7 +82,9 @@ def training_table(
         schema = tables.Schema.infer_pair(given, target, **options)
         schema = _with_likelihoods(schema, target, *named, given)
     elif (given is None) != (not schema.given):
-        raise tables.TableError("the model was fitted with other conditions: give the same columns again")
+        raise tables.TableError(
+            "the model was fitted with other conditions", remedy="give the same columns again"
+        )
     c = None if given is None else tables.encode(schema.given, given)
     x = tables.encode(schema.target, target)
     assert x is not None
@@ -91,7 +93,10 @@ def training_table(
     keep = np.flatnonzero(seen)
     if len(keep) < 2:
         raise tables.TableError(
-            f"only {len(keep)} of {len(seen)} rows have an observed target; give at least two"
+            "only {kept} of {rows} rows have an observed target",
+            remedy="give at least two",
+            kept=len(keep),
+            rows=len(seen),
         )
     # So that the same rows in another order, or copied by weights, give the same model to the bit.
     keep = keep[np.argsort(content_hashes(_take((x, c), keep)), kind="stable")]
@@ -125,8 +130,10 @@ def _streamed_table(
     for name, value in along.items():
         if value is not None:
             raise tables.TableError(
-                f"{name} is for tables in memory, and this one has {len(scan):,} rows: leave it out, or "
-                "give fewer rows"
+                "{argument} is for tables in memory, and this one has {rows:,} rows",
+                remedy="leave it out, or give fewer rows",
+                argument=name,
+                rows=len(scan),
             )
     known = look_over(scan, X, y, **options)
     schema = _with_likelihoods(known.schema, known.sample, *named) if schema is None else schema
@@ -173,8 +180,9 @@ def target_frame(y: Any) -> Any:
     """y as a frame."""
     if y is None:
         raise tables.TableError(
-            "ConditionalVAE requires y to be passed, but the target y is None: y holds the targets, X the "
-            "conditions; for the plain VAE of a table, fit(None, table)"
+            "ConditionalVAE requires y to be passed, but the target y is None: y holds the "
+            "targets, X the conditions",
+            remedy="for the plain VAE of a table, fit(None, table)",
         )
     return as_frame(y, "x")
 
@@ -364,8 +372,10 @@ def require_features(expected: int, X: Any, given: Any) -> None:
         features = len(nw.from_native(given, eager_only=True).columns)
         if features != expected:
             raise tables.TableError(
-                f"X has {features} features, but ConditionalVAE is expecting {expected} features as input: "
-                "give the columns that it was fitted to"
+                "X has {features} features, but ConditionalVAE is expecting {expected} features as input",
+                remedy="give the columns that it was fitted to",
+                features=features,
+                expected=expected,
             )
 
 
@@ -377,8 +387,10 @@ def require_rows(c: Any, x: Any) -> None:
     """
     if c is not None and (of_c := num_rows(c=c)) != (of_x := num_rows(x=x)):
         raise tables.TableError(
-            f"the conditions have {of_c} rows and the targets {of_x} rows; give one row of each for every "
-            "example"
+            "the conditions have {of_c} rows and the targets {of_x} rows",
+            remedy="give one row of each for every example",
+            of_c=of_c,
+            of_x=of_x,
         )
 
 
@@ -394,14 +406,23 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
     if isinstance(y, dict):
         y = settled_keys(y)
         if unknown := [name for name in y if name not in names]:
-            raise tables.TableError(f"{quote(unknown[0])} is no numeric target; these are {listed(names)}")
+            raise tables.TableError(
+                "{unknown!q} is no numeric target",
+                remedy="these are {names}",
+                unknown=unknown[0],
+                names=listed(names),
+            )
         given = {name: np.asarray(value, float) for name, value in y.items()}
         rows = max((value.size for value in given.values()), default=1) if rows is None else rows
         for name, value in given.items():
             if value.shape not in ((), (rows,)):
                 raise tables.TableError(
-                    f"y[{quote(name)}] has shape {value.shape}: give one number, or one for each of "
-                    f"{rows} rows"
+                    "y[{column!q}] has shape {shape}",
+                    remedy="give one number, or one for each of {rows} rows",
+                    column=name,
+                    argument="y",
+                    shape=value.shape,
+                    rows=rows,
                 )
         values = np.full((rows, len(names)), np.nan)
         for name, value in given.items():

@@ -234,8 +234,8 @@ class Queries:
             model, c, x = self.table.pair(X, y)
             if c is None:
                 raise tables.TableError(
-                    "the model was fitted without conditions, so there are none to change: use sample or "
-                    "impute"
+                    "the model was fitted without conditions, so there are none to change",
+                    remedy="use sample or impute",
                 )
             c_new = self.table.given(X_new)[1]
         require_draws(n)
