@@ -49,18 +49,18 @@ def test_a_chain_is_nearly_learned_where_regression_is_not():
 def test_nothing_to_learn_costs_little():
     rng = np.random.default_rng(2)
     c, x = numeric(rng.normal(size=500)), numeric(rng.normal(size=500))
-    found = fit_boosted_trees(x, c, x_levels=(), c_levels=())
+    trees = fit_boosted_trees(x, c, x_levels=(), c_levels=())
     x = numeric(rng.normal(size=2000))
     c = numeric(rng.normal(size=2000))
-    loss = norm.logpdf(x["numeric"].value[:, 0]) - found.log_prob(x, c)
+    loss = norm.logpdf(x["numeric"].value[:, 0]) - trees.log_prob(x, c)
     assert mean_stderr(loss)[0] < 0.01
 
 
 def test_without_conditions_and_with_few_rows_it_is_the_marginal():
     x = numeric([0.0, 1.0, 2.0, 3.0])
-    found = fit_boosted_trees(x, None, x_levels=(), c_levels=())
+    trees = fit_boosted_trees(x, None, x_levels=(), c_levels=())
     np.testing.assert_allclose(
-        found.log_prob(x, None), norm.logpdf([0, 1, 2, 3], 1.5, np.std([0, 1, 2, 3]))
+        trees.log_prob(x, None), norm.logpdf([0, 1, 2, 3], 1.5, np.std([0, 1, 2, 3]))
     )
 
 
@@ -97,9 +97,9 @@ def test_intervals_have_probabilities():
 def test_a_level_that_was_not_seen_has_a_probability(levels):
     rng = np.random.default_rng(3)
     x = categorical(np.zeros(200, int))
-    found = fit_boosted_trees(x, numeric(rng.normal(size=200)), x_levels=(levels,), c_levels=())
+    trees = fit_boosted_trees(x, numeric(rng.normal(size=200)), x_levels=(levels,), c_levels=())
     new = categorical([0, levels - 1])
-    value = np.exp(found.log_prob(new, numeric([0.0, 0.0])))
+    value = np.exp(trees.log_prob(new, numeric([0.0, 0.0])))
     np.testing.assert_allclose(value, np.array([200.5, 0.5]) / (200 + 0.5 * levels))
 
 
@@ -107,6 +107,6 @@ def test_a_level_that_was_not_seen_has_a_probability(levels):
 def test_a_target_that_is_constant_and_one_that_is_never_observed():
     x = numeric(np.zeros(200), np.arange(200.0), mask=np.tile([True, False], (200, 1)))
     for dependence in ("in_turn", "copula"):
-        found = fit_boosted_trees(x, None, x_levels=(), c_levels=(), dependence=dependence)
-        value = found.log_prob(x, None)
+        trees = fit_boosted_trees(x, None, x_levels=(), c_levels=(), dependence=dependence)
+        value = trees.log_prob(x, None)
         assert np.isfinite(value).all() and (value > 5).all()

@@ -35,8 +35,8 @@ def test_missing_targets_are_summed_out():
     z = scores(200)
     exact = multivariate_normal(np.zeros(2), CORRELATION[:2, :2]).logpdf(z[:, :2])
     exact -= norm.logpdf(z[:, :2]).sum(axis=1)
-    found = GaussianCopula(CORRELATION).log_density(*ranges(z, missing=[2]))
-    np.testing.assert_allclose(found, exact, atol=1e-9)
+    log_density = GaussianCopula(CORRELATION).log_density(*ranges(z, missing=[2]))
+    np.testing.assert_allclose(log_density, exact, atol=1e-9)
     alone = GaussianCopula(CORRELATION).log_density(*ranges(z, missing=[0, 1]))
     np.testing.assert_allclose(alone, 0.0, atol=1e-9)
 
@@ -49,9 +49,9 @@ def test_boxes_have_the_probability_of_the_gaussian():
         ends = [norm.ppf(end) for end in (low, high)]
     exact = np.log([gaussian.cdf(up, lower_limit=down) for down, up in zip(*ends, strict=True)])
     exact -= np.log(high - low).sum(axis=1)
-    found = GaussianCopula(CORRELATION).log_density(low, high)
-    assert abs(np.mean(found - exact)) < 0.01
-    np.testing.assert_allclose(found, exact, atol=0.15)  # three errors of the rarest box
+    log_density = GaussianCopula(CORRELATION).log_density(low, high)
+    assert abs(np.mean(log_density - exact)) < 0.01
+    np.testing.assert_allclose(log_density, exact, atol=0.15)  # three errors of the rarest box
 
 
 def test_boxes_far_out_are_between_their_ends():
@@ -73,8 +73,8 @@ def test_correlations_are_learned_from_numbers_levels_and_rows_with_holes():
     low, high = ranges(z, {1: (-0.3, 0.8), 2: (0.5,)})
     hidden = np.random.default_rng(2).random(len(z)) < 0.2
     low[hidden, 0], high[hidden, 0] = 0.0, 1.0
-    found = fit_gaussian_copula(low, high).correlation
-    np.testing.assert_allclose(found, CORRELATION, atol=0.06)  # two errors of a correlation of levels
+    correlation = fit_gaussian_copula(low, high).correlation
+    np.testing.assert_allclose(correlation, CORRELATION, atol=0.06)  # two errors of a correlation of levels
     np.testing.assert_allclose(fit_gaussian_copula(*ranges(z)).correlation, CORRELATION, atol=0.03)
 
 

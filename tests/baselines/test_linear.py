@@ -61,16 +61,16 @@ def test_missing_targets_are_left_out_exactly():
     mean = design_matrix(numeric(c), (), 300) @ baseline.coefficients + baseline.intercept
     mask = rng.random(x.shape) < 0.6
     mask[:8] = np.array([[i & 1, i & 2, i & 4] for i in range(8)], bool)
-    found = baseline.log_prob(numeric(x, mask), numeric(c))
+    log_prob = baseline.log_prob(numeric(x, mask), numeric(c))
     for i in range(300):
         seen = np.flatnonzero(mask[i])
         if not len(seen):
-            assert found[i] == 0
+            assert log_prob[i] == 0
             continue
         exact = multivariate_normal(mean[i, seen], baseline.covariance[np.ix_(seen, seen)]).logpdf(
             x[i, seen]
         )
-        np.testing.assert_allclose(found[i], exact, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(log_prob[i], exact, rtol=1e-10, atol=1e-10)
     full = baseline.log_prob(numeric(x), numeric(c))[0]
     np.testing.assert_allclose(full, multivariate_normal(mean[0], baseline.covariance).logpdf(x[0]))
 
@@ -84,10 +84,10 @@ def test_what_stands_in_a_missing_cell_is_never_used():
     }
     for c in (kinds, spoilt):
         for x in (kinds, spoilt):
-            found = fit(x, c, (3,) * 3, (3,) * 3).log_prob(x, c)
+            log_prob = fit(x, c, (3,) * 3, (3,) * 3).log_prob(x, c)
             if c is kinds and x is kinds:
-                first = found
-            np.testing.assert_allclose(found, first, rtol=1e-10)
+                first = log_prob
+            np.testing.assert_allclose(log_prob, first, rtol=1e-10)
 
 
 @pytest.mark.parametrize(("n", "p"), [(30, 4), (12, 20)])
@@ -146,10 +146,12 @@ def test_multinomial_regression_is_recovered():
     baseline = fit(categorical(codes), numeric(c), (3,))
     marginal = fit(categorical(codes), None, (3,))
     codes, c, exact = draw(20_000)
-    found = np.stack([baseline.log_prob(categorical(np.full(20_000, k)), numeric(c)) for k in range(3)], 1)
-    np.testing.assert_allclose(np.exp(found).sum(axis=1), 1.0, rtol=1e-10)
+    log_prob = np.stack(
+        [baseline.log_prob(categorical(np.full(20_000, k)), numeric(c)) for k in range(3)], 1
+    )
+    np.testing.assert_allclose(np.exp(log_prob).sum(axis=1), 1.0, rtol=1e-10)
     # Six free parameters lose 6 / (2 n) nats in expectation: 0.0006.
-    loss = (np.exp(exact) * (exact - found)).sum(axis=1).mean()
+    loss = (np.exp(exact) * (exact - log_prob)).sum(axis=1).mean()
     assert 0 < loss < 0.002
     gain, stderr = paired_difference(
         baseline.log_prob(categorical(codes), numeric(c)), marginal.log_prob(categorical(codes), None)
@@ -167,10 +169,10 @@ def test_two_levels_of_three_and_two_columns_do_not_mix():
     )
     baseline = fit(categorical(codes), numeric(c), (3, 2))
     only = np.tile([True, False], (3, 1))
-    found = baseline.log_prob(categorical([[0, 0], [1, 0], [2, 0]], only), numeric(np.full((3, 1), 2.0)))
-    assert found[2] > np.log(0.99)
-    np.testing.assert_allclose(np.exp(found[1]), 0.5 / 2001.5)
-    np.testing.assert_allclose(np.exp(found).sum(), 1.0)
+    log_prob = baseline.log_prob(categorical([[0, 0], [1, 0], [2, 0]], only), numeric(np.full((3, 1), 2.0)))
+    assert log_prob[2] > np.log(0.99)
+    np.testing.assert_allclose(np.exp(log_prob[1]), 0.5 / 2001.5)
+    np.testing.assert_allclose(np.exp(log_prob).sum(), 1.0)
     other = baseline.log_prob(categorical([[0, 0]], ~only[:1]), numeric(np.full((1, 1), 1.0)))
     assert abs(np.exp(other[0]) - 0.5) < 0.1
 
@@ -198,9 +200,9 @@ def test_columns_never_seen_have_a_density_all_the_same():
     x = numeric(rng.normal(size=(50, 2)), mask) | categorical(np.zeros(50), np.zeros((50, 1), bool))
     baseline = fit(x, numeric(rng.normal(size=(50, 3))), (4,))
     new = numeric([[0.0, 1.0]], np.array([[False, True]])) | categorical([2])
-    found = baseline.log_prob(new, numeric(np.zeros((1, 3))))
+    log_prob = baseline.log_prob(new, numeric(np.zeros((1, 3))))
     gap = 1.0 - x["numeric"].value[0, 1]
-    np.testing.assert_allclose(found, np.log(0.25) - 0.5 * np.log(2 * np.pi) - gap**2 / 2, rtol=1e-6)
+    np.testing.assert_allclose(log_prob, np.log(0.25) - 0.5 * np.log(2 * np.pi) - gap**2 / 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["constant", "missing", "one level"])
@@ -236,11 +238,11 @@ def test_exact_relations_have_a_finite_density():
     x = numeric(np.column_stack([c[:, 0], free, free, np.zeros(500)]))
     baseline = fit(x, numeric(c))
     highest = 0.5 * (-np.log(2 * np.pi) - np.log(VARIANCE_FLOOR))  # of a column at the floor
-    found = baseline.log_prob(x, numeric(c))
-    assert np.isfinite(found).all()
+    log_prob = baseline.log_prob(x, numeric(c))
+    assert np.isfinite(log_prob).all()
     assert np.linalg.eigvalsh(baseline.covariance)[0] > 0
     np.testing.assert_allclose(baseline.covariance[[0, 3], [0, 3]], VARIANCE_FLOOR)
-    assert highest < found.mean() < 3 * highest
+    assert highest < log_prob.mean() < 3 * highest
 
 
 def test_a_far_condition_gives_a_finite_density():
@@ -258,9 +260,9 @@ def test_the_covariance_uses_every_pair_of_cells():
     exact = np.array([[1.0, 0.8, 0.0], [0.8, 1.0, 0.3], [0.0, 0.3, 1.0]])
     x = rng.multivariate_normal(np.zeros(3), exact, 20_000)
     mask = rng.random(x.shape) < 0.6
-    found = fit(numeric(x, mask), None).covariance
+    covariance = fit(numeric(x, mask), None).covariance
     # Standard errors of variances sqrt(2 / 12,000), of correlations at most sqrt(1 / 7,200).
-    np.testing.assert_allclose(found, exact, atol=4 * 0.013)
+    np.testing.assert_allclose(covariance, exact, atol=4 * 0.013)
     # Never seen together: no correlation is claimed.
     apart = np.tile([[True, False, True], [False, True, True]], (10_000, 1))
     assert fit(numeric(x, apart), None).covariance[0, 1] == 0
@@ -301,9 +303,9 @@ def test_a_large_table_is_fitted_on_part_of_its_rows_and_scored_in_chunks(monkey
     rng = np.random.default_rng(14)
     x, c, _ = linear_gaussian(rng, 6000)
     whole = fit(numeric(x), numeric(c))
-    found = whole.log_prob(numeric(x), numeric(c))
+    log_prob = whole.log_prob(numeric(x), numeric(c))
     monkeypatch.setattr(blocks, "CELLS", 500)
-    np.testing.assert_allclose(whole.log_prob(numeric(x), numeric(c)), found, rtol=1e-12)
+    np.testing.assert_allclose(whole.log_prob(numeric(x), numeric(c)), log_prob, rtol=1e-12)
     monkeypatch.setattr(linear, "TRAINING_CELLS", 2000 * 8)
     part = fit(numeric(x), numeric(c))
     difference = part.coefficients - whole.coefficients
@@ -360,9 +362,9 @@ def test_beyond_an_end_all_that_is_there_counts():
     x = np.random.default_rng(0).normal(size=(2000, 1)).astype(np.float32)
     marginal = fit(numeric(x), None)
     at = np.array([[-1.0], [1.0]])
-    found = marginal.log_prob(
+    log_prob = marginal.log_prob(
         numeric(at), None, (np.array([[-np.inf], [1.0]]), np.array([[-1.0], [np.inf]]))
     )
     scale = np.sqrt(marginal.covariance[0, 0])
     expected = [norm.logcdf(-1, marginal.intercept[0], scale), norm.logsf(1, marginal.intercept[0], scale)]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-6)

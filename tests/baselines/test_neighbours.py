@@ -85,10 +85,10 @@ def test_the_density_is_that_of_the_formula():
     x = [(0.3, 1.2), (None, 0.0), (3.0, None), (None, None), (None, None)]
     codes = [(0, 1), (2, 0), (None, 1), (1, None), (None, None)]
     for c, near in ((0.4, (0, 1)), (5.3, (2, 3)), (2.9, (1, 2))):
-        found = HAND.log_prob(SUPPORT, np.full((5, 1), c), hand_block(x, codes))
+        log_prob = HAND.log_prob(SUPPORT, np.full((5, 1), c), hand_block(x, codes))
         expected = [np.log(by_hand(near, *row)) for row in zip(x, codes, strict=True)]
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
-        assert found[-1] == 0
+        np.testing.assert_allclose(log_prob, expected, rtol=1e-6, atol=1e-12)
+        assert log_prob[-1] == 0
 
 
 @pytest.mark.parametrize("c", [0.4, 5.4])
@@ -104,17 +104,19 @@ def test_a_missing_cell_is_integrated_out_and_the_whole_is_one(c):
         return np.exp(HAND.log_prob(SUPPORT, at[:1], hand_block([x], [codes])))[0]
 
     # A number given the rest; a category given the rest; and everything.
-    found = total([(value, 1.2) for value in grid], [(0, None)] * n)
-    np.testing.assert_allclose(found, exact((None, 1.2), (0, None)), rtol=1e-6)
-    found = sum(exact((0.5, 1.2), (code, 1)) for code in range(3))
-    np.testing.assert_allclose(found, exact((0.5, 1.2), (None, 1)), rtol=1e-6)
+    density = total([(value, 1.2) for value in grid], [(0, None)] * n)
+    np.testing.assert_allclose(density, exact((None, 1.2), (0, None)), rtol=1e-6)
+    density = sum(exact((0.5, 1.2), (code, 1)) for code in range(3))
+    np.testing.assert_allclose(density, exact((0.5, 1.2), (None, 1)), rtol=1e-6)
     pairs = [(k, m) for k in range(3) for m in range(2)]
-    found = sum(total([(value, None) for value in grid], [pair] * n) for pair in pairs)
-    np.testing.assert_allclose(found, 1.0, rtol=1e-6)
+    density = sum(total([(value, None) for value in grid], [pair] * n) for pair in pairs)
+    np.testing.assert_allclose(density, 1.0, rtol=1e-6)
     coarse = grid[::40]
     x = [(a, b) for a in coarse for b in coarse]
-    found = np.exp(HAND.log_prob(SUPPORT, np.full((len(x), 1), c), hand_block(x, [(None, None)] * len(x))))
-    np.testing.assert_allclose(found.sum() * (40 * step) ** 2, 1.0, rtol=5e-3)
+    density = np.exp(
+        HAND.log_prob(SUPPORT, np.full((len(x), 1), c), hand_block(x, [(None, None)] * len(x)))
+    )
+    np.testing.assert_allclose(density.sum() * (40 * step) ** 2, 1.0, rtol=5e-3)
 
 
 def curve(rng, n):
@@ -128,7 +130,7 @@ def curve(rng, n):
 def test_it_comes_near_the_truth_as_rows_are_more_and_regression_does_not():
     losses = []
     for n in (100, 2000):
-        found = []
+        losses_by_model = []
         for seed in range(6):
             rng = np.random.default_rng(seed)
             c, x, _ = curve(rng, n)
@@ -136,8 +138,8 @@ def test_it_comes_near_the_truth_as_rows_are_more_and_regression_does_not():
             linear = fit_baseline(x, numeric(c), x_levels=(), c_levels=())
             c, x, exact = curve(rng, 2000)
             other = [neighbours.log_prob(support, c, x), linear.log_prob(x, numeric(c))]
-            found.append([np.mean(exact - value) for value in other])
-        losses.append([mean_stderr(column) for column in np.transpose(found)])
+            losses_by_model.append([np.mean(exact - value) for value in other])
+        losses.append([mean_stderr(column) for column in np.transpose(losses_by_model)])
     (few, few_error), (few_linear, _) = losses[0]
     (many, many_error), (many_linear, _) = losses[1]
     assert max(few_error, many_error) < 0.02
@@ -188,12 +190,12 @@ def test_categories_alone_come_near_their_probabilities():
     support, neighbours = fit(design_matrix(c, (2, 2), 2000), x, (2, 3, 4))
     new, y, flipped = draw(2000)
     exact = np.log(np.where(flipped, 0.1, 0.9)) + np.log(1 / 3)
-    found = neighbours.log_prob(support, design_matrix(new, (2, 2), 2000), y)
-    loss, stderr = mean_stderr(exact - found)
+    log_prob = neighbours.log_prob(support, design_matrix(new, (2, 2), 2000), y)
+    loss, stderr = mean_stderr(exact - log_prob)
     assert stderr < 0.02
     assert abs(loss) < 0.03 + 3 * stderr
     linear = fit_baseline(x, c, x_levels=(2, 3, 4), c_levels=(2, 2)).log_prob(y, new)
-    assert mean_stderr(found - linear)[0] > 0.2
+    assert mean_stderr(log_prob - linear)[0] > 0.2
     # One that was never seen is as likely as another.
     only = np.array([[False, False, True]])
     for code in range(4):
@@ -231,9 +233,9 @@ def test_missing_cells_are_used_neither_of_rows_nor_of_neighbours():
     for x in (kinds, spoilt):
         support, neighbours = fit(c, x, (3,) * 3)
         for y in (kinds, spoilt):
-            found = neighbours.log_prob(support, c, y)
-            first = found if first is None else first
-            np.testing.assert_array_equal(found, first)
+            log_prob = neighbours.log_prob(support, c, y)
+            first = log_prob if first is None else first
+            np.testing.assert_array_equal(log_prob, first)
     assert (first[~mask.any(axis=1)] == 0).all()
 
 
@@ -255,13 +257,13 @@ def test_odd_tables_have_a_finite_density(kind):
         value[:], c[:] = 1.0, 2.0
     support, neighbours = fit(c, numeric(value, mask))
     far = numeric(np.array([[0.0, 0.0], [3e38, -3e38], [1.0, 1.0]]))
-    found = neighbours.log_prob(support, np.array([[0.0], [1e30], [2.0]]), far)
-    assert np.isfinite(found).all()
+    log_prob = neighbours.log_prob(support, np.array([[0.0], [1e30], [2.0]]), far)
+    assert np.isfinite(log_prob).all()
     assert (neighbours.bandwidth >= 1e-3).all()
     if kind == "never seen":  # the density of a standardised column
         w = neighbours.marginal_weight
         exact = w * norm(0, 2).pdf(0) ** 2 + (1 - w) * norm.pdf(0) ** 2
-        np.testing.assert_allclose(found[0], np.log(exact))
+        np.testing.assert_allclose(log_prob[0], np.log(exact))
 
 
 def test_no_conditions_leave_a_density_of_the_targets():
@@ -269,21 +271,21 @@ def test_no_conditions_leave_a_density_of_the_targets():
     x = numeric(rng.choice([-2, 2], (1000, 1)) + 0.3 * rng.normal(size=(1000, 1)))
     support, neighbours = fit(np.zeros((1000, 0)), x)
     at = numeric(np.array([[0.0], [2.0]]))
-    found = neighbours.log_prob(support, np.zeros((2, 0)), at)
+    log_prob = neighbours.log_prob(support, np.zeros((2, 0)), at)
     exact = 0.5 * (norm(-2, 0.3).pdf([0, 2]) + norm(2, 0.3).pdf([0, 2]))
-    assert abs(found[1] - np.log(exact[1])) < 0.35
-    assert found[0] < -2
+    assert abs(log_prob[1] - np.log(exact[1])) < 0.35
+    assert log_prob[0] < -2
 
 
 def test_chunks_and_the_rows_beside_it_change_nothing(monkeypatch):
     rng = np.random.default_rng(8)
     c, x, _ = curve(rng, 300)
     support, neighbours = fit(c, x)
-    found = neighbours.log_prob(support, c, x)
+    log_prob = neighbours.log_prob(support, c, x)
     alone = neighbours.log_prob(support, c[7:8], numeric(x["numeric"].value[7:8]))
-    np.testing.assert_allclose(alone, found[7:8], rtol=1e-12)
+    np.testing.assert_allclose(alone, log_prob[7:8], rtol=1e-12)
     monkeypatch.setattr(blocks, "CELLS", 100)
-    np.testing.assert_allclose(neighbours.log_prob(support, c, x), found, rtol=1e-12)
+    np.testing.assert_allclose(neighbours.log_prob(support, c, x), log_prob, rtol=1e-12)
 
 
 def test_arrays_come_back_exactly():

@@ -14,68 +14,73 @@ def draw(rng, n=200, m=1000, d=5, scale=1.0):
     return samples, held_out, other + noise[2 * n :]
 
 
-def flagged(found, name):
-    return np.mean([getattr(value, name) < STATED for value in found])
+def flagged(runs, name):
+    return np.mean([getattr(value, name) < STATED for value in runs])
 
 
 @pytest.mark.parametrize("d", [1, 5])
 def test_a_model_that_is_right_is_flagged_no_more_often_than_stated(d):
-    found = [copies(*draw(np.random.default_rng(seed), d=d)) for seed in range(200)]
+    runs = [copies(*draw(np.random.default_rng(seed), d=d)) for seed in range(200)]
     stderr = np.sqrt(STATED * (1 - STATED) / 200)
     for name in ("p_value", "copied_p_value"):
-        assert flagged(found, name) < STATED + 2 * stderr
-    assert abs(np.mean([value.nearer for value in found]) - 0.5) < 4 * np.sqrt(0.25 / 200 / 200)
-    assert np.mean([value.copied for value in found]) < 0.03
+        assert flagged(runs, name) < STATED + 2 * stderr
+    assert abs(np.mean([value.nearer for value in runs]) - 0.5) < 4 * np.sqrt(0.25 / 200 / 200)
+    assert np.mean([value.copied for value in runs]) < 0.03
 
 
 @pytest.mark.parametrize("d", [1, 5])
 def test_copies_are_found_and_counted(d):
-    found = []
+    runs = []
     for seed in range(40):
         rng = np.random.default_rng(seed)
         samples, held_out, training = draw(rng, d=d)
         copied = rng.random(200) < 0.3
         row = training[rng.integers(0, 1000, 200)] + 1e-6 * rng.normal(size=(200, d))
         samples = np.where(copied[:, None], row, samples)
-        found.append(copies(samples, held_out, training))
-    assert flagged(found, "copied_p_value") > 0.95
-    share = np.array([value.copied for value in found])
+        runs.append(copies(samples, held_out, training))
+    assert flagged(runs, "copied_p_value") > 0.95
+    share = np.array([value.copied for value in runs])
     assert abs(share.mean() - 0.3) < 4 * share.std() / np.sqrt(40)
     # The spread over 40 repetitions, known to a ninth.
-    assert 0.7 < np.mean([value.copied_stderr for value in found]) / share.std() < 1.5
+    assert 0.7 < np.mean([value.copied_stderr for value in runs]) / share.std() < 1.5
 
 
 def test_all_may_be_copies():
     _, held_out, training = draw(np.random.default_rng(0))
-    found = copies(training[:200], held_out, training)
-    assert (found.copied, found.samples_below, found.nearer, found.distance) == (1.0, 200, 1.0, 0.0)
-    assert found.held_out_below < 10
-    assert found.copied_p_value < 1e-50
-    assert found.pairs == 200
+    measured = copies(training[:200], held_out, training)
+    assert (measured.copied, measured.samples_below, measured.nearer, measured.distance) == (
+        1.0,
+        200,
+        1.0,
+        0.0,
+    )
+    assert measured.held_out_below < 10
+    assert measured.copied_p_value < 1e-50
+    assert measured.pairs == 200
 
 
 @pytest.mark.parametrize(("d", "most"), [(2, STATED), (5, STATED), (15, 0.15)])
 def test_a_narrow_model_is_nearer_but_copies_nothing(d, most):
     # In many dimensions rows are not uniform between neighbours, and a few more are flagged than stated.
-    found = [copies(*draw(np.random.default_rng(seed), d=d, scale=0.7)) for seed in range(100)]
-    assert flagged(found, "p_value") > 0.7
-    assert flagged(found, "copied_p_value") < most + 2 * np.sqrt(most * (1 - most) / 100)
-    assert np.mean([value.copied for value in found]) < 0.03
+    runs = [copies(*draw(np.random.default_rng(seed), d=d, scale=0.7)) for seed in range(100)]
+    assert flagged(runs, "p_value") > 0.7
+    assert flagged(runs, "copied_p_value") < most + 2 * np.sqrt(most * (1 - most) / 100)
+    assert np.mean([value.copied for value in runs]) < 0.03
 
 
 def test_distances_and_ratios_are_those_of_the_definition():
     training = np.array([[0.0], [1.0], [5.0]])
     samples, held_out = np.full((20, 1), 0.1), np.full((20, 1), 3.5)
     held_out[:5] = 0.1  # ties
-    found = copies(samples, held_out, training)
-    assert found.nearer == 15 / 20 + 0.5 * 5 / 20
-    np.testing.assert_allclose(found.stderr, np.std([1.0] * 15 + [0.5] * 5, ddof=1) / np.sqrt(20))
-    np.testing.assert_allclose(found.p_value, 0.5**15)
-    np.testing.assert_allclose((found.distance, found.held_out_distance), (0.1, 1.5))
+    measured = copies(samples, held_out, training)
+    assert measured.nearer == 15 / 20 + 0.5 * 5 / 20
+    np.testing.assert_allclose(measured.stderr, np.std([1.0] * 15 + [0.5] * 5, ddof=1) / np.sqrt(20))
+    np.testing.assert_allclose(measured.p_value, 0.5**15)
+    np.testing.assert_allclose((measured.distance, measured.held_out_distance), (0.1, 1.5))
     # Ratios 1 / 9 and 1.5 / 2.5.
-    assert (found.samples_below, found.held_out_below) == (20, 5)
-    np.testing.assert_allclose(found.copied_p_value, 0.5**15)
-    assert found.copied == 1.0
+    assert (measured.samples_below, measured.held_out_below) == (20, 5)
+    np.testing.assert_allclose(measured.copied_p_value, 0.5**15)
+    assert measured.copied == 1.0
     assert copies(held_out, samples, training).copied == 0
 
 
@@ -88,8 +93,13 @@ def test_where_all_distances_are_zero_nothing_is_claimed(kind):
     elif kind == "all training rows":
         training = rng.normal(size=(100, 3))
         samples, held_out = training, training[::-1]
-    found = copies(samples, held_out, training)
-    assert (found.nearer, found.p_value, found.copied_p_value, found.copied) == (0.5, 1.0, 1.0, 0.0)
+    measured = copies(samples, held_out, training)
+    assert (measured.nearer, measured.p_value, measured.copied_p_value, measured.copied) == (
+        0.5,
+        1.0,
+        1.0,
+        0.0,
+    )
 
 
 def test_a_value_that_recurs_is_no_copy():
@@ -99,9 +109,9 @@ def test_a_value_that_recurs_is_no_copy():
     def rows(n, sure):
         return np.where(rng.random((n, 8)) < sure, 0.0, 1.0)
 
-    found = copies(rows(400, 0.9), rows(400, 0.7), rows(1000, 0.7))
-    assert found.p_value < 1e-6
-    assert found.copied_p_value > STATED
+    measured = copies(rows(400, 0.9), rows(400, 0.7), rows(1000, 0.7))
+    assert measured.p_value < 1e-6
+    assert measured.copied_p_value > STATED
     # Copies with an error of rows that are in the table twice are found all the same.
     samples, held_out, training = draw(rng)
     samples[:60] = training[:60] + 1e-6

@@ -90,8 +90,8 @@ def test_a_conformal_interval_of_a_discrete_quantity_covers_and_is_of_its_values
         rng = np.random.default_rng(seed)
         y, cdf = make(rng, m + 300)
         below = np.hstack([np.zeros((m + 300, 1)), cdf[:, :-1]])
-        own = np.arange(m + 300), y
-        h = conformal_level(np.stack([below[own], cdf[own]], axis=1)[:m], nominal)
+        observed = np.arange(m + 300), y
+        h = conformal_level(np.stack([below[observed], cdf[observed]], axis=1)[:m], nominal)
         inside = conformal_score(below, cdf)[m:] <= h
         assert inside.any(axis=1).all()  # the median is always one of its values
         assert (np.diff(inside.astype(int), axis=1) != 0).sum(axis=1).max() <= 2  # without a gap

@@ -19,7 +19,7 @@ def observed(probability, rng):
 
 def test_the_mass_above_is_that_of_more_probable_levels():
     probability = softmax(RNG.normal(size=(50, 6)))
-    expected = [[row[row > own].sum() for own in row] for row in probability]
+    expected = [[row[row > share].sum() for share in row] for row in probability]
     np.testing.assert_allclose(mass_above(probability), expected, atol=1e-12)
     assert mass_above(np.full(4, 0.25)).tolist() == [0.0, 0.25, 0.5, 0.75]  # the first of equals first
 
@@ -45,8 +45,8 @@ def test_an_adjusted_set_covers_whatever_the_probabilities_are(sharper, coverage
         logits = rng.normal(size=(m + 400, 6))
         codes = observed(softmax(logits), rng)
         said = softmax(sharper * logits)
-        own = np.take_along_axis(mass_above(said[:m]), codes[:m, None], 1)[:, 0]
-        inside = level_set(said[m:], coverage, own)
+        above = np.take_along_axis(mass_above(said[:m]), codes[:m, None], 1)[:, 0]
+        inside = level_set(said[m:], coverage, above)
         assert inside.any(axis=1).all()
         shares.append(inside[np.arange(400), codes[m:]].mean())
     stderr = np.std(shares, ddof=1) / 10
@@ -57,10 +57,10 @@ def test_an_adjusted_set_covers_whatever_the_probabilities_are(sharper, coverage
 def test_levels_that_tie_are_in_together_and_no_set_is_empty():
     same = np.tile([0.6, 0.3, 0.1], (1000, 1))
     codes = observed(same, np.random.default_rng(1))
-    own = np.take_along_axis(mass_above(same), codes[:, None], 1)[:, 0]
-    np.testing.assert_array_equal(level_set(same[:1], 0.8, own[:500]), [[True, True, False]])
-    np.testing.assert_array_equal(level_set(same[:1], 0.3, own[:500]), [[True, False, False]])
-    assert level_set(same[:1], 0.9, own[:8]).all()  # too few rows to tell
+    above = np.take_along_axis(mass_above(same), codes[:, None], 1)[:, 0]
+    np.testing.assert_array_equal(level_set(same[:1], 0.8, above[:500]), [[True, True, False]])
+    np.testing.assert_array_equal(level_set(same[:1], 0.3, above[:500]), [[True, False, False]])
+    assert level_set(same[:1], 0.9, above[:8]).all()  # too few rows to tell
 
 
 def test_a_coverage_that_is_none():

@@ -33,12 +33,12 @@ def test_probabilities_that_are_right_have_uniform_ranks_and_too_sure_ones_high_
 @pytest.mark.parametrize("n", [20, 300, 5000])
 def test_uniform_numbers_lie_in_the_band_as_often_as_it_says(n):
     rng, times = np.random.default_rng(4), 1000
-    found = [uniformity(rng.random(n), level=0.9) for _ in range(times)]
-    inside = np.mean([one.inside for one in found])
+    tests = [uniformity(rng.random(n), level=0.9) for _ in range(times)]
+    inside = np.mean([one.inside for one in tests])
     assert (
         abs(inside - 0.9) < 4 * np.sqrt(0.09 / times) + 0.015
     )  # the size is itself simulated; counts are few
-    small = np.mean([one.p_value <= 0.1 for one in found])
+    small = np.mean([one.p_value <= 0.1 for one in tests])
     assert abs(small - 0.1) < 4 * np.sqrt(0.09 / times) + 0.015
 
 
@@ -52,10 +52,10 @@ def test_uniform_numbers_lie_in_the_band_as_often_as_it_says(n):
     ],
 )
 def test_what_is_wrong_is_seen_and_named(numbers, shape):
-    found = uniformity(numbers(np.random.default_rng(5)))
-    assert not found.inside
-    assert found.p_value < 1e-3
-    assert found.shape == shape
+    uniform = uniformity(numbers(np.random.default_rng(5)))
+    assert not uniform.inside
+    assert uniform.p_value < 1e-3
+    assert uniform.shape == shape
 
 
 def test_p_values_go_as_low_as_they_need():
@@ -82,6 +82,6 @@ def test_a_few_values_far_out_are_told_apart_where_all_others_are_right():
     u = rng.random(2000)
     assert uniformity(u).inside
     for end in (1e-5, 1 - 1e-5):
-        found = uniformity(np.concatenate([u[:-12], np.full(12, end)]))
-        assert not found.inside
-        assert found.p_value < 0.001
+        uniform = uniformity(np.concatenate([u[:-12], np.full(12, end)]))
+        assert not uniform.inside
+        assert uniform.p_value < 0.001

@@ -16,9 +16,9 @@ def test_probabilities_that_come_true_are_reliable():
 
 
 def test_rows_of_one_probability_are_in_one_bin():
-    found = reliability(np.array([0.3] * 7 + [0.6] * 3), np.ones(10))
-    assert found.rows.tolist() == [7, 3]
-    np.testing.assert_allclose(found.predicted, [0.3, 0.6])
+    curve = reliability(np.array([0.3] * 7 + [0.6] * 3), np.ones(10))
+    assert curve.rows.tolist() == [7, 3]
+    np.testing.assert_allclose(curve.predicted, [0.3, 0.6])
     assert reliability(np.full(4, 0.5), np.ones(4)).rows.tolist() == [4]
 
 

@@ -12,7 +12,7 @@ FAST = ("--num-samples", 20, "--no-diagnosis")
 def test_as_json(home, condvae_says):
     status, said, err = condvae_says("evaluate", home / "model", PENGUINS, "--json", *FAST)
     assert status == 0
-    found = json.loads(said)
+    evaluation = json.loads(said)
     wanted = {
         "rows",
         "log_prob",
@@ -24,11 +24,11 @@ def test_as_json(home, condvae_says):
         "accuracy",
         "baseline",
     }
-    assert wanted <= set(found)
-    assert (found["rows"], found["rows_scored"]) == (344, 342)
-    assert list(found["crps"]) == list(found["coverage"]) == TARGETS
-    assert found["accuracy"] == {}
-    assert found["elbo"] <= found["log_prob"]
+    assert wanted <= set(evaluation)
+    assert (evaluation["rows"], evaluation["rows_scored"]) == (344, 342)
+    assert list(evaluation["crps"]) == list(evaluation["coverage"]) == TARGETS
+    assert evaluation["accuracy"] == {}
+    assert evaluation["elbo"] <= evaluation["log_prob"]
     assert "of 342 rows are rows that the model was trained on" in err
 
 
@@ -66,11 +66,11 @@ def test_the_verdicts_are_those_of_json(home, condvae_says):
     assert status == 0
     assert_readable(said)
     assert "Is it right? Judged by 7 rows:" in said
-    found = json.loads(condvae_says(*arguments, "--json")[1])["findings"]
-    assert len(found) > 3
-    for one in found:
+    verdicts = json.loads(condvae_says(*arguments, "--json")[1])["findings"]
+    assert len(verdicts) > 3
+    for one in verdicts:
         assert one["what"] in " ".join(said.split())
-    assert "rows-trained-on" in {one["code"] for one in found}
+    assert "rows-trained-on" in {one["code"] for one in verdicts}
 
 
 @pytest.mark.slow
@@ -91,9 +91,9 @@ def test_evaluate_by_annealing_says_how_well_log_p_is_known(home, condvae_says):
     assert "from above it is estimated (not bounded) at" in said
     assert "on 7 rows simulated from the model, log p lies between" in said
     assert "do not trust" not in said
-    found = json.loads(condvae_says(*arguments, "--json")[1])
-    ends = found["sandwich"]
+    evaluation = json.loads(condvae_says(*arguments, "--json")[1])
+    ends = evaluation["sandwich"]
     assert (ends["rows"], ends["temperatures"]) == (7, 60)
     assert abs(ends["upper"] - ends["lower"] - ends["width"]) < 1e-4
     assert abs(ends["width"]) < 0.3
-    assert abs(found["upper_estimate"] - found["log_prob"]) < 0.3
+    assert abs(evaluation["upper_estimate"] - evaluation["log_prob"]) < 0.3

@@ -53,12 +53,14 @@ def rows(mean, seed=1):
     ],
 )
 def test_collapse_is_told_apart(information, without, freed, told, code):
-    own = rows(0.0)
+    score = rows(0.0)
     noise = 0.1 * rows(0.0, 2), 0.1 * rows(0.0, 3)
-    found = collapse_finding(use(information), own, own + without + noise[0], own + freed + noise[1], told)
-    assert found.code == code
-    assert (found.level == "problem") == (code == "z-ignored")
-    assert (found.advice is None) == (code == "z-used")
+    verdict = collapse_finding(
+        use(information), score, score + without + noise[0], score + freed + noise[1], told
+    )
+    assert verdict.code == code
+    assert (verdict.level == "problem") == (code == "z-ignored")
+    assert (verdict.advice is None) == (code == "z-used")
 
 
 def test_what_the_model_alone_can_tell():
@@ -124,8 +126,8 @@ def test_refits_tell_it_apart(benchmark, made, kind, seeds):
     for seed in seeds:
         fixture = made(kind, seed)
         assert fixture.as_meant, fixture.words()
-        found = fixture.found()
-        assert found.code == benchmark.KINDS[kind], f"{fixture.words()}: {found.words()}"
+        verdict = fixture.found()
+        assert verdict.code == benchmark.KINDS[kind], f"{fixture.words()}: {verdict.words()}"
 
 
 @pytest.mark.slow
@@ -136,11 +138,11 @@ def test_of_mixtures_and_of_a_test_made_elsewhere(made):
     options = {"key": KEY, "told": APART, "num_samples": 400}
     with pytest.raises(ValueError, match="say by member="):
         collapse(*twice, fixture.x, fixture.c, **options)
-    found = collapse(*twice, fixture.x, fixture.c, member=1, **options)
-    assert found.code == "z-used"
+    verdict = collapse(*twice, fixture.x, fixture.c, member=1, **options)
+    assert verdict.code == "z-used"
     options["num_samples"] = 200
     alone = collapse(fixture.model, fixture.without, fixture.freed, fixture.x, fixture.c, **options)
-    assert found.nats == pytest.approx(alone.nats, abs=0.02)
+    assert verdict.nats == pytest.approx(alone.nats, abs=0.02)
 
 
 @pytest.mark.slow

@@ -30,16 +30,16 @@ def model_and_rows(n=1000):
 
 def test_what_is_lost_is_the_loss_of_the_exact_density_and_a_column_that_is_not_used_costs_nothing():
     model, x, c = model_and_rows()
-    found = condition_use(model, x, c, key=KEY)
+    use = condition_use(model, x, c, key=KEY)
     # E log p(x | c) − E log p(x | c'), by exact densities of the same rows, over 40 permutations.
     x, c = np.asarray(x), np.asarray(c)
-    own = np.asarray(exact_log_prob(model, x, c)).mean()
+    intact = np.asarray(exact_log_prob(model, x, c)).mean()
     pairs = np.mean(
         [np.asarray(exact_log_prob(model, x, np.roll(c, k, axis=0))).mean() for k in range(1, 40)]
     )
-    mean, stderr = found.total
-    assert abs(mean - (own - pairs)) < 4 * stderr
-    by = found.by_column
+    mean, stderr = use.total
+    assert abs(mean - (intact - pairs)) < 4 * stderr
+    by = use.by_column
     assert list(by) == ["c[0]", "c[1]"]
     assert abs(by["c[0]"][0] - mean) < 0.05 * mean
     assert abs(by["c[1]"][0]) < 2 * by["c[1]"][1] + 1e-6
@@ -59,8 +59,8 @@ def test_a_value_and_its_mask_are_permuted_together():
 
 def test_what_is_permuted_may_be_said():
     model, x, c = model_and_rows(50)
-    found = condition_use(model, x, c, key=KEY, columns={"both": lambda c, turned: np.asarray(c)[turned]})
-    np.testing.assert_allclose(found.columns["both"], found.everything)
+    use = condition_use(model, x, c, key=KEY, columns={"both": lambda c, turned: np.asarray(c)[turned]})
+    np.testing.assert_allclose(use.columns["both"], use.everything)
 
 
 def test_bad_arguments_are_refused():

@@ -12,17 +12,17 @@ def test_words_say_what_how_much_how_sure_and_what_to_do():
 
 
 def test_what_must_be_looked_at_comes_first():
-    found = [
+    verdicts = [
         Finding("good", "good", "a", 9.0),
         Finding("small", "problem", "b", 0.1),
         Finding("note", "note", "c"),
         Finding("large", "problem", "d", -2.0),
     ]
-    assert [one.code for one in ordered(found)] == ["large", "small", "note", "good"]
+    assert [one.code for one in ordered(verdicts)] == ["large", "small", "note", "good"]
 
 
 def test_json_holds_every_field():
-    found = Finding("a", "note", "it is so", 0.5).to_json()
-    assert found["nats"] == 0.5
-    assert found["advice"] is None
-    assert Finding(**found) == Finding("a", "note", "it is so", 0.5)
+    data = Finding("a", "note", "it is so", 0.5).to_json()
+    assert data["nats"] == 0.5
+    assert data["advice"] is None
+    assert Finding(**data) == Finding("a", "note", "it is so", 0.5)

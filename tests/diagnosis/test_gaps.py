@@ -40,8 +40,8 @@ def model_and_rows(n=24):
     return exact, jnp.asarray(sample(exact, c, key=KEY)[:, 0]), c
 
 
-def assert_near(found, expected, slack):
-    mean, stderr = found
+def assert_near(estimate, expected, slack):
+    mean, stderr = estimate
     assert abs(mean - expected) < 4 * stderr + slack
 
 
@@ -57,18 +57,18 @@ def test_both_gaps_are_those_in_closed_form():
     scale = np.diag(precision) ** -0.5
     moved = shift * scale
     encoder = 0.5 * (3 * (stretch**2 - 1) + moved @ precision @ moved) - 3 * np.log(stretch)
-    found = gaps(model, x, c, key=KEY)
-    assert found.converged.all()
-    assert_near(found.approximation, family, 0.01)
-    assert_near(found.amortisation, encoder, 0.01)
-    assert_near(found.inference, family + encoder, 0.01)
+    measured = gaps(model, x, c, key=KEY)
+    assert measured.converged.all()
+    assert_near(measured.approximation, family, 0.01)
+    assert_near(measured.amortisation, encoder, 0.01)
+    assert_near(measured.inference, family + encoder, 0.01)
     np.testing.assert_allclose(
-        found.inference[0], found.approximation[0] + found.amortisation[0], atol=1e-5
+        measured.inference[0], measured.approximation[0] + measured.amortisation[0], atol=1e-5
     )
-    words = found.words()
-    assert f"the encoder costs {found.amortisation[0]:.2f} ±" in words
+    words = measured.words()
+    assert f"the encoder costs {measured.amortisation[0]:.2f} ±" in words
     assert "widen it or train longer" in words
-    assert ("try a flow" in words) == (found.approximation[0] > 0.1)
+    assert ("try a flow" in words) == (measured.approximation[0] > 0.1)
 
 
 @pytest.mark.slow
@@ -76,11 +76,11 @@ def test_a_family_that_has_the_posterior_costs_nothing():
     exact, x, c = model_and_rows(8)
     wrong = eqx.tree_at(lambda m: m.bias, exact_posterior(exact), exact.posterior.bias + 0.3)
     model = linear_gaussian(exact.prior, exact.likelihood, wrong)
-    found = gaps(model, x, c, key=KEY)
+    measured = gaps(model, x, c, key=KEY)
     expected = np.asarray(exact_log_prob(model, x, c) - exact_elbo(model, x, c))
-    assert_near(found.approximation, 0.0, 0.01)
-    np.testing.assert_allclose(found.elbo_local - found.elbo, expected, atol=0.3)
-    assert_near(found.amortisation, expected.mean(), 0.02)
+    assert_near(measured.approximation, 0.0, 0.01)
+    np.testing.assert_allclose(measured.elbo_local - measured.elbo, expected, atol=0.3)
+    assert_near(measured.amortisation, expected.mean(), 0.02)
 
 
 @pytest.mark.slow
@@ -90,21 +90,21 @@ def test_every_kind_of_latent_has_gaps(case):
     c = conditions(6) if case.has_c else None
     x = sample(model, key=KEY, num_samples=6) if c is None else sample(model, c, key=KEY)[:, 0]
     x = case.rows(jnp.asarray(x))
-    found = gaps(model, x, c, key=KEY)
+    measured = gaps(model, x, c, key=KEY)
     truth, bound = case.log_prob(model, x, c), case.elbo(model, x, c)
-    assert_near(found.inference, (truth - bound).mean(), 0.1)
-    assert found.amortisation[0] > -4 * found.amortisation[1] - 0.02
-    assert found.approximation[0] > -4 * found.approximation[1] - 0.05
+    assert_near(measured.inference, (truth - bound).mean(), 0.1)
+    assert measured.amortisation[0] > -4 * measured.amortisation[1] - 0.02
+    assert measured.approximation[0] > -4 * measured.approximation[1] - 0.05
     if not case.has_path:
-        assert abs(found.approximation[0]) < 0.02  # any distribution over the values is in the family
+        assert abs(measured.approximation[0]) < 0.02  # any distribution over the values is in the family
 
 
 @pytest.mark.slow
 def test_log_p_may_be_annealed():
     exact, x, c = model_and_rows(6)
-    found = gaps(exact, x, c, key=KEY, method="ais", budget=50)
-    assert found.log_prob.method.startswith("annealed")
-    assert abs(found.inference[0]) < 0.1
+    measured = gaps(exact, x, c, key=KEY, method="ais", budget=50)
+    assert measured.log_prob.method.startswith("annealed")
+    assert abs(measured.inference[0]) < 0.1
 
 
 def of(encoder, family, n=50, converged=True, trusted=True):

@@ -42,9 +42,9 @@ def test_ranks_of_the_posterior_are_uniform_as_often_as_stated():
 )
 def test_a_q_that_is_wrong_is_found_and_named(wrong, shape):
     model, c = model_and_c(**wrong)
-    found = posterior_ranks(model, c, key=KEY)
-    assert found.p_value < 1e-3
-    assert {found.uniformity[name].shape for name in ("z[0]", "z[1]")} == {shape}
+    ranks = posterior_ranks(model, c, key=KEY)
+    assert ranks.p_value < 1e-3
+    assert {ranks.uniformity[name].shape for name in ("z[0]", "z[1]")} == {shape}
 
 
 class Folded(eqx.Module):
@@ -69,17 +69,17 @@ class Unit(eqx.Module):
 def test_a_mode_that_q_misses_is_found():
     """Nothing else tells: the weights of a q on one mode of two agree with each other."""
     model = CVAE(Unit(), Folded(), OnOneMode())
-    found = posterior_ranks(model, jnp.zeros((300, 0)), key=KEY)
-    assert found.p_value < 1e-6
-    assert found.uniformity["z[0]"].p_value < 1e-4 < found.uniformity["z[2]"].p_value
+    ranks = posterior_ranks(model, jnp.zeros((300, 0)), key=KEY)
+    assert ranks.p_value < 1e-6
+    assert ranks.uniformity["z[0]"].p_value < 1e-4 < ranks.uniformity["z[2]"].p_value
 
 
 def test_discrete_latents_break_ties_at_random():
     case = next(case for case in CASES if case.name == "discrete")
     model = case.build(KEY)
-    found = posterior_ranks(model, jax.random.normal(KEY, (50, 2)), key=KEY)
-    assert FIT in found.u
-    assert all(((u > 0) & (u < 1)).all() for u in found.u.values())
+    ranks = posterior_ranks(model, jax.random.normal(KEY, (50, 2)), key=KEY)
+    assert FIT in ranks.u
+    assert all(((u > 0) & (u < 1)).all() for u in ranks.u.values())
 
 
 def test_a_mixture_is_refused():

@@ -36,12 +36,12 @@ def model_and_rows(n=500, c_size=2):
 @pytest.mark.parametrize("c_size", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_rate_distortion_and_information_are_the_closed_forms(c_size):
     model, x, c = model_and_rows(c_size=c_size)
-    found = latent_use(model, x, c, key=KEY)
+    use = latent_use(model, x, c, key=KEY)
     elbo = np.asarray(exact_elbo(model, x, c))
-    np.testing.assert_allclose((-found.rate - found.distortion).mean(), elbo.mean(), atol=0.05)
+    np.testing.assert_allclose((-use.rate - use.distortion).mean(), elbo.mean(), atol=0.05)
     marginal, noise = (np.asarray(part.covariance) for part in (exact_conditional(model), model.likelihood))
     exact = 0.5 * (np.linalg.slogdet(marginal)[1] - np.linalg.slogdet(noise)[1])
-    mean, stderr = found.mutual_information
+    mean, stderr = use.mutual_information
     assert stderr < 0.1
     assert abs(mean - exact) < 4 * stderr
 
@@ -63,15 +63,15 @@ def test_units_that_are_off_are_not_active():
 
     model = CVAE(Prior(), Likelihood(), Posterior())
     x = np.sqrt(5.0) * np.random.default_rng(0).normal(size=(4000, 1)).astype(np.float32)
-    found = latent_use(model, x, key=KEY)
-    assert found.labels == ["z[0]", "z[1]"]
-    assert found.active == 1
+    use = latent_use(model, x, key=KEY)
+    assert use.labels == ["z[0]", "z[1]"]
+    assert use.active == 1
     # Var(0.8 x) = 3.2, in prior variances of 4; and I(x; z) = log(5) / 2, all of it by the first unit.
-    np.testing.assert_allclose(found.activity, [0.8, 0.0], atol=0.05)
-    assert abs(found.kl[0] - np.log(5) / 2) < 4 * found.kl_stderr[0]
-    assert abs(found.kl[1]) < 1e-5
-    np.testing.assert_allclose(found.rate.mean(), found.kl.sum(), atol=0.02)
-    mean, stderr = found.mutual_information
+    np.testing.assert_allclose(use.activity, [0.8, 0.0], atol=0.05)
+    assert abs(use.kl[0] - np.log(5) / 2) < 4 * use.kl_stderr[0]
+    assert abs(use.kl[1]) < 1e-5
+    np.testing.assert_allclose(use.rate.mean(), use.kl.sum(), atol=0.02)
+    mean, stderr = use.mutual_information
     assert abs(mean - np.log(5) / 2) < 4 * stderr
 
 
@@ -92,15 +92,15 @@ def test_every_kind_of_latent(name, labels):
     x = case.rows(simulate(model, c, key=KEY, rows=200)[1]) if name != "masked" else None
     if x is None:
         x = case.rows(jax.random.normal(jax.random.key(3), (200, 3)))
-    found = latent_use(model, x, c, key=KEY)
-    assert labels is None or found.labels == labels
-    assert len(found.labels) == len(found.kl)
-    spread = np.std(found.rate - found.kl.sum()) if len(found.kl) else 0
-    assert abs(found.rate.mean() - found.kl.sum()) < 0.05 + spread / 10
-    assert found.mutual_information[0] > -2 * found.mutual_information[1]
-    assert np.isnan(found.activity).all() == (name == "discrete")
+    use = latent_use(model, x, c, key=KEY)
+    assert labels is None or use.labels == labels
+    assert len(use.labels) == len(use.kl)
+    spread = np.std(use.rate - use.kl.sum()) if len(use.kl) else 0
+    assert abs(use.rate.mean() - use.kl.sum()) < 0.05 + spread / 10
+    assert use.mutual_information[0] > -2 * use.mutual_information[1]
+    assert np.isnan(use.activity).all() == (name == "discrete")
     # Each row is an estimate by few draws, and right on average.
-    apart = -found.rate - found.distortion - case.elbo(model, x, c)
+    apart = -use.rate - use.distortion - case.elbo(model, x, c)
     assert abs(apart.mean()) < 5 * apart.std() / np.sqrt(len(apart)) + 1e-3
 
 

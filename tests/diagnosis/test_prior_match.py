@@ -22,18 +22,18 @@ def model_and_rows(n=1500, seed=2):
 
 def test_on_the_models_own_rows_nothing_can_be_told_apart():
     """With the exact posterior, q averaged over the model's own x is the prior."""
-    found = [prior_match(*model_and_rows(400, seed), key=jax.random.key(seed)) for seed in (2, 3)]
-    assert min(one.latents.p_value for one in found) > 0.001
-    assert min(one.samples.p_value for one in found) > 0.001
+    matches = [prior_match(*model_and_rows(400, seed), key=jax.random.key(seed)) for seed in (2, 3)]
+    assert min(one.latents.p_value for one in matches) > 0.001
+    assert min(one.samples.p_value for one in matches) > 0.001
 
 
 def test_rows_that_the_model_would_not_make_are_far_from_the_prior():
     model, x, c = model_and_rows()
     moved = np.asarray(x) + 2 * np.asarray(model.likelihood.weights[0]).sum(axis=1)
-    found = prior_match(model, moved, c, key=KEY)
-    assert found.latents.p_value < 1e-6
-    assert found.samples.p_value < 1e-6
-    assert found.latents.nats > 2 * found.latents.nats_stderr
+    match = prior_match(model, moved, c, key=KEY)
+    assert match.latents.p_value < 1e-6
+    assert match.samples.p_value < 1e-6
+    assert match.latents.nats > 2 * match.latents.nats_stderr
 
 
 def test_bad_arguments_are_refused():

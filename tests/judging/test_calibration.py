@@ -26,21 +26,21 @@ def rows():
 
 
 def said(rows, u):
-    found = calibration.findings(
-        {name: uniformity(own) for name, own in u.items()}, calibration.slices(rows, u)
+    verdicts = calibration.findings(
+        {name: uniformity(values) for name, values in u.items()}, calibration.slices(rows, u)
     )
-    return {one.code: one for one in found}
+    return {one.code: one for one in verdicts}
 
 
 def test_groups(rows):
     site, dose, day, flag = rows.model.schema.given
-    found = calibration.groups(rows, site)
-    assert list(found) == ["a", "b"]  # "c" has too few rows
+    groups = calibration.groups(rows, site)
+    assert list(groups) == ["a", "b"]  # "c" has too few rows
     codes = rows.c["categorical"].value[:, 0]
-    np.testing.assert_array_equal(found["b"], np.flatnonzero(codes == 1))
-    found = calibration.groups(rows, dose)
-    assert found["missing"].tolist() == list(range(50))
-    sizes = {name: len(places) for name, places in found.items()}
+    np.testing.assert_array_equal(groups["b"], np.flatnonzero(codes == 1))
+    groups = calibration.groups(rows, dose)
+    assert groups["missing"].tolist() == list(range(50))
+    sizes = {name: len(places) for name, places in groups.items()}
     assert len(sizes) == 5
     assert sum(sizes.values()) == N
     assert max(sizes.values()) - min(v for k, v in sizes.items() if k != "missing") <= 2
@@ -95,8 +95,8 @@ def test_wrong_tails_are_flagged(rows):
 )
 def test_a_target_that_is_off_is_named(rows, broken, shape):
     rng = np.random.default_rng(1)
-    found = said(rows, {"x": broken(rng.random(N)), "y": rng.random(N)})
-    one = found["miscalibrated"]
+    verdicts = said(rows, {"x": broken(rng.random(N)), "y": rng.random(N)})
+    one = verdicts["miscalibrated"]
     assert f"'x' is {calibration.SHAPES[shape]}" in one.what
     assert one.level == "problem"
     assert one.p_value < 0.01
@@ -114,15 +114,15 @@ def test_the_slice_that_is_off_is_named(rows):
 
 def test_without_conditions_nothing_is_said_of_them():
     u = {"y": uniformity(np.random.default_rng(0).random(N))}
-    (found,) = calibration.findings(u, [])
-    assert found.what == "every target is calibrated"
+    (verdict,) = calibration.findings(u, [])
+    assert verdict.what == "every target is calibrated"
     assert calibration.findings({}, []) == []
 
 
 def test_as_json(rows):
     u = np.random.default_rng(5).random(N)
     one = calibration.slices(rows, {"y": u})[0]
-    found = one.to_json(np.full(N, -2.0))
-    assert (found["column"], found["group"], found["log_prob"], found["stderr"]) == ("site", "a", -2.0, 0.0)
-    assert found["rows"] == len(one.places) == found["targets"]["y"]["cells"]
-    assert found["targets"]["y"]["shape"] == "right"
+    data = one.to_json(np.full(N, -2.0))
+    assert (data["column"], data["group"], data["log_prob"], data["stderr"]) == ("site", "a", -2.0, 0.0)
+    assert data["rows"] == len(one.places) == data["targets"]["y"]["cells"]
+    assert data["targets"]["y"]["shape"] == "right"

@@ -13,44 +13,44 @@ def use(everything, **columns):
 
 
 def test_conditions_that_are_used_and_one_that_is_not():
-    found = conditions.findings(use(1.0, dose=0.9, site=0.0, year=-0.02))
-    assert [(one.code, one.level) for one in found] == [("c-used", "good"), ("c-idle", "note")]
-    assert found[0].nats == pytest.approx(1.0, abs=0.1)
-    assert "'site', 'year' tell nothing" in found[1].what
+    verdicts = conditions.findings(use(1.0, dose=0.9, site=0.0, year=-0.02))
+    assert [(one.code, one.level) for one in verdicts] == [("c-used", "good"), ("c-idle", "note")]
+    assert verdicts[0].nats == pytest.approx(1.0, abs=0.1)
+    assert "'site', 'year' tell nothing" in verdicts[1].what
 
 
 def test_conditions_that_are_not_used():
-    (found,) = conditions.findings(use(0.0, dose=0.0))
-    assert (found.code, found.level) == ("c-unused", "problem")
+    (verdict,) = conditions.findings(use(0.0, dose=0.0))
+    assert (verdict.code, verdict.level) == ("c-unused", "problem")
 
 
 def test_few_large_losses_are_no_proof_and_few_rows_none_either_way():
     lost = np.zeros(30)
     lost[:3] = 1000.0
-    (found,) = conditions.findings(ConditionUse(lost, {}))
-    assert (found.code, found.level) == ("c-unsure", "note")
+    (verdict,) = conditions.findings(ConditionUse(lost, {}))
+    assert (verdict.code, verdict.level) == ("c-unsure", "note")
     heavy = np.full(400, 0.2)
     heavy[:3] = 5000.0  # a mean of which nothing is sure, and a sign that is
     assert conditions.findings(ConditionUse(heavy, {}))[0].code == "c-used"
     infinite = np.full(400, 0.2)
     infinite[0] = np.inf
-    (found,) = conditions.findings(ConditionUse(infinite, {}))
-    assert (found.code, found.nats, found.stderr) == ("c-used", None, None)
+    (verdict,) = conditions.findings(ConditionUse(infinite, {}))
+    assert (verdict.code, verdict.nats, verdict.stderr) == ("c-used", None, None)
 
 
 def test_conditions_that_do_harm():
     worse = {"gain": -0.4, "gain_stderr": 0.1}
-    (found,) = conditions.findings(use(1.0), worse)
-    assert (found.code, found.level, found.nats) == ("c-unused", "problem", -0.4)
+    (verdict,) = conditions.findings(use(1.0), worse)
+    assert (verdict.code, verdict.level, verdict.nats) == ("c-unused", "problem", -0.4)
     assert conditions.findings(use(1.0), worse | {"gain": -0.1})[0].code == "c-used"
     assert conditions.findings(use(1.0), {"gain": None, "gain_stderr": None})[0].code == "c-used"
 
 
 def test_as_json():
-    found = conditions.as_json(use(1.0, dose=0.5))
-    assert found["all"]["nats"] == pytest.approx(1.0, abs=0.1)
-    assert set(found["columns"]) == {"dose"}
-    assert found["columns"]["dose"]["stderr"] == pytest.approx(0.05, rel=0.2)
+    data = conditions.as_json(use(1.0, dose=0.5))
+    assert data["all"]["nats"] == pytest.approx(1.0, abs=0.1)
+    assert set(data["columns"]) == {"dose"}
+    assert data["columns"]["dose"]["stderr"] == pytest.approx(0.05, rel=0.2)
 
 
 def test_a_column_is_permuted_whole_and_alone():
@@ -61,10 +61,10 @@ def test_a_column_is_permuted_whole_and_alone():
     day = rows.model.schema.given[1]
     turned = np.roll(np.arange(400), 1)
     new = conditions._swap(rows.model.schema, day)(rows.c, turned)["numeric"]
-    own = rows.c["numeric"]
+    numeric = rows.c["numeric"]
     last = 1 + day.width
-    np.testing.assert_array_equal(new.value[:, 1:last], own.value[turned, 1:last])
-    np.testing.assert_array_equal(new.mask[:, 1:last], own.mask[turned, 1:last])
+    np.testing.assert_array_equal(new.value[:, 1:last], numeric.value[turned, 1:last])
+    np.testing.assert_array_equal(new.mask[:, 1:last], numeric.mask[turned, 1:last])
     assert not new.mask[8, 1:last].any()
     for place in (0, last):
-        np.testing.assert_array_equal(new.value[:, place], own.value[:, place])
+        np.testing.assert_array_equal(new.value[:, place], numeric.value[:, place])

@@ -11,7 +11,7 @@ SIDE = {"rows": 100, "log_prob": -2.0, "stderr": 0.05}
 
 def measured(**changes):
     """What is measured of a model of which there is nothing to say."""
-    found = {
+    summary = {
         "baseline": {"marginal": {"log_prob": -3.0, "gain": 1.0, "gain_stderr": 0.1}},
         "cells": {"y": 100},
         "sides": {"train": SIDE, "validation": SIDE, "test": SIDE, "how": "members"},
@@ -26,7 +26,7 @@ def measured(**changes):
         "log_prob": -2.0,
         "elbo": -2.05,
     }
-    return found | changes
+    return summary | changes
 
 
 def said(**changes):
@@ -43,10 +43,10 @@ def said(**changes):
 )
 def test_the_best_of_what_is_simpler_decides(gain, stderr, code, level):
     best = {"log_prob": -2.0, "gain": gain, "gain_stderr": stderr}
-    found = said(baseline=measured()["baseline"] | {"linear": best})
-    assert set(found) == {code}
-    assert (found[code].level, found[code].nats, found[code].stderr) == (level, gain, stderr)
-    assert "regression" in found[code].what
+    verdicts = said(baseline=measured()["baseline"] | {"linear": best})
+    assert set(verdicts) == {code}
+    assert (verdicts[code].level, verdicts[code].nats, verdicts[code].stderr) == (level, gain, stderr)
+    assert "regression" in verdicts[code].what
 
 
 def test_too_few_rows_decide_nothing():
@@ -55,11 +55,11 @@ def test_too_few_rows_decide_nothing():
 
 def test_rows_trained_on_and_rows_of_another_kind():
     train, test = SIDE | {"log_prob": -1.5}, SIDE | {"log_prob": -3.0}
-    found = said(sides={"train": train, "validation": SIDE, "test": test, "how": "members"})
-    assert found["overfitted"].nats == pytest.approx(0.5)
-    assert found["overfitted"].level == "note"
-    assert found["shifted"].nats == pytest.approx(1.0)
-    assert found["shifted"].level == "problem"
+    verdicts = said(sides={"train": train, "validation": SIDE, "test": test, "how": "members"})
+    assert verdicts["overfitted"].nats == pytest.approx(0.5)
+    assert verdicts["overfitted"].level == "note"
+    assert verdicts["shifted"].nats == pytest.approx(1.0)
+    assert verdicts["shifted"].level == "problem"
     slightly = SIDE | {"log_prob": -2.08}
     assert "shifted" not in said(sides={"train": SIDE, "validation": SIDE, "test": slightly, "how": "test"})
     # Of a table that was streamed, or fitted without rows held out, there is nothing to compare with.
@@ -92,9 +92,10 @@ def test_what_is_not_worth_a_word(change):
 
 def test_rows_of_few_values_are_equal_by_chance():
     repeated = measured(training_rows=60, equal_by_chance=70.0)
-    (found,) = [one for one in findings(repeated) if one.level != "good"]
-    assert (found.code, found.level) == ("rows-repeat", "note")
-    assert "60 of 100 rows are equal to rows trained on, no more than these are to each other" in found.what
+    (verdict,) = [one for one in findings(repeated) if one.level != "good"]
+    assert (verdict.code, verdict.level) == ("rows-repeat", "note")
+    what = "60 of 100 rows are equal to rows trained on, no more than these are to each other"
+    assert what in verdict.what
     assert "rows-trained-on" in said(training_rows=60, equal_by_chance=59.5)
 
 
@@ -118,11 +119,11 @@ def test_how_many_rows_are_equal_by_chance():
 
 def test_sides():
     fitting = {"how": "test", **SIDE, "train": SIDE | {"log_prob": -1.0}, "baseline": {}}
-    found = sides(fitting, np.array([-1.0, -3.0]))
-    assert found["train"]["log_prob"] == -1.0
-    assert found["validation"] == SIDE
-    assert found["test"] == {"rows": 2, "log_prob": -2.0, "stderr": 1.0}
-    assert found["how"] == "test"
+    means = sides(fitting, np.array([-1.0, -3.0]))
+    assert means["train"]["log_prob"] == -1.0
+    assert means["validation"] == SIDE
+    assert means["test"] == {"rows": 2, "log_prob": -2.0, "stderr": 1.0}
+    assert means["how"] == "test"
     alone = sides(None, np.array([-np.inf]))
     assert alone == {
         "train": None,

@@ -56,41 +56,41 @@ def measured(rho, model_rho, **options):
 
 
 def test_gaussians_share_what_their_correlation_says():
-    found = measured(RHO, RHO)
-    for nats, stderr in (found.model, found.chain):
+    shared = measured(RHO, RHO)
+    for nats, stderr in (shared.model, shared.chain):
         assert stderr < 0.03
         assert abs(nats - INFORMATION) < 4 * stderr
-    (pair,) = found.pairs
+    (pair,) = shared.pairs
     assert pair.targets == ("a", "b")
     assert pair.rows == N
     # Groups of values share less than the values.
     assert 0.8 * INFORMATION < pair.information < INFORMATION
     assert pair.information_drawn == pytest.approx(pair.information, abs=0.05)
     assert pair.correlation == pytest.approx(6 / np.pi * np.arcsin(RHO / 2), abs=0.02)
-    (said,) = dependence.findings(found, in_turn=True)
+    (said,) = dependence.findings(shared, in_turn=True)
     assert (said.code, said.level) == ("dependence-learned", "good")
 
 
 def test_what_a_latent_carries_is_told_by_target():
-    found = measured(RHO, RHO, by_latent=True)
-    for nats, stderr in found.carried.values():  # of two targets, all that they share
+    shared = measured(RHO, RHO, by_latent=True)
+    for nats, stderr in shared.carried.values():  # of two targets, all that they share
         assert abs(nats - INFORMATION) < 4 * stderr
-    (said,) = dependence.findings(found, in_turn=False)
-    named = ", ".join(f"{name} ({nats:.2f})" for name, (nats, _) in found.carried.items())
+    (said,) = dependence.findings(shared, in_turn=False)
+    named = ", ".join(f"{name} ({nats:.2f})" for name, (nats, _) in shared.carried.items())
     assert said.what.endswith(f"carried by z: it tells {named}")
     assert measured(0.0, 0.0, by_latent=True).carried.keys() == {"a", "b"}
     assert measured(RHO, RHO).carried == {}
 
 
 def test_a_model_that_takes_targets_for_independent_is_told():
-    found = measured(RHO, 0.0)
-    assert found.model == pytest.approx((0.0, 0.0), abs=1e-9)
-    assert found.pairs[0].information_drawn < 0.02
-    (said,) = dependence.findings(found, in_turn=False)
+    shared = measured(RHO, 0.0)
+    assert shared.model == pytest.approx((0.0, 0.0), abs=1e-9)
+    assert shared.pairs[0].information_drawn < 0.02
+    (said,) = dependence.findings(shared, in_turn=False)
     assert (said.code, said.level) == ("dependence-missed", "problem")
-    assert f"0.00 of the {found.chain[0]:.2f} nats" in said.what
+    assert f"0.00 of the {shared.chain[0]:.2f} nats" in said.what
     assert "--joint" in said.advice
-    assert said.nats == pytest.approx(found.chain[0])
+    assert said.nats == pytest.approx(shared.chain[0])
 
 
 def test_independent_targets_are_no_problem():
@@ -99,8 +99,8 @@ def test_independent_targets_are_no_problem():
 
 
 def test_a_better_model_may_share_less():
-    found = Dependence((0.2, 0.01), (0.9, 0.01), (0.7, 0.02), 0.5, [], {})
-    (said,) = dependence.findings(found, in_turn=True)
+    shared = Dependence((0.2, 0.01), (0.9, 0.01), (0.7, 0.02), 0.5, [], {})
+    (said,) = dependence.findings(shared, in_turn=True)
     assert (said.code, said.level) == ("dependence-less", "note")
 
 
@@ -118,15 +118,15 @@ def test_pairs_of_numbers_and_categories():
     )
     y.loc[rng.random(N) < 0.3, "a"] = np.nan
     rows = rows_of(None, y)
-    found = {pair.targets: pair for pair in dependence.pairs(rows, {k: b.value for k, b in rows.x.items()})}
-    assert len(found) == 6
-    half = found["a", "pays"]
+    pairs = {pair.targets: pair for pair in dependence.pairs(rows, {k: b.value for k, b in rows.x.items()})}
+    assert len(pairs) == 6
+    half = pairs["a", "pays"]
     assert half.correlation is None
     assert half.rows == rows.x["numeric"].mask[:, 0].sum()
     # All but for the group of values in which the sign of a changes.
     assert half.information == pytest.approx(np.log(2), abs=0.07)
-    assert found["kind", "pays"].information < 0.01
-    assert all(pair.information == pair.information_drawn for pair in found.values())
+    assert pairs["kind", "pays"].information < 0.01
+    assert all(pair.information == pair.information_drawn for pair in pairs.values())
 
 
 def test_a_target_that_does_not_vary_shares_nothing():

@@ -13,28 +13,28 @@ ROWS = 1200
 
 
 @pytest.fixture(scope="module")
-def own(known):
+def table(known):
     """Conditions, and targets as the model makes them."""
     X = pd.DataFrame({"u": np.random.default_rng(0).normal(size=ROWS)})
     return X, known.estimator.sample(X).reset_index(drop=True)
 
 
-def codes(found):
-    return {one.code for one in found.findings}
+def codes(diagnosis):
+    return {one.code for one in diagnosis.findings}
 
 
-def test_a_model_of_its_own_rows_is_right(known, own):
-    found = known.estimator.diagnose(*own)
-    assert len(found.rows) == len(found.looked_at) == ROWS
-    assert "problem" not in {one.level for one in found.findings}
-    assert {"z-used", "c-used", "calibrated", "samples-alike", "copies-unchecked"} <= codes(found)
-    assert set(found.pit) == {"x0", "x1", "g"}
-    assert found.words().splitlines()[-1].startswith("good: ")
-    told = found.to_json()
+def test_a_model_of_its_own_rows_is_right(known, table):
+    diagnosis = known.estimator.diagnose(*table)
+    assert len(diagnosis.rows) == len(diagnosis.looked_at) == ROWS
+    assert "problem" not in {one.level for one in diagnosis.findings}
+    assert {"z-used", "c-used", "calibrated", "samples-alike", "copies-unchecked"} <= codes(diagnosis)
+    assert set(diagnosis.pit) == {"x0", "x1", "g"}
+    assert diagnosis.words().splitlines()[-1].startswith("good: ")
+    told = diagnosis.to_json()
     assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert [one["code"] for one in told["findings"]] == [one.code for one in found.findings]
+    assert [one["code"] for one in told["findings"]] == [one.code for one in diagnosis.findings]
     assert set(told["scores"]) == {"energy", "variogram"}
-    assert set(told["calibration"]) == set(found.pit)
+    assert set(told["calibration"]) == set(diagnosis.pit)
     assert told["latents"]["active"] == 1
     assert told["conditions"]["columns"] == {}  # there is one: it is all of them
     assert {one["column"] for one in told["slices"]} == {"u"}
@@ -59,86 +59,86 @@ def test_a_model_of_its_own_rows_is_right(known, own):
         ),
     ],
 )
-def test_rows_that_are_otherwise_are_found_and_named(known, own, change, words):
-    X, y = own
-    found = known.estimator.diagnose(X, y.assign(x0=change(y["x0"])))
-    assert found.findings[0].level == "problem"
-    said = [one.what for one in found.findings if one.code == "miscalibrated"]
+def test_rows_that_are_otherwise_are_found_and_named(known, table, change, words):
+    X, y = table
+    diagnosis = known.estimator.diagnose(X, y.assign(x0=change(y["x0"])))
+    assert diagnosis.findings[0].level == "problem"
+    said = [one.what for one in diagnosis.findings if one.code == "miscalibrated"]
     assert any(words in sentence for sentence in said), said
-    assert "samples-told" in codes(found)
+    assert "samples-told" in codes(diagnosis)
 
 
-def test_conditions_of_other_rows_are_not_used(known, own):
-    X, y = own
-    found = known.estimator.diagnose(X.sample(frac=1.0, random_state=0).reset_index(drop=True), y)
-    assert "c-unused" in codes(found)
+def test_conditions_of_other_rows_are_not_used(known, table):
+    X, y = table
+    diagnosis = known.estimator.diagnose(X.sample(frac=1.0, random_state=0).reset_index(drop=True), y)
+    assert "c-unused" in codes(diagnosis)
 
 
-def test_missing_cells_are_left_out(known, own):
-    X, y = own
+def test_missing_cells_are_left_out(known, table):
+    X, y = table
     y = y.iloc[:200].copy()
     y.loc[::3, "x0"] = np.nan
     y.loc[::5, "g"] = None
     y.loc[0] = [np.nan, np.nan, None]
-    found = known.estimator.diagnose(X.iloc[:200], y)
-    assert len(found.rows) == 199
-    assert 0 not in found.rows.number
-    assert found.pit["x0"].size == y["x0"].notna().sum()
-    assert "miscalibrated" not in codes(found)
+    diagnosis = known.estimator.diagnose(X.iloc[:200], y)
+    assert len(diagnosis.rows) == 199
+    assert 0 not in diagnosis.rows.number
+    assert diagnosis.pit["x0"].size == y["x0"].notna().sum()
+    assert "miscalibrated" not in codes(diagnosis)
 
 
-def test_a_row_that_cannot_be_is_said_to_be_and_stops_nothing(known, own):
-    X, y = own[0][:60], own[1][:60].copy()
+def test_a_row_that_cannot_be_is_said_to_be_and_stops_nothing(known, table):
+    X, y = table[0][:60], table[1][:60].copy()
     y.loc[3, "x0"] = 1e25
-    found = known.estimator.diagnose(X, y)
-    assert "impossible" in codes(found)
-    assert "beats-simpler" not in codes(found)
-    told = found.to_json()
+    diagnosis = known.estimator.diagnose(X, y)
+    assert "impossible" in codes(diagnosis)
+    assert "beats-simpler" not in codes(diagnosis)
+    told = diagnosis.to_json()
     assert told["impossible"] == 1
     assert told["log_prob"] is None
     assert told["worst"][0]["row"] == 3
     json.dumps(told, allow_nan=False)
 
 
-def test_too_few_rows_are_refused(known, own):
-    X, y = own
+def test_too_few_rows_are_refused(known, table):
+    X, y = table
     with pytest.raises(TableError, match="only 1 row has an observed target, too few"):
         known.estimator.diagnose(X[:1], y[:1])
 
 
 @pytest.mark.slow
-def test_few_rows_are_asked_what_they_can_tell(known, own):
-    X, y = own
-    found = known.estimator.diagnose(X[:10], y[:10])
-    assert found.samples is None
-    assert found.latents.prior is None
+def test_few_rows_are_asked_what_they_can_tell(known, table):
+    X, y = table
+    diagnosis = known.estimator.diagnose(X[:10], y[:10])
+    assert diagnosis.samples is None
+    assert diagnosis.latents.prior is None
 
 
 @pytest.mark.slow
-def test_a_row_that_is_far_out_is_named_with_the_reason(known, own):
-    X, y = own
+def test_a_row_that_is_far_out_is_named_with_the_reason(known, table):
+    X, y = table
     X, y = X[:60], y[:60].copy()
     y.loc[17, "x1"] = y["x1"].mean() + 40 * y["x1"].std()
-    found = known.estimator.diagnose(X, y).summary["worst"]
-    assert len(found) == 10
-    assert (found[0]["row"], found[0]["target"]) == (17, "x1")
-    assert found[0]["chance"] == 1e-3  # beyond all of a thousand draws
-    assert found[0]["observed"] > found[0]["interval"][1] > found[0]["expected"]
-    assert [one["log_prob"] for one in found] == sorted(one["log_prob"] for one in found)
-    assert 0 <= found[0]["distance"] <= 1
+    worst = known.estimator.diagnose(X, y).summary["worst"]
+    assert len(worst) == 10
+    assert (worst[0]["row"], worst[0]["target"]) == (17, "x1")
+    assert worst[0]["chance"] == 1e-3  # beyond all of a thousand draws
+    assert worst[0]["observed"] > worst[0]["interval"][1] > worst[0]["expected"]
+    assert [one["log_prob"] for one in worst] == sorted(one["log_prob"] for one in worst)
+    assert 0 <= worst[0]["distance"] <= 1
 
 
-def test_whether_samples_copy_is_looked_at_where_training_rows_are_given(known, own):
-    X, y = own
-    found = known.estimator.diagnose(X[:60], y[:60], train=(X[60:], y[60:]))
-    assert found.copies is not None
-    assert "no-copies" in codes(found)
-    assert found.to_json()["copies"]["pairs"] == 60
+def test_whether_samples_copy_is_looked_at_where_training_rows_are_given(known, table):
+    X, y = table
+    diagnosis = known.estimator.diagnose(X[:60], y[:60], train=(X[60:], y[60:]))
+    assert diagnosis.copies is not None
+    assert "no-copies" in codes(diagnosis)
+    assert diagnosis.to_json()["copies"]["pairs"] == 60
 
 
-def test_fitting_again_needs_the_rows_trained_on(known, own):
+def test_fitting_again_needs_the_rows_trained_on(known, table):
     with pytest.raises(ValueError, match="give them as train"):
-        known.estimator.diagnose(*own, deep=True)
+        known.estimator.diagnose(*table, deep=True)
 
 
 @pytest.mark.slow
@@ -166,10 +166,10 @@ def test_fitting_again_tells_whether_the_latent_is_needed():
     y = pd.DataFrame({"a": shared + 0.3 * rng.normal(size=900), "b": shared + 0.3 * rng.normal(size=900)})
     small = {"num_members": 2, "num_steps": 1500, "width": 32, "depth": 2}
     model = ConditionalVAE(**small).fit(X[:600], y[:600])
-    found = model.diagnose(X[600:], y[600:], train=(X[:600], y[:600]), deep=True)
-    assert "z-used" in codes(found)
-    assert found.summary["baseline"]["without z"]["gain"] > 0.5
-    assert "a flow" in found.summary["baseline"]
-    assert found.summary["refits"]["gaps"]["rows"] == 100
-    told = found.to_json()
+    diagnosis = model.diagnose(X[600:], y[600:], train=(X[:600], y[:600]), deep=True)
+    assert "z-used" in codes(diagnosis)
+    assert diagnosis.summary["baseline"]["without z"]["gain"] > 0.5
+    assert "a flow" in diagnosis.summary["baseline"]
+    assert diagnosis.summary["refits"]["gaps"]["rows"] == 100
+    told = diagnosis.to_json()
     assert json.loads(json.dumps(told, allow_nan=False)) == told

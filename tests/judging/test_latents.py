@@ -18,13 +18,13 @@ def latents(prior=ALIKE, ranks=None, information=1.0):
     return Latents(use, None if prior is None else PriorMatch(prior, prior), Ranks({"z[0]": u}))
 
 
-def said(found, **told):
-    return {one.code: one for one in found.findings(**told)}
+def said(measured, **told):
+    return {one.code: one for one in measured.findings(**told)}
 
 
 def test_a_latent_that_is_right():
-    found = said(latents())
-    assert {code: one.level for code, one in found.items()} == {
+    verdicts = said(latents())
+    assert {code: one.level for code, one in verdicts.items()} == {
         "z-used": "good",
         "q-calibrated": "good",
         "prior-matches": "good",
@@ -50,9 +50,9 @@ def test_a_q_that_is_too_narrow_is_said_to_be():
 
 
 def test_as_json():
-    found = latents().to_json()
-    assert found["active"] == 1
-    assert set(found["kl"]) == {"z[0]", "z[1]"}
-    assert found["posterior"]["cells"]["z[0]"]["shape"] == "right"
-    assert found["prior"] == found["reconstructions"] == told_json(ALIKE)
+    data = latents().to_json()
+    assert data["active"] == 1
+    assert set(data["kl"]) == {"z[0]", "z[1]"}
+    assert data["posterior"]["cells"]["z[0]"]["shape"] == "right"
+    assert data["prior"] == data["reconstructions"] == told_json(ALIKE)
     assert latents(prior=None).to_json()["prior"] is None

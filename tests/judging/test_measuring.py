@@ -49,7 +49,7 @@ def evaluate(*arguments, **options):
 
 
 @pytest.fixture(scope="module")
-def found(fitted):
+def evaluated(fitted):
     X, y = table(405, 1)
     y.loc[:9, "response"] = np.nan
     y.loc[:4, ["grade", "count"]] = np.nan
@@ -57,8 +57,8 @@ def found(fitted):
     return evaluate(fitted, X, y, num_samples=50, interval_samples=400), X, y
 
 
-def test_rows_and_cells(found):
-    result, _, _ = found
+def test_rows_and_cells(evaluated):
+    result, _, _ = evaluated
     assert (result["rows"], result["rows_scored"]) == (405, 400)
     assert result["cells"] == {"response": 395, "grade": 400, "count": 400}
     assert 1 <= result["outside"] <= 15
@@ -66,13 +66,13 @@ def test_rows_and_cells(found):
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_densities_are_those_of_the_estimator(found, fitted):
-    result, X, y = found
+def test_densities_are_those_of_the_estimator(evaluated, fitted):
+    result, X, y = evaluated
     seen = fitted.observed_rows(y)
     score = fitted.log_prob(X, y, num_samples=50)
-    own = score.value[seen]
-    np.testing.assert_allclose(result["log_prob"], own.mean(), rtol=1e-6)
-    np.testing.assert_allclose(result["log_prob_stderr"], own.std(ddof=1) / np.sqrt(400), rtol=1e-6)
+    log_prob = score.value[seen]
+    np.testing.assert_allclose(result["log_prob"], log_prob.mean(), rtol=1e-6)
+    np.testing.assert_allclose(result["log_prob_stderr"], log_prob.std(ddof=1) / np.sqrt(400), rtol=1e-6)
     assert 0 < result["log_prob_noise"] < result["log_prob_stderr"]
     assert result["elbo"] < result["log_prob"] + 3 * result["log_prob_noise"]
     draws = np.median(score.num_samples[seen])
@@ -82,11 +82,11 @@ def test_densities_are_those_of_the_estimator(found, fitted):
         assert 0 < other["gain_stderr"] < 1, name
 
 
-def test_crps_is_that_of_the_models_own_draws(found, fitted):
-    result, X, y = found
+def test_crps_is_that_of_the_models_own_draws(evaluated, fitted):
+    result, X, y = evaluated
     draws = fitted.sample(X, 400)["response"].to_numpy().reshape(405, 400)
-    own = y["response"].to_numpy()[:, None]
-    first = np.abs(draws - own).mean(axis=1)
+    observed = y["response"].to_numpy()[:, None]
+    first = np.abs(draws - observed).mean(axis=1)
     ordered = np.sort(draws, axis=1)
     half_spread = (ordered * (2 * np.arange(1, 401) - 401)).sum(axis=1) / (400 * 399)
     assert abs(result["crps"]["response"] - np.nanmean(first - half_spread)) < 0.02
@@ -94,8 +94,8 @@ def test_crps_is_that_of_the_models_own_draws(found, fitted):
 
 
 @pytest.mark.slow
-def test_coverage_is_that_of_the_intervals_that_users_get(found, fitted):
-    result, X, y = found
+def test_coverage_is_that_of_the_intervals_that_users_get(evaluated, fitted):
+    result, X, y = evaluated
     for coverage, level in ((0.5, "0.5"), (0.8, "0.8"), (0.9, "0.9"), (0.95, "0.95")):
         for conformal, key in ((False, "coverage"), (True, "conformal_coverage")):
             ends = fitted.interval(X, coverage, conformal=conformal)
@@ -108,8 +108,8 @@ def test_coverage_is_that_of_the_intervals_that_users_get(found, fitted):
     assert set(result["coverage_stderr"]) == {"response", "count"}
 
 
-def test_accuracy_is_that_of_the_mode(found, fitted):
-    result, X, y = found
+def test_accuracy_is_that_of_the_mode(evaluated, fitted):
+    result, X, y = evaluated
     seen = y["grade"].notna()
     mode = fitted.predict(X)["grade"].astype(str)
     np.testing.assert_allclose(result["accuracy"]["grade"], (mode == y["grade"])[seen].mean(), atol=0.01)
@@ -117,7 +117,7 @@ def test_accuracy_is_that_of_the_mode(found, fitted):
 
 def test_training_rows_are_known_again(fitted):
     X, y = table(400, 0)
-    result = evaluate(fitted, X, y, num_samples=50, interval_samples=400)  # compiled for `found`
+    result = evaluate(fitted, X, y, num_samples=50, interval_samples=400)  # compiled for `evaluated`
     assert result["training_rows"] == fitted.num_rows_ == 280
 
 

@@ -19,7 +19,7 @@ def table(n, seed, targets=1):
     X = pd.DataFrame({"dose": rng.normal(size=n), "site": rng.choice(["a", "b"], n)})
     y = {f"y{j}": 3 * X["dose"] + 2 * rng.normal(size=n) for j in range(targets)}
     rows = rows_of(X, pd.DataFrame(y))
-    rows.model.in_own_units = lambda value, x: TableModel.in_own_units(rows.model, value, x)
+    rows.model.in_column_units = lambda value, x: TableModel.in_column_units(rows.model, value, x)
     return rows
 
 
@@ -66,13 +66,13 @@ def installed(monkeypatch):
 
 def test_densities_are_in_the_tables_own_units(installed):
     rows, training = pair()
-    found = dict(peers.peers(rows, training))
-    assert list(found) == ["NGBoost", "Treeffuser"]
+    by_peer = dict(peers.peers(rows, training))
+    assert list(by_peer) == ["NGBoost", "Treeffuser"]
     c = rows.c["numeric"].value[:, 0] * rows.model.schema.given[0].sd + rows.model.schema.given[0].mean
     sd, mean = rows.model.numeric[0].sd, rows.model.numeric[0].mean
     truth = stats.norm.logpdf(rows.x["numeric"].value[:, 0] * sd + mean, 3 * c, 2)
-    assert abs(found["NGBoost"].mean() - truth.mean()) < 0.1  # the scales of both tables differ a little
-    assert abs(found["Treeffuser"].mean() - found["NGBoost"].mean()) < 0.05
+    assert abs(by_peer["NGBoost"].mean() - truth.mean()) < 0.1  # the scales of both tables differ a little
+    assert abs(by_peer["Treeffuser"].mean() - by_peer["NGBoost"].mean()) < 0.05
 
 
 def test_universal_targets_are_taken_by_their_normal_scores(installed):
@@ -84,8 +84,8 @@ def test_universal_targets_are_taken_by_their_normal_scores(installed):
     )
     rows.model.schema = schema
     assert schema.target[0].universal is not None
-    found = dict(peers.peers(rows, training))["NGBoost"]
-    assert abs(found.mean() - plain.mean()) < 0.1  # they are Gaussian as they are
+    log_prob = dict(peers.peers(rows, training))["NGBoost"]
+    assert abs(log_prob.mean() - plain.mean()) < 0.1  # they are Gaussian as they are
 
 
 def whole_numbers():
@@ -104,10 +104,10 @@ def whole_numbers():
 
 def test_cells_that_stand_for_an_interval_get_its_mass(installed):
     rows, training, truth = whole_numbers()
-    found = dict(peers.peers(rows, training))
-    assert list(found) == ["NGBoost", "Treeffuser"]
-    assert abs(found["NGBoost"].mean() - truth.mean()) < 0.1
-    assert abs(found["Treeffuser"].mean() - found["NGBoost"].mean()) < 0.05
+    by_peer = dict(peers.peers(rows, training))
+    assert list(by_peer) == ["NGBoost", "Treeffuser"]
+    assert abs(by_peer["NGBoost"].mean() - truth.mean()) < 0.1
+    assert abs(by_peer["Treeffuser"].mean() - by_peer["NGBoost"].mean()) < 0.05
 
 
 def test_two_targets_have_a_covariance_and_go_to_what_takes_two(installed):
@@ -123,10 +123,10 @@ def test_two_targets_have_a_covariance_and_go_to_what_takes_two(installed):
 @pytest.mark.parametrize("targets", [1, 2])
 def test_trees_are_a_chain_and_of_several_targets_joined_by_a_copula(targets):
     rows, training = pair(targets)
-    found = dict(peers.trees(rows, training))
-    assert list(found) == ["trees", "copula"][:targets]
+    by_peer = dict(peers.trees(rows, training))
+    assert list(by_peer) == ["trees", "copula"][:targets]
     entropy = targets * stats.norm(0, 2).entropy()
-    assert all(-0.3 * targets < value.mean() + entropy < 0.1 * targets for value in found.values())
+    assert all(-0.3 * targets < value.mean() + entropy < 0.1 * targets for value in by_peer.values())
 
 
 def test_holes_and_categories_are_for_none_of_them(installed):
@@ -136,9 +136,9 @@ def test_holes_and_categories_are_for_none_of_them(installed):
     rows, training = pair()
     whole = dict(peers.peers(rows, training))
     rows.x["numeric"].mask[3] = False
-    found = dict(peers.peers(rows, training))
-    assert all((np.isnan(value) == (np.arange(len(value)) == 3)).all() for value in found.values())
-    np.testing.assert_allclose(np.delete(found["NGBoost"], 3), np.delete(whole["NGBoost"], 3))
+    by_peer = dict(peers.peers(rows, training))
+    assert all((np.isnan(value) == (np.arange(len(value)) == 3)).all() for value in by_peer.values())
+    np.testing.assert_allclose(np.delete(by_peer["NGBoost"], 3), np.delete(whole["NGBoost"], 3))
     rows, training = pair()
     training.model.categorical = [None]
     assert list(peers.peers(rows, training)) == []

@@ -26,23 +26,23 @@ def levels():
 
 def test_accuracy_is_of_observed_cells(levels):
     rows, probability, code = levels
-    found = predictions.accuracy(rows, probability)
-    assert found["kind"] == (probability[10:, 0].argmax(axis=1) == code[10:]).mean()
-    assert found["ok"] == rows.x["categorical"].value[:, 1].mean()
+    shares = predictions.accuracy(rows, probability)
+    assert shares["kind"] == (probability[10:, 0].argmax(axis=1) == code[10:]).mean()
+    assert shares["ok"] == rows.x["categorical"].value[:, 1].mean()
     assert predictions.accuracy(rows, None) == {}
 
 
 def test_reliability_of_right_probabilities(levels):
     rows, probability, _ = levels
-    found = predictions.reliabilities(rows, probability)
-    assert {name: list(curves) for name, curves in found.items()} == {
+    by_target = predictions.reliabilities(rows, probability)
+    assert {name: list(curves) for name, curves in by_target.items()} == {
         "kind": ["a", "b", "c"],
         "ok": ["False", "True"],
     }
-    for curve in found["kind"].values():
+    for curve in by_target["kind"].values():
         assert curve.rows.sum() == N - 10
         assert (np.abs(curve.observed - curve.predicted) < 3.5 * curve.stderr).all()
-    assert found["ok"]["True"].predicted.tolist() == pytest.approx([0.8])
+    assert by_target["ok"]["True"].predicted.tolist() == pytest.approx([0.8])
     assert predictions.reliabilities(rows, None) == {}
 
 

@@ -58,17 +58,17 @@ def use():
 def test_the_same_recipe_without_z_and_with_free_bits(fitted):
     rows, again, seen = fitted
     some = rows.take(np.arange(50, 150))
-    found = refits.refit(again, some, rows, use(), jax.random.key(0))
+    fitted_again = refits.refit(again, some, rows, use(), jax.random.key(0))
     assert seen == [{"latent_size": 0}, {"free_bits": refits.FREE_BITS}]
-    assert list(found.baseline) == ["without z", "trees", "NGBoost"]
-    assert found.baseline["without z"]["gain"] == pytest.approx(0.5, abs=0.5)
-    assert [one.code for one in found.findings][1:] == ["x"]
-    assert set(found.to_json()) == {"free_bits", "gaps"}
+    assert list(fitted_again.baseline) == ["without z", "trees", "NGBoost"]
+    assert fitted_again.baseline["without z"]["gain"] == pytest.approx(0.5, abs=0.5)
+    assert [one.code for one in fitted_again.findings][1:] == ["x"]
+    assert set(fitted_again.to_json()) == {"free_bits", "gaps"}
 
 
 def test_without_a_latent_other_models_are_all_there_is(fitted):
     rows, again, seen = fitted
-    found = refits.refit(again, rows, rows, None, jax.random.key(0))
+    fitted_again = refits.refit(again, rows, rows, None, jax.random.key(0))
     assert seen == []
-    assert list(found.baseline) == ["trees", "NGBoost"]
-    assert (found.findings, found.free_bits, found.gaps) == ([], None, None)
+    assert list(fitted_again.baseline) == ["trees", "NGBoost"]
+    assert (fitted_again.findings, fitted_again.free_bits, fitted_again.gaps) == ([], None, None)

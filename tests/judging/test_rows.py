@@ -27,13 +27,13 @@ def test_a_date_takes_several_places():
         {"dose": np.arange(500.0), "day": days, "site": ["a", "b"] * 250, "age": np.arange(500.0)}
     )
     given = rows_of(X, pd.DataFrame({"y": np.arange(500.0)})).model.schema.given
-    found = {column.name: tables.places_of(given, column) for column in given}
+    places = {column.name: tables.places_of(given, column) for column in given}
     width = given[1].width
     assert width > 1
-    assert found["dose"] == slice(0, 1)
-    assert found["day"] == slice(1, 1 + width)
-    assert found["site"] == slice(0, 1)
-    assert found["age"] == slice(1 + width, 2 + width)
+    assert places["dose"] == slice(0, 1)
+    assert places["day"] == slice(1, 1 + width)
+    assert places["site"] == slice(0, 1)
+    assert places["age"] == slice(1 + width, 2 + width)
 
 
 def test_numbers_that_are_none():

@@ -31,9 +31,9 @@ def test_samples_like_rows_cannot_be_told(rows):
     assert samples.told(rows, made_of(other)).p_value > 0.01
     shifted = made_of(other)
     shifted["numeric"][:, 0] += 1.0
-    found = samples.told(rows, shifted)
-    assert found.p_value < 1e-6
-    assert found.pairs == N - N // 4
+    test = samples.told(rows, shifted)
+    assert test.p_value < 1e-6
+    assert test.pairs == N - N // 4
 
 
 def test_whole_numbers_are_rounded_before_they_are_told(rows):
@@ -60,9 +60,9 @@ def test_samples_that_copy_are_found(rows):
     copying = made_of(rows_of(*table(3)))
     for name, block in training.x.items():
         copying[name][: N // 3] = block.value[: N // 3]
-    found = samples.copied(rows, copying, training)
-    assert found.copied_p_value < 1e-6
-    assert found.copied == pytest.approx(1 / 3, abs=0.1)
+    measured = samples.copied(rows, copying, training)
+    assert measured.copied_p_value < 1e-6
+    assert measured.copied == pytest.approx(1 / 3, abs=0.1)
 
 
 def test_copies_of_whole_numbers_are_found_and_coincidences_are_not():
@@ -73,11 +73,11 @@ def test_copies_of_whole_numbers_are_found_and_coincidences_are_not():
 
     rows, training = rows_of(*whole(0, N)), rows_of(*whole(2, 1000))
     fresh = type(rows)(training.model, rows_of(*whole(3, N)).x, rows.c, rows.number)
-    own = type(rows)(training.model, rows.x, rows.c, rows.number)
-    assert samples.copied(own, made_of(fresh), training).copied_p_value > 0.01
+    others = type(rows)(training.model, rows.x, rows.c, rows.number)
+    assert samples.copied(others, made_of(fresh), training).copied_p_value > 0.01
     copying = {"numeric": made_of(fresh)["numeric"].copy()}
     copying["numeric"][: N // 3] = training.x["numeric"].value[: N // 3]
-    assert samples.copied(own, copying, training).copied > 0.2
+    assert samples.copied(others, copying, training).copied > 0.2
 
 
 def test_nothing_is_said_of_copies_where_rows_are_few_or_alike(rows):
@@ -114,8 +114,8 @@ def test_findings_of_copies():
         "no-copies": samples.copy_findings(right, asked=True),
         "copies": samples.copy_findings(right._replace(copied=0.3, copied_p_value=1e-9), asked=True),
     }
-    for code, (found,) in cases.items():
-        assert found.code == code
+    for code, (verdict,) in cases.items():
+        assert verdict.code == code
     assert cases["copies"][0].level == "problem"
     assert "30% of them" in cases["copies"][0].what
     (few,) = samples.copy_findings(None, asked=True)

@@ -38,21 +38,21 @@ def support(outside=()):
 def test_the_worst_rows_and_why(rows):
     score = np.zeros(N)
     score[[3, 8, 9]] = [-10.0, -np.inf, -5.0]
-    found = worst(replace(rows, support=support([3])), score, KEY)
-    assert len(found) == 10
-    assert [one["row"] for one in found[:3]] == [8, 3, 9]
-    assert [one["log_prob"] for one in found[:3]] == [None, -10.0, -5.0]
-    assert found[0]["target"] == found[1]["target"] == "a"
-    assert found[2]["target"] == "b"  # both are beyond all draws: the one that is further out
-    assert found[1]["observed"] == pytest.approx(9.0, rel=1e-5)
-    low, high = found[1]["interval"]
+    lowest = worst(replace(rows, support=support([3])), score, KEY)
+    assert len(lowest) == 10
+    assert [one["row"] for one in lowest[:3]] == [8, 3, 9]
+    assert [one["log_prob"] for one in lowest[:3]] == [None, -10.0, -5.0]
+    assert lowest[0]["target"] == lowest[1]["target"] == "a"
+    assert lowest[2]["target"] == "b"  # both are beyond all draws: the one that is further out
+    assert lowest[1]["observed"] == pytest.approx(9.0, rel=1e-5)
+    low, high = lowest[1]["interval"]
     assert low == pytest.approx(-1.64, abs=0.2)
     assert high == pytest.approx(1.64, abs=0.2)
-    assert found[1]["chance"] == 1e-3
-    assert found[1]["outside"]
-    assert found[1]["outside_columns"] == "u"
-    assert found[1]["distance"] == pytest.approx(3 / 39)
-    assert not found[0]["outside"]
+    assert lowest[1]["chance"] == 1e-3
+    assert lowest[1]["outside"]
+    assert lowest[1]["outside_columns"] == "u"
+    assert lowest[1]["distance"] == pytest.approx(3 / 39)
+    assert not lowest[0]["outside"]
 
 
 def test_an_improbable_level_is_a_reason(rows):
@@ -68,8 +68,8 @@ def test_an_improbable_level_is_a_reason(rows):
 
 def test_where_no_target_is_out_by_itself_none_is_named(rows):
     codes, mask = rows.x["categorical"]
-    own = np.abs(np.nan_to_num(rows.numbers(), nan=9)).max(axis=1)
-    place = int(np.flatnonzero((codes[:, 0] == 0) & mask[:, 0] & (own < 1))[0])
+    far = np.abs(np.nan_to_num(rows.numbers(), nan=9)).max(axis=1)
+    place = int(np.flatnonzero((codes[:, 0] == 0) & mask[:, 0] & (far < 1))[0])
     score = np.zeros(N)
     score[place] = -7.0
     first = worst(replace(rows, support=support()), score, KEY)[0]

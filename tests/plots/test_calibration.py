@@ -33,15 +33,15 @@ def test_what_are_no_transforms_is_refused(u, bins):
 
 
 def test_distribution_functions_are_held_to_the_diagonal():
-    found = uniformity(np.random.default_rng(0).beta(2, 2, 300))
+    uniform = uniformity(np.random.default_rng(0).beta(2, 2, 300))
     axes = new_axes()
-    assert plot_ecdf(found, name="price", ax=axes) is axes
+    assert plot_ecdf(uniform, name="price", ax=axes) is axes
     np.testing.assert_allclose(
-        axes.get_lines()[1].get_xydata(), np.stack([found.points, found.share - found.points], 1)
+        axes.get_lines()[1].get_xydata(), np.stack([uniform.points, uniform.share - uniform.points], 1)
     )
     band = axes.collections[0].get_datalim(axes.transData)
-    assert band.y0 == pytest.approx((found.low - found.points).min())
-    assert band.y1 == pytest.approx((found.high - found.points).max())
+    assert band.y0 == pytest.approx((uniform.low - uniform.points).min())
+    assert band.y1 == pytest.approx((uniform.high - uniform.points).max())
 
 
 def curves(count):
@@ -52,14 +52,14 @@ def curves(count):
 
 
 def test_reliability_by_level():
-    found = curves(3)
-    axes = plot_reliability(found)
-    assert legend(axes) == list(found)
+    by_level = curves(3)
+    axes = plot_reliability(by_level)
+    assert legend(axes) == list(by_level)
     drawn = axes.get_lines()[1:]
-    for line, curve in zip(drawn, found.values(), strict=True):
+    for line, curve in zip(drawn, by_level.values(), strict=True):
         np.testing.assert_array_equal(line.get_xydata(), np.stack([curve.predicted, curve.observed], 1))
     segments = axes.collections[0].get_segments()
-    np.testing.assert_allclose([np.ptp(s[:, 1]) for s in segments], 4 * found["_level 0"].stderr)
+    np.testing.assert_allclose([np.ptp(s[:, 1]) for s in segments], 4 * by_level["_level 0"].stderr)
 
 
 def test_of_many_levels_the_frequent_ones_are_coloured():

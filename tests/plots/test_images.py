@@ -15,20 +15,20 @@ def tiles(axes):
 def test_images_are_tiled_with_gaps_that_are_open():
     grey, colour = np.full((4, 6), 0.25), np.full((4, 6, 3), [1.0, 0.5, 0.0])
     axes = plot_images([[grey, colour], [colour]], ["_a", "$b$"])
-    found = tiles(axes)
-    assert found.shape == (9, 13, 4)
-    np.testing.assert_allclose(found[0, 0], [0.25, 0.25, 0.25, 1])
-    np.testing.assert_allclose(found[0, 7], [1, 0.5, 0, 1])
-    assert not found[4].any()  # the gap
-    assert not found[5:, 6:].any()  # a row that is shorter
+    pixels = tiles(axes)
+    assert pixels.shape == (9, 13, 4)
+    np.testing.assert_allclose(pixels[0, 0], [0.25, 0.25, 0.25, 1])
+    np.testing.assert_allclose(pixels[0, 7], [1, 0.5, 0, 1])
+    assert not pixels[4].any()  # the gap
+    assert not pixels[5:, 6:].any()  # a row that is shorter
     assert [text.get_text() for text in axes.texts] == ["_a", "$b$"]
 
 
 def test_levels_are_those_of_the_kind_of_image():
     assert tiles(plot_images([[np.array([[0, 51]], np.uint8)]]))[0, 1, 0] == pytest.approx(0.2)
-    found = tiles(plot_images([[np.array([[-1.0, 1.0, np.nan]])], [np.array([[3.0, 0.0, 0.0]])]]))
-    np.testing.assert_allclose(found[0, :, 0], [0, 0.5, 0])
-    assert found[0, :, 3].tolist() == [1, 1, 0]
+    pixels = tiles(plot_images([[np.array([[-1.0, 1.0, np.nan]])], [np.array([[3.0, 0.0, 0.0]])]]))
+    np.testing.assert_allclose(pixels[0, :, 0], [0, 0.5, 0])
+    assert pixels[0, :, 3].tolist() == [1, 1, 0]
     assert tiles(plot_images([[np.full((2, 2), -5.0)]]))[..., 3].all()
     assert not tiles(plot_images([[np.full((2, 2), np.nan)]])).any()
 

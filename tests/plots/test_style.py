@@ -25,11 +25,11 @@ def test_long_names_keep_both_ends():
 
 def test_bins_of_whole_numbers_hold_equally_many():
     for limits in ((-0.3, 5.2), (172.0, 231.0), (0.0, 1000.0)):
-        found = np.array(edges(limits, 15, whole=True))
-        assert found[0] < limits[0] + 0.5
-        assert found[-1] > limits[1]
-        assert len(set(np.diff(found))) == 1
-        assert np.all(found % 1 == 0.5)
+        ends = np.array(edges(limits, 15, whole=True))
+        assert ends[0] < limits[0] + 0.5
+        assert ends[-1] > limits[1]
+        assert len(set(np.diff(ends))) == 1
+        assert np.all(ends % 1 == 0.5)
 
 
 def test_colours_go_to_what_weighs_most_in_the_order_of_names():

@@ -36,12 +36,12 @@ def pictures():
 @pytest.mark.parametrize("axes", list(pictures()))
 def test_it_is_valid_and_has_nothing_from_elsewhere(axes):
     before = dict(rcParams)
-    found = figure_svg(axes)
-    assert found == figure_svg(axes)
+    svg = figure_svg(axes)
+    assert svg == figure_svg(axes)
     assert dict(rcParams) == before
-    root = ElementTree.fromstring(found)
-    assert found.startswith('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ')
-    assert found.count("http") == 1
+    root = ElementTree.fromstring(svg)
+    assert svg.startswith('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ')
+    assert svg.count("http") == 1
     for unwanted in (
         "xlink",
         "metadata",
@@ -52,12 +52,12 @@ def test_it_is_valid_and_has_nothing_from_elsewhere(axes):
         "DejaVu",
         "matplotlib",
     ):
-        assert unwanted not in found
-    assert "currentColor" in found
-    assert len(found) < 120_000
+        assert unwanted not in svg
+    assert "currentColor" in svg
+    assert len(svg) < 120_000
     ids = [element.get("id") for element in root.iter() if element.get("id")]
     assert len(set(ids)) == len(ids)
-    assert set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", found)) == set(ids)
+    assert set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg)) == set(ids)
 
 
 def test_ids_of_different_figures_differ():

@@ -14,5 +14,7 @@ def page(known, tmp_path_factory):
     y = known.estimator.sample(X).reset_index(drop=True)
     y.loc[::9, "g"] = None
     path = tmp_path_factory.mktemp("report") / "report.html"
-    found = report.write(known.estimator, X, y, path, title="A </script> of “ours”", train=(X[:80], y[:80]))
-    return known.estimator, found, path.read_text()
+    diagnosis = report.write(
+        known.estimator, X, y, path, title="A </script> of “ours”", train=(X[:80], y[:80])
+    )
+    return known.estimator, diagnosis, path.read_text()

@@ -15,9 +15,9 @@ WIDTHS = {"desktop": 1280, "phone": 390}
 
 @pytest.fixture(scope="module")
 def chromium():
-    found = shutil.which("chromium")
-    assert found, "chromium is not installed: make browser"
-    return found
+    program = shutil.which("chromium")
+    assert program, "chromium is not installed: make browser"
+    return program
 
 
 def opened(chromium, path, tmp_path, width, *options):
@@ -71,22 +71,22 @@ def seen(chromium, text, tmp_path, width):
 
 @pytest.mark.parametrize("screen", WIDTHS)
 def test_it_opens_without_a_complaint(chromium, page, tmp_path, screen):
-    found, said = seen(chromium, page[2], tmp_path, WIDTHS[screen])
+    seen_there, said = seen(chromium, page[2], tmp_path, WIDTHS[screen])
     assert not said
-    assert found["problems"] == []
-    assert found["asked"] == []
-    assert found["wide"] <= 0
-    assert found["pictures"] > 12
-    assert found["empty"] == 0
+    assert seen_there["problems"] == []
+    assert seen_there["asked"] == []
+    assert seen_there["wide"] <= 0
+    assert seen_there["pictures"] > 12
+    assert seen_there["empty"] == 0
 
 
 def test_what_is_wrong_is_seen(chromium, page, tmp_path):
     wrong = '<img src="http://127.0.0.1:9/a.png"><script>nothing.here</script><p style="width:9999px">.</p>'
-    found, said = seen(chromium, page[2].replace("</header>", f"</header>{wrong}", 1), tmp_path, 390)
+    seen_there, said = seen(chromium, page[2].replace("</header>", f"</header>{wrong}", 1), tmp_path, 390)
     assert said
-    assert found["asked"] == ["http://127.0.0.1:9/a.png"]
-    assert len(found["problems"]) == 2
-    assert found["wide"] > 0
+    assert seen_there["asked"] == ["http://127.0.0.1:9/a.png"]
+    assert len(seen_there["problems"]) == 2
+    assert seen_there["wide"] > 0
 
 
 def test_it_is_drawn(chromium, page, tmp_path):

@@ -53,10 +53,10 @@ def test_levels_and_whole_numbers_are_gone_through(rows):
 
 def test_cells_as_they_are_coloured(rows):
     rows, X = rows
-    found = figures._cells(rows, column(rows, "dose"))
-    np.testing.assert_allclose(found, X["dose"], rtol=1e-5)
-    found = figures._cells(rows, column(rows, "site"))
-    assert found.tolist() == X["site"].where(X["site"].notna(), "missing").tolist()
+    cells = figures._cells(rows, column(rows, "dose"))
+    np.testing.assert_allclose(cells, X["dose"], rtol=1e-5)
+    cells = figures._cells(rows, column(rows, "site"))
+    assert cells.tolist() == X["site"].where(X["site"].notna(), "missing").tolist()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ FIT = {"p_value": 0.3, "shape": "right", "off_by": 0.04, "cells": 90}
 
 
 def told(**changes):
-    found = {
+    evaluation = {
         "log_prob": -2.0,
         "log_prob_stderr": 0.1,
         "elbo": -2.2,
@@ -33,7 +33,7 @@ def told(**changes):
         "latents": None,
         "worst": [],
     }
-    return found | changes
+    return evaluation | changes
 
 
 def test_densities_and_sides():
@@ -68,18 +68,18 @@ def test_pairs_of_targets():
         "correlation_drawn": None,
     }
     nats = {"nats": 0.5, "stderr": 0.01}
-    found = told(dependence={"model": nats, "chain": nats, "lacking": nats, "pairs": [pair]})
-    assert numbers.pairs(found).rows == [["mass and kind", "80", "0.30", "0.28", "", ""]]
-    assert "share 0.50 ± 0.01 nats per row under the model" in numbers.samples_words(found)
+    evaluation = told(dependence={"model": nats, "chain": nats, "lacking": nats, "pairs": [pair]})
+    assert numbers.pairs(evaluation).rows == [["mass and kind", "80", "0.30", "0.28", "", ""]]
+    assert "share 0.50 ± 0.01 nats per row under the model" in numbers.samples_words(evaluation)
 
 
 def test_slices_the_least_calibrated_first():
     one = {"column": "site", "group": "a", "rows": 40, "log_prob": -2.0, "stderr": 0.2}
-    found = [
+    judged = [
         one | {"targets": {"mass": FIT}},
         one | {"group": "b", "targets": {"mass": FIT | {"p_value": 1e-3}}},
     ]
-    slices = numbers.calibration(told(slices=found))[1]
+    slices = numbers.calibration(told(slices=judged))[1]
     assert [row[1] for row in slices.rows] == ["b", "a"]
     assert slices.folded
 
@@ -105,9 +105,9 @@ def test_worst_rows_and_why():
         "outside": False,
         "distance": 0.2,
     }
-    found = numbers.worst(told(worst=[one, other]))
-    assert found.rows[0] == ["5", "-20.00", "mass", "9", "2 (1 to 3)", "< 0.0001", "100%, outside in dose"]
-    assert found.rows[1] == ["10", "−∞", "their dependence", "", "", "", "20%"]
+    table = numbers.worst(told(worst=[one, other]))
+    assert table.rows[0] == ["5", "-20.00", "mass", "9", "2 (1 to 3)", "< 0.0001", "100%, outside in dose"]
+    assert table.rows[1] == ["10", "−∞", "their dependence", "", "", "", "20%"]
 
 
 def test_words_on_latents():
@@ -135,5 +135,5 @@ def test_words():
 
 @pytest.mark.parametrize("shape", ["right", "off"])
 def test_shapes_that_are_not_too_anything(shape):
-    found = told(calibration={"mass": FIT | {"shape": shape}})
-    assert numbers.calibration(found)[0].rows[0][6] == shape
+    evaluation = told(calibration={"mass": FIT | {"shape": shape}})
+    assert numbers.calibration(evaluation)[0].rows[0][6] == shape

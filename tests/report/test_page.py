@@ -81,11 +81,11 @@ def test_names_in_pictures_are_unique(parsed):
 
 
 def test_the_numbers_are_those_of_evaluate(page):
-    estimator, found, text = page
+    estimator, diagnosis, text = page
     inside = re.search(r'<script type="application/json" id="evaluation">(.*?)</script>', text, re.DOTALL)
     told = json.loads(inside.group(1))
-    assert told == found.to_json()
-    for one in found.findings:
+    assert told == diagnosis.to_json()
+    for one in diagnosis.findings:
         assert visible(one.words()) in text
     assert f"{told['log_prob']:.2f} ± {told['log_prob_stderr']:.2f}" in text
     assert estimator.schema_.target[0].name in text

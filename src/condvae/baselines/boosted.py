@@ -161,8 +161,8 @@ def _steps(
             value, mask = block.value[:, k], block.mask[:, k]
             # Trees must be given a feature: one that does not vary tells nothing.
             usable = table if table.shape[1] else np.zeros((n, 1))
-            own = np.array(kinds if kinds else [False])
-            yield _Step(usable, own, value, mask, k if levels is None else None)
+            is_category = np.array(kinds if kinds else [False])
+            yield _Step(usable, is_category, value, mask, k if levels is None else None)
             if in_turn:
                 table = np.column_stack([table, np.where(mask, value, np.nan)])
                 kinds.append(levels is not None and levels[k] <= MOST_LEVELS)
@@ -217,8 +217,8 @@ def _fit_number(
     scale = _boosted(features, log_square, kinds, seed, HistGradientBoostingRegressor, _square)
     # E[log of a squared Gaussian] is not 0: what is boosted is known up to a constant.
     shift = float(np.log(np.mean(residual**2 / variance * np.exp(-scale.left_out))))
-    own = variance * np.exp(scale.left_out + shift)
-    varies = np.mean(-0.5 * np.log(own) - 0.5 * residual**2 / own) > -0.5 * np.log(variance) - 0.5
+    scaled = variance * np.exp(scale.left_out + shift)
+    varies = np.mean(-0.5 * np.log(scaled) - 0.5 * residual**2 / scaled) > -0.5 * np.log(variance) - 0.5
     target = _Number(mean, scale if varies else None, variance, shift)
     return target, target.parameters(mean.left_out, scale.left_out if varies else None)
 

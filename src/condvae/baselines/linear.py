@@ -136,9 +136,9 @@ class Baseline(Arrays):
             for end, whole in zip(ends, intervals or (), strict=True):
                 end[rows] = whole[rows] - mean
             logits = h @ self.level_coefficients + self.level_intercept
-            for k, own in enumerate(slices(self.x_levels)):
-                found = _level_log_prob(logits[:, own], categorical.value[rows, k], self.level_rows[k])
-                log_prob[rows] += np.where(categorical.mask[rows, k], found, 0.0)
+            for k, levels in enumerate(slices(self.x_levels)):
+                cells = _level_log_prob(logits[:, levels], categorical.value[rows, k], self.level_rows[k])
+                log_prob[rows] += np.where(categorical.mask[rows, k], cells, 0.0)
         return log_prob + _gaussian(residual, numeric.mask, self.covariance, ends)
 
 
@@ -199,11 +199,11 @@ def fit_baseline(
     coefficients, intercept, covariance = _fit_numeric(h, numeric, weight, independent)
     level_coefficients = np.zeros((h.shape[1], sum(x_levels)))
     level_intercept = np.zeros(sum(x_levels))
-    for k, own in enumerate(slices(np.array(x_levels, int))):
+    for k, levels in enumerate(slices(np.array(x_levels, int))):
         codes, mask = categorical.value[:, k], categorical.mask[:, k]
         seen = of_c if independent else of_c + sum(level + 1 for level in x_levels[:k])
         fitted = _fit_level(h[mask, :seen], codes[mask], weight[mask], x_levels[k], rng)
-        level_coefficients[:seen, own], level_intercept[own] = fitted
+        level_coefficients[:seen, levels], level_intercept[levels] = fitted
     return Baseline(
         coefficients,
         intercept,
@@ -304,8 +304,8 @@ def _shrunk(residual: np.ndarray, mask: np.ndarray, weight: np.ndarray, prior: f
     pair_weight = seen.T @ (weight[:, None] * seen)
     rows = pair_weight**2 / np.maximum(seen.T @ (weight[:, None] ** 2 * seen), 1e-300)  # Kish's number
     square = (residual**2).T @ seen
-    own = np.diag(pair_weight)
-    variance = np.where(own > 0, np.diag(square) / np.maximum(own, 1e-300), 1.0)
+    column_weight = np.diag(pair_weight)
+    variance = np.where(column_weight > 0, np.diag(square) / np.maximum(column_weight, 1e-300), 1.0)
     variance = np.maximum(variance, VARIANCE_FLOOR)
     # Both variances from the rows that the pair shares: no correlation is beyond 1.
     scale = np.sqrt(square * square.T)
@@ -363,8 +363,8 @@ def _fit_level(
             for trial in INVERSE_PENALTIES:
                 a, b = _logistic(h[train], codes[train], weight[train], count, trial)
                 logits = h[test] @ a + b
-                found = _level_log_prob(logits, codes[test], weight[train].sum())
-                loss[trial] -= float(weight[test] @ found)
+                log_prob = _level_log_prob(logits, codes[test], weight[train].sum())
+                loss[trial] -= float(weight[test] @ log_prob)
         c = min(loss, key=lambda trial: loss[trial])
     return _logistic(h, codes, weight, count, c)
 

@@ -159,7 +159,7 @@ class Neighbours(Arrays):
             both = mask & self.numeric_mask[near, j]
             squares += np.where(both, (value - self.numeric[near, j]) / h, 0.0) ** 2
             pairs += both
-            own = _normal(value, self.mean[j], self.scale[j])
+            marginal = _normal(value, self.mean[j], self.scale[j])
             kernel = -0.5 * np.log(2 * np.pi) - np.log(h)
             if ends is not None:
                 low, high = (end[:, j, None] for end in ends)
@@ -169,20 +169,22 @@ class Neighbours(Arrays):
                     wide, log_between((low - middle) / h, (high - middle) / h) + 0.5 * square, kernel
                 )
                 ends_own = ((end - self.mean[j]) / self.scale[j] for end in (low, high))
-                own = np.where(wide, log_between(*ends_own), own)
-            rest += np.where(both, kernel, np.where(mask, own, 0.0))
+                marginal = np.where(wide, log_between(*ends_own), marginal)
+            rest += np.where(both, kernel, np.where(mask, marginal, 0.0))
         return squares, pairs, rest
 
     def _categories(self, block: Observed, near: np.ndarray) -> np.ndarray:
         """The log-probability of the categorical cells of rows [n] at their neighbours [n, k]: [n, k]."""
-        found = np.zeros(near.shape)
+        log_prob = np.zeros(near.shape)
         for column, levels in enumerate(slices(self.x_levels)):
             codes, mask = block.value[:, column, None], block.mask[:, column, None]
             share = self.share[levels][codes]
             agree, told = codes == self.codes[near, column], self.codes_mask[near, column]
-            own = np.where(agree, np.log1p(self.smoothing * (share - 1)), np.log(self.smoothing * share))
-            found += np.where(mask, np.where(told, own, np.log(share)), 0.0)
-        return found
+            smoothed = np.where(
+                agree, np.log1p(self.smoothing * (share - 1)), np.log(self.smoothing * share)
+            )
+            log_prob += np.where(mask, np.where(told, smoothed, np.log(share)), 0.0)
+        return log_prob
 
     def _marginal(
         self,
@@ -196,11 +198,11 @@ class Neighbours(Arrays):
         if ends is not None:
             low, high = ((end - self.mean) / (WIDE * self.scale) for end in ends)
             cells = np.where(low < high, log_between(low, high), cells)
-        found = np.where(numeric.mask, cells, 0.0).sum(axis=1)
+        log_prob = np.where(numeric.mask, cells, 0.0).sum(axis=1)
         for column, levels in enumerate(slices(self.x_levels)):
             share = self.share[levels][categorical.value[:, column]]
-            found += np.where(categorical.mask[:, column], np.log(share), 0.0)
-        return found
+            log_prob += np.where(categorical.mask[:, column], np.log(share), 0.0)
+        return log_prob
 
 
 def fit_neighbours(
@@ -268,7 +270,7 @@ def _chosen(model: Neighbours, support: Support) -> Neighbours:
     squares, pairs, rest = model._numbers(numeric, near)
     marginal = model._marginal(numeric, categorical)
     counts = [k for k in COUNTS if k <= near.shape[1]] or [near.shape[1]]
-    best, found = -np.inf, model
+    best, chosen = -np.inf, model
     for e in SMOOTHING if len(model.x_levels) else SMOOTHING[:1]:
         categories = replace(model, smoothing=e)._categories(categorical, near)
         for b in BANDWIDTHS if len(model.bandwidth) else BANDWIDTHS[:1]:
@@ -278,10 +280,10 @@ def _chosen(model: Neighbours, support: Support) -> Neighbours:
                 score = _mixed(total[:, k - 1] - np.log(k), marginal, w).sum()
                 if score > best:
                     best = score
-                    found = replace(
+                    chosen = replace(
                         model, bandwidth=b * model.bandwidth, count=k, smoothing=e, marginal_weight=w
                     )
-    return found
+    return chosen
 
 
 def _others(model: Neighbours, support: Support, rows: np.ndarray) -> np.ndarray:

@@ -154,13 +154,13 @@ class Support(Arrays):
             raise ValueError(f"k is {k}, expected 1 to {len(self.reference)}, the number of reference rows")
         if not features.shape[1]:
             return np.tile(np.arange(k), (len(features), 1))
-        found = np.empty((len(features), k), np.int64)
+        places = np.empty((len(features), k), np.int64)
         for rows in _chunks(features):
             # A product of matrices rounds otherwise for one row than for many: of copies of a reference row
             # other ones would be nearest.
-            own = np.round(_apply(features[rows], self.transform), DECIMALS)
-            found[rows] = np.reshape(self._tree.query(own, k)[1], (-1, k))
-        return found
+            points = np.round(_apply(features[rows], self.transform), DECIMALS)
+            places[rows] = np.reshape(self._tree.query(points, k)[1], (-1, k))
+        return places
 
     def percentile(self, features: np.ndarray) -> np.ndarray:
         """The fraction of training rows that lie closer to the others than this row does, [m] in [0, 1].
@@ -209,14 +209,14 @@ def _apply(features: np.ndarray, transform: np.ndarray) -> np.ndarray:
 
 def _nearest(tree: KDTree, features: np.ndarray, transform: np.ndarray) -> np.ndarray:
     k = min(NEIGHBOURS, tree.n)
-    found = np.empty(len(features))
+    distances = np.empty(len(features))
     for part in _chunks(features):
         rows = _apply(features[part], transform)
         near = np.asarray(tree.query(rows, k, workers=-1)[0]).reshape(len(rows), k)
         # Copies of a row, multiplied in another order, differ in the last bits: their distance is 0.
         size = 1 + np.linalg.norm(rows, axis=1, keepdims=True)
-        found[part] = np.where(near < 1e-10 * size, 0.0, near).mean(axis=1)
-    return found
+        distances[part] = np.where(near < 1e-10 * size, 0.0, near).mean(axis=1)
+    return distances
 
 
 def _chunks(features: np.ndarray) -> Iterator[slice]:

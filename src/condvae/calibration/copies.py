@@ -113,16 +113,18 @@ def copies(
         training = training[np.random.default_rng(seed).permutation(len(training))[:max_training]]
     distinct, counts = np.unique(training, axis=0, return_counts=True)
     tree = KDTree(distinct)
-    (own, ratio), (other, other_ratio) = (_near(tree, counts > 1, rows) for rows in (samples, held_out))
-    nearer = np.where(own == other, 0.5, own < other)
+    (distance, ratio), (other, other_ratio) = (
+        _near(tree, counts > 1, rows) for rows in (samples, held_out)
+    )
+    nearer = np.where(distance == other, 0.5, distance < other)
     threshold = np.sort(np.maximum(ratio, other_ratio))[int(np.ceil(LOWEST * n)) - 1]
     below, other_below = ratio <= threshold, other_ratio <= threshold
     excess, room = below.astype(float) - other_below, max(1 - other_below.mean(), 1 / n)
     return Copies(
         nearer=float(nearer.mean()),
         stderr=_stderr(nearer),
-        p_value=_chance(own < other, own > other),
-        distance=float(np.median(own)),
+        p_value=_chance(distance < other, distance > other),
+        distance=float(np.median(distance)),
         held_out_distance=float(np.median(other)),
         copied=max(0.0, float(excess.mean() / room)),
         copied_stderr=_stderr(excess) / room,
@@ -138,8 +140,8 @@ def _near(tree: KDTree, recurs: np.ndarray, rows: np.ndarray) -> tuple[np.ndarra
 
     The ratio is 1 of what tells nothing: a row equal to one that recurs, and where there is no second one.
     """
-    found, places = tree.query(rows, 2)
-    first, second = np.transpose(found)
+    distances, places = tree.query(rows, 2)
+    first, second = np.transpose(distances)
     known = np.isfinite(second) & (second > 0) & ~((first == 0) & recurs[np.asarray(places)[:, 0]])
     return first, np.divide(first, second, out=np.ones(len(rows)), where=known)
 

@@ -87,8 +87,8 @@ def class_pit(probability: np.ndarray, code: np.ndarray, rng: np.random.Generato
     order = np.argsort(-probability, axis=1, kind="stable")
     rank = np.argmax(order == np.maximum(code, 0)[:, None], axis=1)
     sums = np.cumsum(np.take_along_axis(probability, order, axis=1), axis=1)
-    own = probability[n, np.maximum(code, 0)]
-    u = sums[n, rank] - own + rng.random(len(code)) * own
+    mass = probability[n, np.maximum(code, 0)]
+    u = sums[n, rank] - mass + rng.random(len(code)) * mass
     return np.where(code < 0, np.nan, np.clip(u, 0.0, 1.0))
 
 

@@ -42,8 +42,8 @@ def reliability(probability: np.ndarray, hit: np.ndarray, bins: int = 10) -> Rel
     Example:
         >>> import numpy as np
         >>> from condvae.calibration import reliability
-        >>> found = reliability(np.array([0.2] * 5 + [0.9] * 10), np.array([1, 0, 0, 0, 0] + [1] * 9 + [0]))
-        >>> found.predicted.round(2).tolist(), found.observed.tolist(), round(found.error, 3)
+        >>> curve = reliability(np.array([0.2] * 5 + [0.9] * 10), np.array([1, 0, 0, 0, 0] + [1] * 9 + [0]))
+        >>> curve.predicted.round(2).tolist(), curve.observed.tolist(), round(curve.error, 3)
         ([0.2, 0.9], [0.2, 0.9], 0.0)
     """
     p, hit = np.asarray(probability, np.float64), np.asarray(hit, np.float64)

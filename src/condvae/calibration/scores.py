@@ -125,8 +125,8 @@ def variogram_score(samples: np.ndarray, observed: np.ndarray, order: float = 0.
     for i in range(columns - 1):
         for rows in chunks(samples.shape):
             drawn = np.abs(samples[rows, :, i + 1 :] - samples[rows, :, i, None]) ** order
-            found = np.abs(observed[rows, i + 1 :] - observed[rows, i, None]) ** order
-            off = (found - drawn.mean(axis=1)) ** 2
+            real = np.abs(observed[rows, i + 1 :] - observed[rows, i, None]) ** order
+            off = (real - drawn.mean(axis=1)) ** 2
             total[rows] += np.nansum(off, axis=1)
             count[rows] += (~np.isnan(off)).sum(axis=1)
     return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)

@@ -64,41 +64,41 @@ def evaluate(
     elif more:
         raise TableError("--train and --deep are for the diagnosis: leave out --no-diagnosis")
     with inputs.outside_counted():
-        found = measure(estimator, rows, table, diagnosis=diagnosis, **options)
-    warn_untrusted(found)
-    warn_of_training_rows(found, quiet)
+        evaluation = measure(estimator, rows, table, diagnosis=diagnosis, **options)
+    warn_untrusted(evaluation)
+    warn_of_training_rows(evaluation, quiet)
     if as_json:
-        say_json(found)
+        say_json(evaluation)
     else:
-        _show(estimator, found)
+        _show(estimator, evaluation)
 
 
-def warn_of_training_rows(found: dict[str, Any], quiet: bool) -> None:
+def warn_of_training_rows(evaluation: dict[str, Any], quiet: bool) -> None:
     """Say how many rows the model was trained on."""
     from condvae.judging.densities import trained_on
 
-    if trained_on(found):
-        same = found["training_rows"]
+    if trained_on(evaluation):
+        same = evaluation["training_rows"]
         verb = "is a row" if same == 1 else "are rows"
         warn(
-            f"{same:,} of {count(found['rows_scored'], 'row')} {verb} that the model was trained on: what "
-            "is measured is too good; evaluate on others"
+            f"{same:,} of {count(evaluation['rows_scored'], 'row')} {verb} that the model was trained on: "
+            "what is measured is too good; evaluate on others"
         )
-    if found["training_rows"] is None and not quiet:
+    if evaluation["training_rows"] is None and not quiet:
         note("whether the model was trained on these rows is not known: it was fitted to a streamed table")
 
 
-def _show(estimator: Any, found: dict[str, Any]) -> None:
+def _show(estimator: Any, evaluation: dict[str, Any]) -> None:
     from rich.table import Table
 
-    scored, unseen = found["rows_scored"], found["rows"] - found["rows_scored"]
+    scored, unseen = evaluation["rows_scored"], evaluation["rows"] - evaluation["rows_scored"]
     less = f" ({count(unseen, 'row')} without an observed target left out)" if unseen else ""
-    say(f"{count(scored, 'row')} of {found['rows']:,}{less}" if unseen else count(scored, "row"))
+    say(f"{count(scored, 'row')} of {evaluation['rows']:,}{less}" if unseen else count(scored, "row"))
     density = Table(box=None, pad_edge=False)
     for heading in ("nats per row, in the data's own units", "log p", "the model's gain"):
         density.add_column(heading, justify="left" if heading.startswith("nats") else "right")
-    density.add_row("the model", plus_minus(found["log_prob"], found["log_prob_stderr"]), "")
-    density.add_row("its lower bound, the ELBO", plus_minus(found["elbo"], None), "")
+    density.add_row("the model", plus_minus(evaluation["log_prob"], evaluation["log_prob_stderr"]), "")
+    density.add_row("its lower bound, the ELBO", plus_minus(evaluation["elbo"], None), "")
     names = {
         "linear": describe.regression(estimator),
         "independent": "regression of each target by itself",
@@ -107,67 +107,67 @@ def _show(estimator: Any, found: dict[str, Any]) -> None:
     }
     if not estimator.schema_.given:
         names = {"linear": describe.regression(estimator), "independent": "each target by itself"}
-    names |= {name: name for name in found["baseline"] if name not in (*names, "linear", "marginal")}
+    names |= {name: name for name in evaluation["baseline"] if name not in (*names, "linear", "marginal")}
     for name, words in names.items():
-        if (other := found["baseline"].get(name)) is None:
+        if (other := evaluation["baseline"].get(name)) is None:
             continue
         gain = plus_minus(other["gain"], other["gain_stderr"])
         density.add_row(words, plus_minus(other["log_prob"], None), gain)
     console().print(density)
-    say(f"log p {how(found)}")
-    if "sandwich" in found:
-        for sentence in between(found):
+    say(f"log p {how(evaluation)}")
+    if "sandwich" in evaluation:
+        for sentence in between(evaluation):
             say(sentence)
-    if (sides := found["sides"])["validation"]:
+    if (sides := evaluation["sides"])["validation"]:
         parts = [
             f"{words} {plus_minus(side['log_prob'], side['stderr'])}"
             for name, words in (("train", "rows trained on"), ("validation", "held out at fitting"))
             if (side := sides[name])
         ]
         say(f"at fitting{', by members alone' if sides['how'] == 'members' else ''}: {', '.join(parts)}")
-    if found["crps"]:
-        console().print(_numeric(found))
-    if found["accuracy"]:
+    if evaluation["crps"]:
+        console().print(_numeric(evaluation))
+    if evaluation["accuracy"]:
         accuracy = Table(box=None, pad_edge=False)
         accuracy.add_column("target", overflow="fold")
         accuracy.add_column("accuracy", justify="right")
-        for name, share in found["accuracy"].items():
+        for name, share in evaluation["accuracy"].items():
             accuracy.add_row(name, f"{share:.1%}")
         console().print(accuracy)
-    say(f"the model is {describe.against(estimator, found['baseline'])}")
-    if "findings" in found:
-        show_findings(found)
+    say(f"the model is {describe.against(estimator, evaluation['baseline'])}")
+    if "findings" in evaluation:
+        show_findings(evaluation)
 
 
-def show_findings(found: dict[str, Any]) -> None:
+def show_findings(evaluation: dict[str, Any]) -> None:
     """The verdicts, what must be looked at first."""
     from rich.table import Table
 
     from condvae.diagnosis.findings import Finding
 
-    say(f"\nIs it right? Judged by {count(found['looked_at'], 'row')}:", "bold")
+    say(f"\nIs it right? Judged by {count(evaluation['looked_at'], 'row')}:", "bold")
     verdicts = Table(box=None, pad_edge=False, show_header=False)
     verdicts.add_column("level", no_wrap=True)
     verdicts.add_column("what", overflow="fold")
-    for one in (Finding(**one) for one in found["findings"]):
+    for one in (Finding(**one) for one in evaluation["findings"]):
         verdicts.add_row(
             one.level, one.words(), style=STYLES[one.level] if one.level == "problem" else None
         )
     console().print(verdicts)
 
 
-def _numeric(found: dict[str, Any]) -> Any:
+def _numeric(evaluation: dict[str, Any]) -> Any:
     from rich.table import Table
 
-    adjusted = found["conformal_coverage"]
+    adjusted = evaluation["conformal_coverage"]
     table = Table(box=None, pad_edge=False)
     table.add_column("target", overflow="fold")
-    levels = list(next(iter(found["coverage"].values())))
+    levels = list(next(iter(evaluation["coverage"].values())))
     headings = [f"{float(level):.0%}" for level in levels]
     for heading in ("CRPS", f"in the {headings[0]} interval", *headings[1:]):
         table.add_column(heading, justify="right")
-    for name, value in found["crps"].items():
-        covered, error = found["coverage"][name], found["coverage_stderr"][name]
+    for name, value in evaluation["crps"].items():
+        covered, error = evaluation["coverage"][name], evaluation["coverage_stderr"][name]
         cells = [f"{100 * covered[level]:.0f} ± {100 * error[level]:.0f}%" for level in levels]
         table.add_row(name, short(value), *cells)
         if adjusted:

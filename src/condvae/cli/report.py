@@ -56,8 +56,10 @@ def report(
     options: dict[str, Any] = {"method": method, "num_samples": num_samples, "budget": budget}
     estimator, rows, table, more = inputs.to_judge(model, data, train, deep, quiet, options)
     with inputs.outside_counted():
-        found = pages.write(estimator, rows, table, out, title=title, name=str(model), **more, **options)
-    told = found.to_json()
+        diagnosis = pages.write(
+            estimator, rows, table, out, title=title, name=str(model), **more, **options
+        )
+    told = diagnosis.to_json()
     warn_untrusted(told)
     warn_of_training_rows(told, quiet)
     if as_json:

@@ -74,7 +74,7 @@ def latent_finding(use: LatentUse) -> Finding:
 
 def collapse_finding(
     use: LatentUse,
-    own: np.ndarray,
+    score: np.ndarray,
     without: np.ndarray,
     freed: np.ndarray,
     without_told: TwoSample,
@@ -96,8 +96,8 @@ def collapse_finding(
     Raises:
         ValueError: if the scores are not of the same rows.
     """
-    gain, gain_error = paired_difference(own, without)
-    lost, lost_error = paired_difference(freed, own)
+    gain, gain_error = paired_difference(score, without)
+    lost, lost_error = paired_difference(freed, score)
     # Free bits may also mend what a worse fit than that without z has lost by chance: z has no part in it.
     freed_helps = _better(lost, lost_error) and _better(*paired_difference(freed, without))
     if freed_helps and (unused(use) or lost > PART * gain):
@@ -201,8 +201,8 @@ def collapse(
     if isinstance(model, Mixture) and member is None:
         raise ValueError("model is a mixture: say by member= whose latent is to be looked at, such as 0")
     latent_key, score_key, sample_key = jax.random.split(key, 3)
-    own = model.member(member or 0) if isinstance(model, Mixture) else model
-    use = latent_use(own, x, c, key=latent_key, progress=progress)
+    single = model.member(member or 0) if isinstance(model, Mixture) else model
+    use = latent_use(single, x, c, key=latent_key, progress=progress)
     options = {"key": score_key, "num_samples": num_samples, "progress": progress}
     by_model, by_without, by_freed = (
         log_prob(each, x, c, **options).value for each in (model, without, freed)

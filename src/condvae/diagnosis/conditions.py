@@ -84,8 +84,8 @@ def condition_use(
         >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=1, c_size=2)
         >>> c = jax.random.normal(jax.random.key(1), (200, 2))
         >>> x = sample(model, c, key=jax.random.key(2))[:, 0]
-        >>> found = condition_use(model, x, c, key=jax.random.key(3))
-        >>> list(found.columns), found.total[0] > 0.1
+        >>> use = condition_use(model, x, c, key=jax.random.key(3))
+        >>> list(use.columns), use.total[0] > 0.1
         (['c[0]', 'c[1]'], True)
     """
     if c is None:
@@ -102,12 +102,12 @@ def condition_use(
         options = {"num_samples": num_samples, "budget": num_samples, "progress": progress}
         return log_prob(model, x, c, key=key, **options).value
 
-    own = score(c)
+    intact = score(c)
     swaps: Mapping[str, Swap] = _each_column(c) if columns is None else columns
 
     def lost(c: PyTree) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # of a row of density 0 either way it is not known
-            return own - score(c)
+            return intact - score(c)
 
     return ConditionUse(
         lost(jax.tree.map(lambda leaf: np.asarray(leaf)[turned], c)),
@@ -117,13 +117,13 @@ def condition_use(
 
 def _each_column(c: PyTree) -> dict[str, Swap]:
     """Each column of each array; the value and the mask of an `Observed` go together."""
-    found: dict[str, Swap] = {}
+    swaps: dict[str, Swap] = {}
     for path, node in jax.tree_util.tree_leaves_with_path(c, is_leaf=_is_observed):
         name = "c" + jax.tree_util.keystr(path)
         shape = np.shape(node.value if _is_observed(node) else node)[1:]
         for cell in np.ndindex(shape):
-            found[name + "".join(f"[{i}]" for i in cell)] = partial(_swapped, path, cell)
-    return found
+            swaps[name + "".join(f"[{i}]" for i in cell)] = partial(_swapped, path, cell)
+    return swaps
 
 
 def _swapped(path: tuple, cell: tuple[int, ...], c: PyTree, turned: np.ndarray) -> PyTree:

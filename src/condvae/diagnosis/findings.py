@@ -54,8 +54,8 @@ def ordered(findings: Sequence[Finding]) -> list[Finding]:
 
     Example:
         >>> from condvae.diagnosis.findings import Finding, ordered
-        >>> found = [Finding("a", "good", "fine"), Finding("b", "problem", "bad", nats=0.1, stderr=0.02)]
-        >>> ordered(found)[0].words()
+        >>> verdicts = [Finding("a", "good", "fine"), Finding("b", "problem", "bad", nats=0.1, stderr=0.02)]
+        >>> ordered(verdicts)[0].words()
         'bad (0.10 ± 0.02 nats per row)'
     """
     return sorted(findings, key=lambda one: (LEVELS.index(one.level), -abs(one.nats or 0.0)))

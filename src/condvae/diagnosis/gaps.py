@@ -138,8 +138,8 @@ def gaps(
         >>> from condvae.linear_gaussian import random_linear_gaussian
         >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2)
         >>> x = jax.random.normal(jax.random.key(1), (5, 3))
-        >>> found = gaps(model, x, key=jax.random.key(2))  # a full covariance: the family has the posterior
-        >>> abs(found.approximation[0]) < 0.05, found.amortisation[0] > 0.1
+        >>> cost = gaps(model, x, key=jax.random.key(2))  # a full covariance: the family has the posterior
+        >>> abs(cost.approximation[0]) < 0.05, cost.amortisation[0] > 0.1
         (True, True)
     """
     if isinstance(model, Mixture):
@@ -154,7 +154,7 @@ def gaps(
         score = log_prob(
             model, x, c, key=score_key, num_samples=num_samples, budget=budget, progress=progress
         )
-    own, local, converged = map_rows(
+    elbo, local, converged = map_rows(
         _refine_row,
         model,
         (x, c),
@@ -164,7 +164,7 @@ def gaps(
         label="refining",
         num_samples=num_samples,
     )
-    return Gaps(score, own, local, converged)
+    return Gaps(score, elbo, local, converged)
 
 
 class _Given(eqx.Module):
@@ -238,5 +238,5 @@ def _refine_row(
     zero = jnp.zeros((), jnp.int32)
     begin = _State(start, optimiser.init(start), start, bound(start, judge_key, JUDGED), zero, zero)
     end = jax.lax.while_loop(go_on, one_round, begin)
-    own, local = (bound(parameters, fresh_key, num_samples) for parameters in (start, end.best))
-    return own, local, end.halvings > HALVINGS
+    encoder_bound, local = (bound(parameters, fresh_key, num_samples) for parameters in (start, end.best))
+    return encoder_bound, local, end.halvings > HALVINGS

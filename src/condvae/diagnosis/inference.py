@@ -77,8 +77,8 @@ def posterior_ranks(
         >>> from condvae.linear_gaussian import exact_posterior, linear_gaussian, random_linear_gaussian
         >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2)
         >>> exact = linear_gaussian(model.prior, model.likelihood, exact_posterior(model))
-        >>> found = posterior_ranks(exact, key=jax.random.key(1), rows=500)
-        >>> list(found.u), found.p_value > 0.05
+        >>> ranks = posterior_ranks(exact, key=jax.random.key(1), rows=500)
+        >>> list(ranks.u), ranks.p_value > 0.05
         (['z[0]', 'z[1]', 'log p(x | z, c)'], True)
     """
     if isinstance(model, Mixture):
@@ -99,9 +99,9 @@ def _rank_row(model: CVAE, row: PyTree, key: PRNGKeyArray, num_samples: int) -> 
     def seen(z: PyTree) -> Array:
         return jnp.append(ravel_pytree(z)[0], model.p_x(z, c).log_prob(x))
 
-    own, others = seen(z), jax.vmap(seen)(drawn)
-    below, ties = (others < own).sum(axis=0), (others == own).sum(axis=0)
-    return (below + jax.random.uniform(tie_key, own.shape) * (1 + ties)) / (num_samples + 1)
+    truth, others = seen(z), jax.vmap(seen)(drawn)
+    below, ties = (others < truth).sum(axis=0), (others == truth).sum(axis=0)
+    return (below + jax.random.uniform(tie_key, truth.shape) * (1 + ties)) / (num_samples + 1)
 
 
 def cell_names(z: PyTree) -> list[str]:

@@ -100,8 +100,8 @@ def latent_use(
         >>> from condvae.sampling import simulate
         >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2)
         >>> _, x = simulate(model, key=jax.random.key(1), rows=200)
-        >>> found = latent_use(model, x, key=jax.random.key(2))
-        >>> found.rate.shape, found.active, found.mutual_information[0] > 0.1
+        >>> use = latent_use(model, x, key=jax.random.key(2))
+        >>> use.rate.shape, use.active, use.mutual_information[0] > 0.1
         ((200,), 2, True)
     """
     if isinstance(model, Mixture):
@@ -111,8 +111,8 @@ def latent_use(
     n = num_rows(x=x, c=c)
     use_key, simulate_key, score_key = jax.random.split(key, 3)
     options = {"draws": num_samples, "num_samples": num_samples, "progress": progress, "label": "latents"}
-    found = map_rows(_use_row, model, (x, c), use_key, **options)
-    rate, distortion, terms, first, second, variance = (part.astype(np.float64) for part in found)
+    parts = map_rows(_use_row, model, (x, c), use_key, **options)
+    rate, distortion, terms, first, second, variance = (part.astype(np.float64) for part in parts)
     apart = (first - first.mean(axis=0)) * (second - second.mean(axis=0))
     activity = apart.sum(axis=0) / max(n - 1, 1) / variance.mean(axis=0)
     few = slice(0, SIMULATED_ROWS)

@@ -60,11 +60,11 @@ def training_table(
     """
     options: dict[str, Any] = {"unknown": unknown, "read": settled_keys(read), "missing": missing}
     named = (likelihood, settled_keys(likelihoods))
-    if (found := one_scan(X, y)) is not None:
-        if is_long(found):
+    if (scan := one_scan(X, y)) is not None:
+        if is_long(scan):
             along = {"sample_weight": sample_weight, "groups": groups, "time": time}
             options |= {"seed": seed, "progress": progress}
-            return _streamed_table(found, X, y, along, options, named, schema)
+            return _streamed_table(scan, X, y, along, options, named, schema)
         X, y = None if X is None else X.read(), y.read()
     given, target = as_frame(X, "c"), target_frame(y)
     rows = len(nw.from_native(target, eager_only=True))
@@ -120,7 +120,7 @@ def training_table(
 
 
 def _streamed_table(
-    found: tables.Scan,
+    scan: tables.Scan,
     X: Any,
     y: tables.Scan,
     along: dict[str, Any],
@@ -134,19 +134,19 @@ def _streamed_table(
                 "{argument} is for tables in memory, and this one has {rows:,} rows",
                 remedy="leave it out, or give fewer rows",
                 argument=name,
-                rows=len(found),
+                rows=len(scan),
             )
-    known = look_over(found, X, y, **options)
+    known = look_over(scan, X, y, **options)
     schema = _with_likelihoods(known.schema, known.sample, *named) if schema is None else schema
     if fits_memory(known.rows):  # most have nothing to learn from: the others go into memory
-        some, numbers = observed(schema, found)
+        some, numbers = observed(schema, scan)
         given = None if X is None else some.select(X.column_names)
         table = training_table(given, some.select(y.column_names), None, None, None, schema=schema)
-        left_out = _notes(schema, len(found), known.rows, None)[:1]
+        left_out = _notes(schema, len(scan), known.rows, None)[:1]
         return replace(table, source=numbers[table.source], notes=[*left_out, *table.notes])
     c, x = encoded(schema, known.sample)
     notes = [note.words() for note in tables.notes_on(schema, known.sample, known.sample)]
-    notes += _notes(schema, len(found), known.rows, known.holes if schema.given else None)
+    notes += _notes(schema, len(scan), known.rows, known.holes if schema.given else None)
     notes.append(
         f"the table is read as it is needed; what is measured is measured on {num_rows(x=x):,} of its "
         "rows, drawn at random, that are not trained on"
@@ -162,7 +162,7 @@ def _streamed_table(
         notes=notes,
         source=known.sample_rows,
         rows=known.rows,
-        stream=TableStream(schema, found, known.sizes, options["seed"]),
+        stream=TableStream(schema, scan, known.sizes, options["seed"]),
     )
 
 
@@ -367,10 +367,12 @@ def seed(random_state: Any) -> int:
 
 def settings(estimator: Any, rows: int, schema: tables.Schema) -> Settings:
     """The estimator's own sizes, and those of the data where it has none."""
-    found = defaults(rows, len(schema.target), decoded_in_turn(estimator, len(schema.target)))
-    own = {name: getattr(estimator, name) for name in found._fields if name != "in_turn"}
-    kinds = {name: type(value) for name, value in found._asdict().items()}
-    return found._replace(**{name: kinds[name](value) for name, value in own.items() if value is not None})
+    sizes = defaults(rows, len(schema.target), decoded_in_turn(estimator, len(schema.target)))
+    asked = {name: getattr(estimator, name) for name in sizes._fields if name != "in_turn"}
+    kinds = {name: type(value) for name, value in sizes._asdict().items()}
+    return sizes._replace(
+        **{name: kinds[name](value) for name, value in asked.items() if value is not None}
+    )
 
 
 def remember_features(estimator: Any, X: Any, schema: tables.Schema) -> None:
@@ -383,20 +385,19 @@ def remember_features(estimator: Any, X: Any, schema: tables.Schema) -> None:
         del estimator.feature_names_in_
 
 
-def require_features(estimator: Any, X: Any, given: Any) -> None:
+def require_features(expected: int, X: Any, given: Any) -> None:
     """Arrays have as many columns as they had at fitting.
 
     Raises:
         TableError: with both numbers, in scikit-learn's words.
     """
     if kind(X) == "numpy":
-        found = len(nw.from_native(given, eager_only=True).columns)
-        if found != (expected := estimator.n_features_in_):
+        features = len(nw.from_native(given, eager_only=True).columns)
+        if features != expected:
             raise tables.TableError(
-                "X has {found} features, but {estimator} is expecting {expected} features as input",
+                "X has {features} features, but ConditionalVAE is expecting {expected} features as input",
                 remedy="give the columns that it was fitted to",
-                found=found,
-                estimator=type(estimator).__name__,
+                features=features,
                 expected=expected,
             )
 
@@ -458,7 +459,7 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
             require_rows({"c": np.zeros(rows)}, {"x": np.zeros(len(frame))})
         # As they are: through float32 and back a whole number n may come out below n.
         read = [measured(c, checked(c, cells(frame, c.name))) for c in model.numeric]
-        values = np.stack([np.where(mask, own, np.nan) for own, mask in read], axis=1)
+        values = np.stack([np.where(mask, value, np.nan) for value, mask in read], axis=1)
         chosen = model.numeric
     # A whole number n stands for what rounds to it: P(x ≤ n) is that of n + 1/2.
     ends = [tables.reach(column, values[:, j])[1] for j, column in enumerate(model.numeric)]
@@ -469,14 +470,14 @@ def native_columns(columns: list[tables.Column], blocks: dict[str, np.ndarray], 
     """Decoded columns by name, each of the type that it had, for a frame of the kind `of`."""
     backend: Any = of if of in FRAMES else "pyarrow"
     decoded = nw.from_native(tables.decode(columns, blocks, backend), eager_only=True)
-    found = {}
+    native = {}
     for column in columns:
         series = decoded[str(column.name)]
         if of == "pandas":
-            found[column.name] = series.to_native().array  # without the index that it came with
+            native[column.name] = series.to_native().array  # without the index that it came with
         else:
-            found[column.name] = series if of in FRAMES else np.array(series.to_list(), dtype=object)
-    return found
+            native[column.name] = series if of in FRAMES else np.array(series.to_list(), dtype=object)
+    return native
 
 
 def _take(tree: Any, index: np.ndarray) -> Any:

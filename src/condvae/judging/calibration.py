@@ -57,58 +57,62 @@ class Slice(NamedTuple):
             "rows": len(self.places),
             "log_prob": number(mean),
             "stderr": number(stderr),
-            "targets": {name: as_json(found, tests) for name, found in self.pit.items()},
+            "targets": {name: as_json(uniform, tests) for name, uniform in self.pit.items()},
         }
 
 
 def levels(rows: Rows, probability: np.ndarray | None, key: jax.Array) -> dict[str, np.ndarray]:
     """By categorical target, where each level lies among the probable ones, [n]; NaN where missing."""
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
-    found: dict[str, np.ndarray] = {}
+    transforms: dict[str, np.ndarray] = {}
     if probability is not None:
         codes, mask = rows.x["categorical"]
         probability = np.broadcast_to(probability, (len(codes), *probability.shape[1:]))
         for k, column in enumerate(rows.model.categorical):
             shares = probability[:, k, : len(column.levels)]
             code = np.where(mask[:, k], codes[:, k], -1)
-            found[str(column.name)] = class_pit(shares / shares.sum(axis=1, keepdims=True), code, rng)
-    return found
+            transforms[str(column.name)] = class_pit(shares / shares.sum(axis=1, keepdims=True), code, rng)
+    return transforms
 
 
 def slices(rows: Rows, u: dict[str, np.ndarray]) -> list[Slice]:
     """The rows by each condition: its most frequent levels, or quarters of its range."""
-    found = []
+    sliced = []
     u = dict(list(u.items())[:MAX_TARGETS])
     for column in rows.model.schema.given[:MAX_CONDITIONS]:
         for name, places in groups(rows, column).items():
-            seen = {target: own[places] for target, own in u.items()}
-            pit = {t: uniformity(own) for t, own in seen.items() if np.isfinite(own).sum() >= FEWEST}
+            seen = {target: transforms[places] for target, transforms in u.items()}
+            pit = {
+                t: uniformity(transforms)
+                for t, transforms in seen.items()
+                if np.isfinite(transforms).sum() >= FEWEST
+            }
             if pit:
-                found.append(Slice(str(column.name), name, places, pit))
-    return found
+                sliced.append(Slice(str(column.name), name, places, pit))
+    return sliced
 
 
 def groups(rows: Rows, column: tables.Column, fewest: int = FEWEST) -> dict[str, np.ndarray]:
     """Places of rows by what a condition is: by level, or by quarter of its values; of `fewest` or more."""
-    given = [own for own in rows.model.schema.given if own.block == column.block]
+    given = [condition for condition in rows.model.schema.given if condition.block == column.block]
     place = tables.places_of(given, column).start
     value, mask = (np.asarray(part)[:, place] for part in rows.c[column.block])
-    found = [("missing", np.flatnonzero(~mask))]
+    candidates = [("missing", np.flatnonzero(~mask))]
     if column.kind == "categorical":
         names = [str(level) for level in column.levels] + ["other"] * column.other
-        found += [(name, np.flatnonzero(mask & (value == code))) for code, name in enumerate(names)]
+        candidates += [(name, np.flatnonzero(mask & (value == code))) for code, name in enumerate(names)]
     elif column.kind == "numeric" and mask.any():
-        own = value.astype(np.float64) * column.sd + column.mean
-        inner = np.unique(np.quantile(own[mask], [0.25, 0.5, 0.75]))
-        inner = inner[inner > own[mask].min()]
-        quarter = np.searchsorted(inner, own, side="right")
+        numbers = value.astype(np.float64) * column.sd + column.mean
+        inner = np.unique(np.quantile(numbers[mask], [0.25, 0.5, 0.75]))
+        inner = inner[inner > numbers[mask].min()]
+        quarter = np.searchsorted(inner, numbers, side="right")
         names = _quarters(inner)
-        found += [(name, np.flatnonzero(mask & (quarter == i))) for i, name in enumerate(names)]
-    found = [(name, places) for name, places in found if len(places) >= fewest]
-    large = sorted(range(len(found)), key=lambda i: -len(found[i][1]))[:GROUPS]
+        candidates += [(name, np.flatnonzero(mask & (quarter == i))) for i, name in enumerate(names)]
+    candidates = [(name, places) for name, places in candidates if len(places) >= fewest]
+    large = sorted(range(len(candidates)), key=lambda i: -len(candidates[i][1]))[:GROUPS]
     named: dict[str, np.ndarray] = {}
     for i in sorted(large):
-        name, places = found[i]
+        name, places = candidates[i]
         while name in named:  # a level of the user's that is called "missing"
             name += "'"
         named[name] = places
@@ -127,45 +131,46 @@ def _quarters(inner: np.ndarray) -> list[str]:
     return [f"below {ends[0]}", *between, f"{ends[-1]} or more"]
 
 
-def as_json(found: Uniformity, tests: int = 1) -> dict[str, Any]:
+def as_json(uniform: Uniformity, tests: int = 1) -> dict[str, Any]:
     """JSON's types; it is one of so many tests."""
     return {
-        "cells": found.size,
-        "p_value": found.p_value,
-        "shape": "right" if found.p_value * tests >= CHANCE else found.shape,
-        "off_by": off_by(found),
+        "cells": uniform.size,
+        "p_value": uniform.p_value,
+        "shape": "right" if uniform.p_value * tests >= CHANCE else uniform.shape,
+        "off_by": off_by(uniform),
     }
 
 
-def off_by(found: Uniformity) -> float:
+def off_by(uniform: Uniformity) -> float:
     """By how much the distribution function is off where it is most off."""
-    return float(np.abs(found.share - found.points).max())
+    return float(np.abs(uniform.share - uniform.points).max())
 
 
 def findings(pit: dict[str, Uniformity], by_slice: list[Slice]) -> list[Finding]:
     """A verdict on each target that is off, and on the slices in which it is; or that none is."""
     said = []
-    for name, found in pit.items():
-        if (p_value := min(1.0, found.p_value * len(pit))) < CHANCE:
-            what = f"what is predicted of {quote(name)} is {SHAPES[found.shape]}"
-            said.append(_off("miscalibrated", what, off_by(found), p_value))
-    tested = sum(len(own.pit) for own in by_slice)
+    for name, uniform in pit.items():
+        if (p_value := min(1.0, uniform.p_value * len(pit))) < CHANCE:
+            what = f"what is predicted of {quote(name)} is {SHAPES[uniform.shape]}"
+            said.append(_off("miscalibrated", what, off_by(uniform), p_value))
+    tested = sum(len(subset.pit) for subset in by_slice)
     for name in pit:
         worst = [
-            (own.pit[name].p_value * tested, own)
-            for own in by_slice
-            if name in own.pit and own.pit[name].p_value * tested < CHANCE
+            (subset.pit[name].p_value * tested, subset)
+            for subset in by_slice
+            if name in subset.pit and subset.pit[name].p_value * tested < CHANCE
         ]
         if worst:
-            p_value, own = min(worst, key=lambda item: (item[0], -off_by(item[1].pit[name])))
+            p_value, subset = min(worst, key=lambda item: (item[0], -off_by(item[1].pit[name])))
             others = "" if len(worst) == 1 else f" (and in {len(worst) - 1} of the other slices)"
             what = (
-                f"where {quote(own.column)} is {own.group}{others}, what is predicted of {quote(name)} is "
+                f"where {quote(subset.column)} is {subset.group}{others}, what is predicted of "
+                f"{quote(name)} is "
             )
-            what += SHAPES[own.pit[name].shape]
-            said.append(_off("slice-miscalibrated", what, off_by(own.pit[name]), p_value))
+            what += SHAPES[subset.pit[name].shape]
+            said.append(_off("slice-miscalibrated", what, off_by(subset.pit[name]), p_value))
     if pit and not said:
-        least = min(1.0, len(pit) * min(found.p_value for found in pit.values()))
+        least = min(1.0, len(pit) * min(uniform.p_value for uniform in pit.values()))
         what = (
             "every target is calibrated, overall and by condition"
             if tested

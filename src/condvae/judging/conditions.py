@@ -60,9 +60,9 @@ def _swap(schema: tables.Schema, column: tables.Column) -> Any:
     return swap
 
 
-def as_json(found: ConditionUse) -> dict[str, Any]:
+def as_json(losses: ConditionUse) -> dict[str, Any]:
     """JSON's types: nats lost when all of c is permuted, and each column."""
-    parts = {"": found.total, **found.by_column}
+    parts = {"": losses.total, **losses.by_column}
     both = {name: {"nats": nats, "stderr": number(stderr)} for name, (nats, stderr) in parts.items()}
     return {"all": both.pop(""), "columns": both}
 
@@ -71,16 +71,16 @@ def _known(nats: float, stderr: float) -> tuple[float | None, float | None]:
     return number(nats), number(stderr)
 
 
-def findings(found: ConditionUse, marginal: Mapping[str, Any] | None = None) -> list[Finding]:
+def findings(losses: ConditionUse, marginal: Mapping[str, Any] | None = None) -> list[Finding]:
     """Whether c is used at all, and to any good, and which of its columns are not.
 
     Args:
-        found: what is lost when conditions are exchanged.
+        losses: what is lost when conditions are exchanged.
         marginal: the `gain` over the targets without the conditions, and its `gain_stderr`.
     """
-    nats, stderr = found.total
+    nats, stderr = losses.total
     used = bool(np.isfinite(nats) and nats > SURER * stderr)
-    lost = found.everything[np.isfinite(found.everything) & (found.everything != 0)]
+    lost = losses.everything[np.isfinite(losses.everything) & (losses.everything != 0)]
     p_value = float(np.asarray(wilcoxon(lost, alternative="greater"))[1]) if len(lost) else 1.0
     if not used and p_value > CHANCE and len(lost) < FEWEST:
         what = "whether the conditions are used cannot be told by so few rows"
@@ -102,7 +102,7 @@ def findings(found: ConditionUse, marginal: Mapping[str, Any] | None = None) -> 
             *_known(nats, stderr),
         )
     ]
-    idle = [name for name, (lost, error) in found.by_column.items() if lost <= SURE * error]
+    idle = [name for name, (lost, error) in losses.by_column.items() if lost <= SURE * error]
     if idle:
         names = ", ".join(map(repr, idle))
         verb = "tells" if len(idle) == 1 else "tell"

@@ -60,8 +60,8 @@ def log_prob(
     if num_samples is None and method == "is" and len(rows) > MANY:
         num_samples = FEWER
     if method != "ais":
-        found = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
-        return found, {}
+        score = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
+        return score, {}
     row_key, simulated_key, pick_key = jax.random.split(key, 3)
     options: dict[str, Any] = {"num_chains": num_samples, "num_temperatures": budget}
     score, above = model.annealed(x, c, key=row_key, **options)
@@ -102,22 +102,22 @@ def equal_by_chance(rows: Rows, real: bool) -> float | None:
 def sides(fitting: dict[str, Any] | None, score: np.ndarray) -> dict[str, Any]:
     """The mean log p of rows trained on, of rows held out at fitting, and of these."""
     mean, stderr = mean_stderr(score)
-    found: dict[str, Any] = {}
+    at_fitting: dict[str, Any] = {}
     if fitting is not None:
         for name, side in (("train", fitting["train"]), ("validation", fitting)):
-            found[name] = side and {part: side[part] for part in ("rows", "log_prob", "stderr")}
-        found["how"] = fitting["how"]
+            at_fitting[name] = side and {part: side[part] for part in ("rows", "log_prob", "stderr")}
+        at_fitting["how"] = fitting["how"]
     here = {"rows": len(score), "log_prob": number(mean), "stderr": number(stderr)}
-    return {"train": None, "validation": None, "how": None} | found | {"test": here}
+    return {"train": None, "validation": None, "how": None} | at_fitting | {"test": here}
 
 
-def findings(found: dict[str, Any]) -> list[Finding]:
+def findings(summary: dict[str, Any]) -> list[Finding]:
     """Verdicts on what `evaluate` measured of log-densities."""
     return [
-        *_against_simpler(found["baseline"], len(found["cells"])),
-        *_beside_training(found["sides"]),
-        *_rows_that_do_not_belong(found),
-        *_inference(found),
+        *_against_simpler(summary["baseline"], len(summary["cells"])),
+        *_beside_training(summary["sides"]),
+        *_rows_that_do_not_belong(summary),
+        *_inference(summary),
     ]
 
 
@@ -143,12 +143,12 @@ def _beside_training(side: dict[str, Any]) -> list[Finding]:
     train, validation, test = (side[name] for name in ("train", "validation", "test"))
     if train is None or validation is None:
         return []
-    found = []
+    verdicts = []
     gap, stderr = _apart(train, validation)
     if gap is not None and gap > max(SURE * stderr, LITTLE):
         what = "log p of the training rows is higher than that of rows held out when the model was fitted"
         advice = "more rows, a higher weight decay or a smaller width would narrow the gap"
-        found.append(Finding("overfitted", "note", what, gap, stderr, None, advice))
+        verdicts.append(Finding("overfitted", "note", what, gap, stderr, None, advice))
     gap, stderr = _apart(validation, test)
     if gap is not None and gap > max(SURE * stderr, LITTLE):
         what = (
@@ -159,8 +159,8 @@ def _beside_training(side: dict[str, Any]) -> list[Finding]:
             "look at which conditions lie outside of the training data, and at the worst rows; add such "
             "rows and refit"
         )
-        found.append(Finding("shifted", "problem", what, gap, stderr, None, advice))
-    return found
+        verdicts.append(Finding("shifted", "problem", what, gap, stderr, None, advice))
+    return verdicts
 
 
 def _apart(first: dict[str, Any], second: dict[str, Any]) -> tuple[float | None, float]:
@@ -171,54 +171,54 @@ def _apart(first: dict[str, Any], second: dict[str, Any]) -> tuple[float | None,
     return parts[0] - parts[2], float(np.hypot(parts[1], parts[3]))
 
 
-def trained_on(found: dict[str, Any]) -> bool:
+def trained_on(summary: dict[str, Any]) -> bool:
     """Whether more rows are equal to training rows than may be by chance."""
-    return bool(found["training_rows"]) and found["training_rows"] > (found["equal_by_chance"] or 0.0)
+    return bool(summary["training_rows"]) and summary["training_rows"] > (summary["equal_by_chance"] or 0.0)
 
 
-def _rows_that_do_not_belong(found: dict[str, Any]) -> list[Finding]:
-    said, scored = [], found["rows_scored"]
-    if found["impossible"]:
-        what = f"{found['impossible']:,} of {scored:,} rows have density 0: the model rules them out"
+def _rows_that_do_not_belong(summary: dict[str, Any]) -> list[Finding]:
+    said, scored = [], summary["rows_scored"]
+    if summary["impossible"]:
+        what = f"{summary['impossible']:,} of {scored:,} rows have density 0: the model rules them out"
         advice = "look at them first: a cell may be wrong, or the model overconfident"
         said.append(Finding("impossible", "problem", what, advice=advice))
-    if found["unforeseen"]:
-        many = found["unforeseen"] > FEW * scored
+    if summary["unforeseen"]:
+        many = summary["unforeseen"] > FEW * scored
         what = (
-            f"{found['unforeseen']:,} of {scored:,} rows hold a level or a number outside of what the "
+            f"{summary['unforeseen']:,} of {scored:,} rows hold a level or a number outside of what the "
             "training rows show to be possible"
         )
         advice = "train on rows that show what the targets can be" if many else None
         said.append(Finding("unforeseen", "problem" if many else "note", what, advice=advice))
-    if found["training_rows"] and not trained_on(found):
+    if summary["training_rows"] and not trained_on(summary):
         what = (
-            f"{found['training_rows']:,} of {scored:,} rows are equal to rows trained on, no more than "
+            f"{summary['training_rows']:,} of {scored:,} rows are equal to rows trained on, no more than "
             "these are to each other"
         )
         said.append(Finding("rows-repeat", "note", what))
-    elif found["training_rows"]:
+    elif summary["training_rows"]:
         what = (
-            f"{found['training_rows']:,} of {scored:,} rows are rows that the model was trained on: what "
+            f"{summary['training_rows']:,} of {scored:,} rows are rows that the model was trained on: what "
         )
         what += "is measured is too good"
         said.append(Finding("rows-trained-on", "problem", what, advice="evaluate on others"))
-    if found["outside"] > FEW * found["rows"]:
-        what = f"the conditions of {found['outside']:,} of {found['rows']:,} rows lie outside of what was "
-        said.append(Finding("outside", "note", what + "trained on: what is predicted there is a guess"))
+    if summary["outside"] > FEW * summary["rows"]:
+        what = f"the conditions of {summary['outside']:,} of {summary['rows']:,} rows lie outside of what "
+        said.append(Finding("outside", "note", what + "was trained on: what is predicted there is a guess"))
     return said
 
 
-def _inference(found: dict[str, Any]) -> list[Finding]:
-    said, scored = [], found["rows_scored"]
-    untrusted = found["untrusted"]["rows"]
+def _inference(summary: dict[str, Any]) -> list[Finding]:
+    said, scored = [], summary["rows_scored"]
+    untrusted = summary["untrusted"]["rows"]
     if untrusted > FEW * scored:
         what = f"the log-density of {untrusted:,} of {scored:,} rows is not known well"
         said.append(
             Finding("log-p-unsure", "note", what, advice="score with a larger budget, or by annealing")
         )
     if (
-        None not in (found["log_prob"], found["elbo"])
-        and (gap := found["log_prob"] - found["elbo"]) > LOOSE
+        None not in (summary["log_prob"], summary["elbo"])
+        and (gap := summary["log_prob"] - summary["elbo"]) > LOOSE
     ):
         what = "the ELBO lies below log p: this is what the encoder costs in training"
         said.append(Finding("elbo-loose", "note", what, gap))

@@ -128,11 +128,11 @@ def dependence(
 
 def _log_prob_by_target(rows: Rows, key: jax.Array, others: bool = False) -> np.ndarray:
     """log p(x_i | c) of each row under the model, [n, d], the others summed out; or log p(x_others | c)."""
-    columns, found = list(rows.model.schema.target), []
+    columns, by_target = list(rows.model.schema.target), []
     for column, own_key in zip(columns, jax.random.split(key, len(columns)), strict=True):
         kept = tables.only(columns, rows.x, column, others)
-        found.append(rows.model.log_prob(kept, rows.c, key=own_key, num_samples=FEW_DRAWS).value)
-    return np.stack(found, axis=1)
+        by_target.append(rows.model.log_prob(kept, rows.c, key=own_key, num_samples=FEW_DRAWS).value)
+    return np.stack(by_target, axis=1)
 
 
 def pairs(rows: Rows, made: dict[str, np.ndarray]) -> list[Pair]:
@@ -146,11 +146,11 @@ def pairs(rows: Rows, made: dict[str, np.ndarray]) -> list[Pair]:
         both = np.flatnonzero(seen[i] & seen[j])
         if len(both) < FEWEST:
             continue
-        sets = [[values[own][both] for own in (i, j)] for values in (real, drawn)]
+        sets = [[values[k][both] for k in (i, j)] for values in (real, drawn)]
         groups = [
             [
-                _groups(own, value, columns[at].kind)
-                for own, value, at in zip(sets[0], values, (i, j), strict=True)
+                _groups(observed, value, columns[at].kind)
+                for observed, value, at in zip(sets[0], values, (i, j), strict=True)
             ]
             for values in sets
         ]
@@ -214,18 +214,18 @@ def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def findings(found: Dependence | None, in_turn: bool) -> list[Finding]:
+def findings(measured: Dependence | None, in_turn: bool) -> list[Finding]:
     """Whether the dependence between targets is learned."""
-    if found is None:
+    if measured is None:
         return []
-    (nats, stderr), (of_chain, _), (lacking, error) = found.model, found.chain, found.lacking
+    (nats, stderr), (of_chain, _), (lacking, error) = measured.model, measured.chain, measured.lacking
     if max(nats, of_chain) < LITTLE:
         what = "given the conditions, the targets depend on each other little"
         return [Finding("targets-independent", "note", what, nats, stderr)]
     if lacking <= max(SURE * error, LITTLE):
-        what = "the dependence between the targets is learned" + _carried(found.carried)
+        what = "the dependence between the targets is learned" + _carried(measured.carried)
         return [Finding("dependence-learned", "good", what, nats, stderr)]
-    if found.gain > 0:
+    if measured.gain > 0:
         what = (
             f"given the conditions the targets share {nats:.2f} nats per row in the model and "
             f"{of_chain:.2f} in a chain of regressions, which is worse overall"

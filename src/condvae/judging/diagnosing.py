@@ -112,8 +112,8 @@ def diagnose(
         )
     split = iter(jax.random.split(keys.diagnosis, 16))
     looked_at, summary = measured.looked_at, dict(measured.summary)
-    some, own = rows.take(looked_at), score.value[looked_at]
-    found = Diagnosis(
+    some, log_prob = rows.take(looked_at), score.value[looked_at]
+    diagnosis = Diagnosis(
         summary,
         [],
         rows,
@@ -126,63 +126,65 @@ def diagnose(
         probability,
     )
     if some.c is not None:
-        found.slices = calibration.slices(some, found.transforms)
+        diagnosis.slices = calibration.slices(some, diagnosis.transforms)
     made = samples.drawn(some, next(split))
-    found.samples = samples.told(some, made)
-    by_latent = found.latents is not None and not rows.model.in_turn
-    shared = dependence.dependence(some, own, made, next(split), by_latent)
+    diagnosis.samples = samples.told(some, made)
+    by_latent = diagnosis.latents is not None and not rows.model.in_turn
+    shared = dependence.dependence(some, log_prob, made, next(split), by_latent)
     again = None
     if training is not None:
-        found.copies = samples.copied(some, made, training)
+        diagnosis.copies = samples.copied(some, made, training)
         if refit is not None:
-            use = None if found.latents is None else found.latents.use
+            use = None if diagnosis.latents is None else diagnosis.latents.use
             again = refits.refit(refit, some, training, use, next(split))
             summary["baseline"] |= again.baseline
-    tested = sum(len(one.pit) for one in found.slices)
+    tested = sum(len(one.pit) for one in diagnosis.slices)
     summary |= {
         "in_turn": rows.model.in_turn,
-        "latents": None if found.latents is None else found.latents.to_json(),
-        "conditions": None if found.conditions is None else conditions.as_json(found.conditions),
-        "calibration": {name: calibration.as_json(one, len(found.pit)) for name, one in found.pit.items()},
-        "slices": [one.to_json(own, tested) for one in found.slices],
+        "latents": None if diagnosis.latents is None else diagnosis.latents.to_json(),
+        "conditions": None if diagnosis.conditions is None else conditions.as_json(diagnosis.conditions),
+        "calibration": {
+            name: calibration.as_json(one, len(diagnosis.pit)) for name, one in diagnosis.pit.items()
+        },
+        "slices": [one.to_json(log_prob, tested) for one in diagnosis.slices],
         "reliability": {
             target: {level: _curve(one) for level, one in levels.items()}
-            for target, levels in found.reliability.items()
+            for target, levels in diagnosis.reliability.items()
         },
         "dependence": None if shared is None else shared.to_json(),
-        "samples": None if found.samples is None else latents.told_json(found.samples),
-        "copies": None if found.copies is None else _plain(found.copies),
+        "samples": None if diagnosis.samples is None else latents.told_json(diagnosis.samples),
+        "copies": None if diagnosis.copies is None else _plain(diagnosis.copies),
         "refits": None if again is None else again.to_json(),
         "worst": worst(rows, score.value, next(split)),
     }
-    found.summary = summary = finite(summary)
-    found.findings = ordered(
+    diagnosis.summary = summary = finite(summary)
+    diagnosis.findings = ordered(
         [
             *densities.findings(summary),
-            *([] if found.latents is None else found.latents.findings(told=again is not None)),
+            *([] if diagnosis.latents is None else diagnosis.latents.findings(told=again is not None)),
             *(
                 []
-                if found.conditions is None
-                else conditions.findings(found.conditions, summary["baseline"]["marginal"])
+                if diagnosis.conditions is None
+                else conditions.findings(diagnosis.conditions, summary["baseline"]["marginal"])
             ),
             # Of rows trained on, what was memorised would count as dependence.
             *([] if densities.trained_on(summary) else dependence.findings(shared, rows.model.in_turn)),
-            *calibration.findings(found.pit, found.slices),
-            *samples.findings(found.samples),
-            *samples.copy_findings(found.copies, asked=training is not None),
+            *calibration.findings(diagnosis.pit, diagnosis.slices),
+            *samples.findings(diagnosis.samples),
+            *samples.copy_findings(diagnosis.copies, asked=training is not None),
             *([] if again is None else again.findings),
         ]
     )
-    return found
+    return diagnosis
 
 
 def _pit(transforms: dict[str, np.ndarray]) -> dict[str, Uniformity]:
     return {name: uniformity(u) for name, u in transforms.items() if np.isfinite(u).sum() >= 2}
 
 
-def _curve(found: Reliability) -> dict[str, Any]:
-    return {name: part.tolist() for name, part in found._asdict().items()} | {"error": found.error}
+def _curve(curve: Reliability) -> dict[str, Any]:
+    return {name: part.tolist() for name, part in curve._asdict().items()} | {"error": curve.error}
 
 
-def _plain(found: Any) -> dict[str, Any]:
-    return {name: number(value) for name, value in found._asdict().items()}
+def _plain(record: Any) -> dict[str, Any]:
+    return {name: number(value) for name, value in record._asdict().items()}

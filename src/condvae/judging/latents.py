@@ -92,42 +92,42 @@ def _latent_size(member: Any, c: Any) -> int:
     )
 
 
-def told_json(found: TwoSample) -> dict[str, Any]:
+def told_json(test: TwoSample) -> dict[str, Any]:
     """A classifier two-sample test in JSON's types."""
-    return {name: number(value) for name, value in found._asdict().items()} | {"pairs": found.pairs}
+    return {name: number(value) for name, value in test._asdict().items()} | {"pairs": test.pairs}
 
 
-def _prior(found: PriorMatch) -> Finding:
-    if found.latents.p_value >= CHANCE:
+def _prior(match: PriorMatch) -> Finding:
+    if match.latents.p_value >= CHANCE:
         what = "latents of these rows cannot be told from the prior's draws"
-        return Finding("prior-matches", "good", what, p_value=found.latents.p_value)
-    nats, stderr = found.latents.nats, found.latents.nats_stderr
+        return Finding("prior-matches", "good", what, p_value=match.latents.p_value)
+    nats, stderr = match.latents.nats, match.latents.nats_stderr
     what = (
-        f"latents of these rows can be told from the prior's draws, in {found.latents.share:.0%} of pairs"
+        f"latents of these rows can be told from the prior's draws, in {match.latents.share:.0%} of pairs"
     )
     if nats <= SURE * stderr:
-        return Finding("prior-off", "note", what, p_value=found.latents.p_value)
+        return Finding("prior-off", "note", what, p_value=match.latents.p_value)
     return Finding(
         "prior-off",
         "problem" if nats > LITTLE else "note",
         f"{what}; samples lose by it, at the least",
         nats,
         stderr,
-        found.latents.p_value,
+        match.latents.p_value,
         advice="train longer, or with a larger latent" if nats > LITTLE else None,
     )
 
 
-def _posterior(found: Ranks) -> Finding:
-    if found.p_value >= CHANCE:
+def _posterior(ranks: Ranks) -> Finding:
+    if ranks.p_value >= CHANCE:
         what = "q is the posterior, as far as ranks tell"
-        return Finding("q-calibrated", "good", what, p_value=found.p_value)
-    name, worst = min(found.uniformity.items(), key=lambda item: item[1].p_value)
+        return Finding("q-calibrated", "good", what, p_value=ranks.p_value)
+    name, worst = min(ranks.uniformity.items(), key=lambda item: item[1].p_value)
     off = {"narrow": "too narrow", "wide": "too wide", "low": "too low", "high": "too high", "off": "off"}
     return Finding(
         "q-off",
         "note",
         f"q is not quite the posterior, {off[worst.shape]} in {name}; log-densities and samples do not "
         "suffer from it, latents do",
-        p_value=found.p_value,
+        p_value=ranks.p_value,
     )

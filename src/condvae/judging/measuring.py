@@ -90,8 +90,8 @@ def measure(
     score = score.plus(rows.unforeseen)
     totals = Totals()
     totals.add(score, np.ones(len(rows), bool))
-    found = totals.summary()
-    found["untrusted"]["which"] = rows.number[found["untrusted"]["which"]].tolist()
+    density = totals.summary()
+    density["untrusted"]["which"] = rows.number[density["untrusted"]["which"]].tolist()
     again = densities.known_again(rows)
     probability = None
     if model.categorical:
@@ -106,7 +106,7 @@ def measure(
     alike = np.where(np.isfinite(rows.unforeseen), rows.unforeseen, 0.0)
     baselines = {name: value + alike for name, value in model.baselines(rows.x, rows.c).items()}
     summary = {
-        **found,
+        **density,
         **annealed,
         "rows": len(everything),
         "outside": strange,

@@ -45,7 +45,7 @@ def trees(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     for name, dependence in ways[: len(model.schema.target)]:
         fitted = fit_boosted_trees(x, training.c, intervals=ends, dependence=dependence, **levels)
         value = fitted.log_prob(x_new, rows.c, new_ends) + log_factor
-        yield name, model.in_own_units(value, rows.x)
+        yield name, model.in_column_units(value, rows.x)
 
 
 def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
@@ -61,7 +61,7 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     if not complete.any():
         return
     whole, rows = len(rows), rows.take(np.flatnonzero(complete))
-    trained, judged = (tables.scored(model.schema.target, own.x["numeric"]) for own in (training, rows))
+    trained, judged = (tables.scored(model.schema.target, table.x["numeric"]) for table in (training, rows))
     ends = judged.intervals
     features = _features(training), _features(rows)
     for name, fit, most in (
@@ -76,15 +76,15 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
             value = fit(*(np.asarray(part, np.float64) for part in sets), ends=ends)
         except (ImportError, np.linalg.LinAlgError):  # not installed; or a covariance that it cannot invert
             continue
-        found = np.full(whole, np.nan)
-        found[complete] = model.in_own_units(value + judged.log_factor, rows.x)
-        yield name, found
+        values = np.full(whole, np.nan)
+        values[complete] = model.in_column_units(value + judged.log_factor, rows.x)
+        yield name, values
 
 
 def _features(rows: Rows) -> np.ndarray:
     given = tables.levels(rows.model.schema.given)
-    found = design_matrix(rows.c, given, len(rows))
-    return found if found.shape[1] else np.zeros((len(rows), 1))
+    features = design_matrix(rows.c, given, len(rows))
+    return features if features.shape[1] else np.zeros((len(rows), 1))
 
 
 def _ngboost(
@@ -98,12 +98,12 @@ def _ngboost(
     single, d = x.shape[1] == 1, x.shape[1]
     family = Normal if single else MultivariateNormal(d)
     model: Any = NGBRegressor(Dist=family, verbose=False, random_state=0).fit(c, x[:, 0] if single else x)
-    found = model.pred_dist(c_new)
+    predicted = model.pred_dist(c_new)
     if single:
-        return _mass(found.logpdf(x_new[:, 0]), found.cdf, ends)
+        return _mass(predicted.logpdf(x_new[:, 0]), predicted.cdf, ends)
     low, high = (x_new, x_new) if ends is None else ends
-    factor = np.linalg.cholesky(np.asarray(found.cov))
-    z = np.linalg.solve(factor, (x_new - found.loc)[..., None])[..., 0]
+    factor = np.linalg.cholesky(np.asarray(predicted.cov))
+    z = np.linalg.solve(factor, (x_new - predicted.loc)[..., None])[..., 0]
     scale = np.diagonal(factor, axis1=1, axis2=2)
     cells = -0.5 * z**2 - 0.5 * np.log(2 * np.pi) - np.log(scale)
     # Each cell given the row's cells before it.
@@ -174,7 +174,7 @@ def _flow(
         batch_size=min(64, len(x)),
         show_progress=False,
     )
-    density = jax.jit(lambda own, given: flow.log_prob(own, given))
+    density = jax.jit(lambda target, given: flow.log_prob(target, given))
     if ends is None:
         return np.asarray(density(arrays[2], arrays[3]))
     parts = []

@@ -50,15 +50,15 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
     names = [str(column.name) for column in model.numeric]
     adjusted = all(name in model.calibration for name in names)
-    found: dict[str, Any] = {"crps": {}, "coverage": {}, "coverage_stderr": {}, "scores": {}}
-    found |= {"conformal_coverage": {} if adjusted else None}
+    measured: dict[str, Any] = {"crps": {}, "coverage": {}, "coverage_stderr": {}, "scores": {}}
+    measured |= {"conformal_coverage": {} if adjusted else None}
     if not names:
-        return found, {}
-    own = rows.numbers()
+        return measured, {}
+    observed = rows.numbers()
     halves = np.array([[level / 2 for level in LEVELS] for _ in names])
     if adjusted:
         halves = np.hstack([halves, half_widths(model, list(LEVELS))])
-    n, d, k = len(own), len(names), halves.shape[1]
+    n, d, k = len(observed), len(names), halves.shape[1]
     sd = np.array([column.sd for column in model.numeric])
     some = np.unique(np.linspace(0, d - 1, min(d, MAX_TOGETHER)).astype(int))
     together: dict[str, list[np.ndarray]] = {"energy": [], "variogram": []}
@@ -77,65 +77,67 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
         ends[part] = found_ends
         for j in range(d):
             column = np.broadcast_to(draws[:, :, j], (part.stop - part.start, draws.shape[1]))
-            scores[part, j] = crps(column, own[part, j])
-            u[part, j] = pit(column, own[part, j], rng)
+            scores[part, j] = crps(column, observed[part, j])
+            u[part, j] = pit(column, observed[part, j], rng)
         if d > 1:  # as many draws of each member
             few = draws[:, :: max(1, draws.shape[1] // ENSEMBLE)][:, :, some] / sd[some]
-            few = np.broadcast_to(few, (len(own[part]), *few.shape[1:]))
-            together["energy"].append(energy_score(few, own[part][:, some] / sd[some]))
-            together["variogram"].append(variogram_score(few, own[part][:, some] / sd[some]))
-    found["scores"] = _means(together)
+            few = np.broadcast_to(few, (len(observed[part]), *few.shape[1:]))
+            together["energy"].append(energy_score(few, observed[part][:, some] / sd[some]))
+            together["variogram"].append(variogram_score(few, observed[part][:, some] / sd[some]))
+    measured["scores"] = _means(together)
     if c is None:
-        u = _one_by_one(rows, own, rng, key)
+        u = _one_by_one(rows, observed, rng, key)
     for j, name in enumerate(names):
-        if np.isnan(own[:, j]).all():
+        if np.isnan(observed[:, j]).all():
             continue
-        found["crps"][name] = float(np.nanmean(scores[:, j]))
-        pairs = [coverage(ends[:, j, i, 0], ends[:, j, i, 1], own[:, j]) for i in range(k)]
+        measured["crps"][name] = float(np.nanmean(scores[:, j]))
+        pairs = [coverage(ends[:, j, i, 0], ends[:, j, i, 1], observed[:, j]) for i in range(k)]
         shown = [f"{level:g}" for level in LEVELS]
         plain = pairs[: len(LEVELS)]
-        found["coverage"][name] = dict(zip(shown, [share for share, _ in plain], strict=True))
-        found["coverage_stderr"][name] = dict(zip(shown, [error for _, error in plain], strict=True))
+        measured["coverage"][name] = dict(zip(shown, [share for share, _ in plain], strict=True))
+        measured["coverage_stderr"][name] = dict(zip(shown, [error for _, error in plain], strict=True))
         if adjusted:
             shares = [share for share, _ in pairs[len(LEVELS) :]]
-            found["conformal_coverage"][name] = dict(zip(shown, shares, strict=True))
-    return found, {name: u[:, j] for j, name in enumerate(names)}
+            measured["conformal_coverage"][name] = dict(zip(shown, shares, strict=True))
+    return measured, {name: u[:, j] for j, name in enumerate(names)}
 
 
 def _means(scores: dict[str, list[np.ndarray]]) -> dict[str, float]:
     """The mean of each over rows, of those that have one."""
-    found = {name: np.concatenate(parts) for name, parts in scores.items() if parts}
-    return {name: float(np.nanmean(own)) for name, own in found.items() if np.isfinite(own).any()}
+    by_score = {name: np.concatenate(parts) for name, parts in scores.items() if parts}
+    return {
+        name: float(np.nanmean(values)) for name, values in by_score.items() if np.isfinite(values).any()
+    }
 
 
-def _one_by_one(rows: Rows, own: np.ndarray, rng: np.random.Generator, key: jax.Array) -> np.ndarray:
+def _one_by_one(rows: Rows, observed: np.ndarray, rng: np.random.Generator, key: jax.Array) -> np.ndarray:
     """The transforms of rows without conditions, each by draws of z of its own.
 
     One set of draws for all rows would move all of them together.
     """
-    both = [tables.reach(column, own[:, j]) for j, column in enumerate(rows.model.numeric)]
+    both = [tables.reach(column, observed[:, j]) for j, column in enumerate(rows.model.numeric)]
     ends = np.moveaxis(np.array(both), 0, -1).swapaxes(0, 1)
     below, up_to = np.moveaxis(rows.model.cdf(None, ends, 1000, key), 1, 0)
-    return below + rng.random(own.shape) * (up_to - below)
+    return below + rng.random(observed.shape) * (up_to - below)
 
 
 def accuracy(rows: Rows, probability: np.ndarray | None) -> dict[str, float]:
     """How often the most probable level was the one, by categorical target."""
-    found: dict[str, float] = {}
+    shares: dict[str, float] = {}
     if probability is not None:
         codes, mask = rows.x["categorical"]
         hits = np.argmax(probability, axis=-1) == np.asarray(codes)
         for k, column in enumerate(rows.model.categorical):
             if mask[:, k].any():
-                found[str(column.name)] = float(hits[mask[:, k], k].mean())
-    return found
+                shares[str(column.name)] = float(hits[mask[:, k], k].mean())
+    return shares
 
 
 def reliabilities(rows: Rows, probability: np.ndarray | None) -> dict[str, dict[str, Reliability]]:
     """By categorical target and level, the most frequent ones: whether probabilities come true."""
-    found: dict[str, dict[str, Reliability]] = {}
+    curves: dict[str, dict[str, Reliability]] = {}
     if probability is None:
-        return found
+        return curves
     codes, mask = rows.x["categorical"]
     for k, column in enumerate(rows.model.categorical):
         seen = mask[:, k]
@@ -144,11 +146,11 @@ def reliabilities(rows: Rows, probability: np.ndarray | None) -> dict[str, dict[
         counts = np.bincount(codes[seen, k], minlength=len(column.levels))
         chosen = np.sort(np.argsort(-counts, kind="stable")[:MAX_LEVELS])
         shares = np.broadcast_to(probability[:, k], (len(codes), probability.shape[2]))[seen]
-        found[str(column.name)] = {
+        curves[str(column.name)] = {
             str(column.levels[level]): reliability(shares[:, level], codes[seen, k] == level)
             for level in chosen
         }
-    return found
+    return curves
 
 
 def cells(rows: Rows) -> dict[str, int]:

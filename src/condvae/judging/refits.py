@@ -69,7 +69,7 @@ def refit(again: Refit, rows: Rows, training: Rows, use: LatentUse | None, key: 
     def score(rows: Rows) -> np.ndarray:
         return rows.model.log_prob(rows.x, rows.c, key=score_key).value
 
-    own = score(rows)
+    log_prob = score(rows)
     others: dict[str, np.ndarray] = {}
     findings, free_bits, costs = [], None, None
     with Progress("fits", 3, enabled=rows.model.progress) as bar:
@@ -79,30 +79,30 @@ def refit(again: Refit, rows: Rows, training: Rows, use: LatentUse | None, key: 
             others["without z"] = score(without)
             freed = score(again(free_bits=FREE_BITS).take(rows.number))
             bar.advance(1)
-            gain, stderr = paired_difference(freed, own)
+            gain, stderr = paired_difference(freed, log_prob)
             free_bits = {"gain": gain, "gain_stderr": number(stderr)}
             apart = told(without, drawn(without, drawn_key))
             findings.append(
                 latent_finding(use)
                 if apart is None
-                else collapse_finding(use, own, others["without z"], freed, apart)
+                else collapse_finding(use, log_prob, others["without z"], freed, apart)
             )
             costs, said = _inference(rows, gap_key)
             findings.append(said)
         others |= dict(trees(rows, training))
         others |= dict(peers(rows, training))
-    return Refits(compare(own, others), findings, free_bits, costs)
+    return Refits(compare(log_prob, others), findings, free_bits, costs)
 
 
 def _inference(rows: Rows, key: jax.Array) -> tuple[dict[str, Any], Finding]:
     """What the encoder of the best member costs, and the family of its q, on a few rows."""
     model = rows.model
     few = rows.take(rows.evenly(GAP_ROWS))
-    found = gaps(model.mixture.member(model.best), few.x, few.c, key=key, progress=model.progress)
-    parts = {"approximation": found.approximation, "amortisation": found.amortisation}
+    measured = gaps(model.mixture.member(model.best), few.x, few.c, key=key, progress=model.progress)
+    parts = {"approximation": measured.approximation, "amortisation": measured.amortisation}
     costs = {name: {"nats": nats, "stderr": number(stderr)} for name, (nats, stderr) in parts.items()}
-    nats, stderr = found.inference
+    nats, stderr = measured.inference
     if nats < NOTICED:
         what = "inference costs too little to act on"
         return costs | {"rows": len(few)}, Finding("inference-gap", "good", what, nats, stderr)
-    return costs | {"rows": len(few)}, Finding("inference-gap", "note", found.words())
+    return costs | {"rows": len(few)}, Finding("inference-gap", "note", measured.words())

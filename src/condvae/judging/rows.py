@@ -79,13 +79,13 @@ def filled(places: np.ndarray, rows: int) -> np.ndarray:
     return np.resize(places, max(len(places), min(CHUNK, rows)))
 
 
-def finite(found: Any) -> Any:
+def finite(data: Any) -> Any:
     """JSON's types, with None for each number that is not finite."""
-    if isinstance(found, dict):
-        return {name: finite(value) for name, value in found.items()}
-    if isinstance(found, list):
-        return [finite(value) for value in found]
-    return number(found) if isinstance(found, float) else found
+    if isinstance(data, dict):
+        return {name: finite(value) for name, value in data.items()}
+    if isinstance(data, list):
+        return [finite(value) for value in data]
+    return number(data) if isinstance(data, float) else data
 
 
 def number(value: float) -> float | None:

@@ -28,8 +28,8 @@ def drawn(rows: Rows, key: jax.Array, mixture: Any = None) -> dict[str, np.ndarr
     """A sample given the conditions of each row, blocks as the model has them."""
     n = len(rows)
     mixture = rows.model.mixture if mixture is None else mixture
-    found = sampling.sample(mixture, rows.c, key=key, num_samples=1 if rows.c is not None else n)
-    return {name: np.reshape(block, (n, -1)) for name, block in found.items()}
+    blocks = sampling.sample(mixture, rows.c, key=key, num_samples=1 if rows.c is not None else n)
+    return {name: np.reshape(block, (n, -1)) for name, block in blocks.items()}
 
 
 def told(rows: Rows, made: dict[str, np.ndarray]) -> TwoSample | None:
@@ -40,11 +40,15 @@ def told(rows: Rows, made: dict[str, np.ndarray]) -> TwoSample | None:
     real = {name: block.value for name, block in x.items()}
     if "numeric" in x:
         # Rounded where the column is of whole numbers: else that would give samples away.
-        real["numeric"], made["numeric"] = (rows.model.to_units(own["numeric"]) for own in (real, made))
+        real["numeric"], made["numeric"] = (
+            rows.model.to_units(blocks["numeric"]) for blocks in (real, made)
+        )
     given = [] if c is None else [np.where(c[name].mask, c[name].value, np.nan) for name in sorted(c)]
     sets = [
-        np.hstack([np.where(x[name].mask, own[name], np.nan).astype(float) for name in sorted(x)] + given)
-        for own in (real, made)
+        np.hstack(
+            [np.where(x[name].mask, blocks[name], np.nan).astype(float) for name in sorted(x)] + given
+        )
+        for blocks in (real, made)
     ]
     categorical = [
         name == "categorical"
@@ -82,44 +86,44 @@ def _to_grid(rows: Rows, name: str, value: np.ndarray) -> np.ndarray:
     return ((rows.model.to_units(value) - mean) / sd).astype(np.float32)
 
 
-def findings(found: TwoSample | None) -> list[Finding]:
+def findings(test: TwoSample | None) -> list[Finding]:
     """Whether a classifier tells."""
-    if found is None:
+    if test is None:
         return []
-    if found.p_value >= CHANCE:
+    if test.p_value >= CHANCE:
         what = "a classifier cannot tell rows from samples given the same conditions"
-        return [Finding("samples-alike", "good", what, p_value=found.p_value)]
+        return [Finding("samples-alike", "good", what, p_value=test.p_value)]
     return [
         Finding(
             "samples-told",
-            "problem" if found.share - 0.5 > LITTLE else "note",
-            f"a classifier tells rows from samples in {found.share:.0%} of pairs, where chance is 50%",
-            p_value=found.p_value,
+            "problem" if test.share - 0.5 > LITTLE else "note",
+            f"a classifier tells rows from samples in {test.share:.0%} of pairs, where chance is 50%",
+            p_value=test.p_value,
             advice="look at which target is miscalibrated; else train longer, or with a larger latent",
         )
     ]
 
 
-def copy_findings(found: Copies | None, asked: bool) -> list[Finding]:
+def copy_findings(measured: Copies | None, asked: bool) -> list[Finding]:
     """Whether samples copy, where it was looked at."""
     if not asked:
         what = "whether samples copy rows trained on was not checked"
         return [Finding("copies-unchecked", "note", what, advice="give the rows trained on, too (train)")]
-    if found is None:
+    if measured is None:
         what = (
             "rows, or the values of their targets, are too few to tell whether samples copy rows trained on"
         )
         return [Finding("copies-unchecked", "note", what)]
-    if found.copied_p_value >= CHANCE:
+    if measured.copied_p_value >= CHANCE:
         what = "samples lie no nearer to rows trained on than other rows do"
-        return [Finding("no-copies", "good", what, p_value=found.copied_p_value)]
+        return [Finding("no-copies", "good", what, p_value=measured.copied_p_value)]
     return [
         Finding(
             "copies",
-            "problem" if found.copied > MANY_COPIES else "note",
-            f"samples copy rows trained on: some {found.copied:.0%} of them lie nearer to one than other "
-            "rows do",
-            p_value=found.copied_p_value,
+            "problem" if measured.copied > MANY_COPIES else "note",
+            f"samples copy rows trained on: some {measured.copied:.0%} of them lie nearer to one than "
+            "other rows do",
+            p_value=measured.copied_p_value,
             advice="do not give samples away as if they were of nobody; train on more rows, with a higher "
             "weight decay, or for fewer steps",
         )

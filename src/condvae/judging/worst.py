@@ -30,13 +30,13 @@ def worst(rows: Rows, score: np.ndarray, key: jax.Array) -> list[dict[str, Any]]
     support = rows.support
     assert support is not None
     alone = len(support["outside"]) != len(rows)
-    found = []
+    lowest = []
     for i, place in enumerate(chosen):
-        cells = {name: own[i] for name, own in targets.items() if own[i] is not None}
+        cells = {name: column[i] for name, column in targets.items() if column[i] is not None}
         # Of targets beyond all draws, the one that is furthest out.
         name, why = min(cells.items(), key=lambda item: (item[1]["chance"], -_far(item[1])))
         at = 0 if alone else place
-        found.append(
+        lowest.append(
             {
                 "row": int(rows.number[place]),
                 "log_prob": number(float(score[place])),
@@ -47,7 +47,7 @@ def worst(rows: Rows, score: np.ndarray, key: jax.Array) -> list[dict[str, Any]]
                 "distance": float(support["percentile"][at]),
             }
         )
-    return found
+    return lowest
 
 
 def _far(cell: dict[str, Any]) -> float:
@@ -63,28 +63,28 @@ def _numeric(rows: Rows, draws_each: int, key: jax.Array) -> dict[str, list[Any]
     model = rows.model
     if not model.numeric:
         return {}
-    own = rows.numbers()
-    found = []
+    observed = rows.numbers()
+    parts = []
     for _, draws in model.summaries(rows.c, draws_each, key):
-        found.append(draws[:WORST])
-        if sum(map(len, found)) >= WORST:
+        parts.append(draws[:WORST])
+        if sum(map(len, parts)) >= WORST:
             break
-    drawn, own = np.concatenate(found)[:WORST], own[:WORST]
-    drawn = np.broadcast_to(drawn, (len(own), *drawn.shape[1:]))
+    drawn, observed = np.concatenate(parts)[:WORST], observed[:WORST]
+    drawn = np.broadcast_to(drawn, (len(observed), *drawn.shape[1:]))
     ends = np.quantile(drawn, [0.05, 0.5, 0.95], axis=1).transpose(1, 2, 0)
-    below, above = (drawn <= own[:, None]).mean(axis=1), (drawn >= own[:, None]).mean(axis=1)
+    below, above = (drawn <= observed[:, None]).mean(axis=1), (drawn >= observed[:, None]).mean(axis=1)
     chance = np.clip(2 * np.minimum(below, above), 1 / drawn.shape[1], 1.0)
     return {
         str(column.name): [
             None
-            if np.isnan(own[i, j])
+            if np.isnan(observed[i, j])
             else {
-                "observed": float(own[i, j]),
+                "observed": float(observed[i, j]),
                 "expected": float(ends[i, j, 1]),
                 "interval": [float(ends[i, j, 0]), float(ends[i, j, 2])],
                 "chance": float(chance[i, j]),
             }
-            for i in range(len(own))
+            for i in range(len(observed))
         ]
         for j, column in enumerate(model.numeric)
     }
@@ -99,8 +99,8 @@ def _categorical(rows: Rows, key: jax.Array) -> dict[str, list[Any]]:
     assert probability is not None
     codes, mask = rows.x["categorical"]
     probability = np.broadcast_to(probability, (len(rows), *probability.shape[1:]))
-    own = np.take_along_axis(probability, np.maximum(codes, 0)[..., None], axis=2)
-    unlikelier = np.where(probability <= own, probability, 0.0).sum(axis=2)
+    of_observed = np.take_along_axis(probability, np.maximum(codes, 0)[..., None], axis=2)
+    unlikelier = np.where(probability <= of_observed, probability, 0.0).sum(axis=2)
     return {
         str(column.name): [
             {

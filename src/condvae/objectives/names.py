@@ -52,15 +52,15 @@ def objective(text: str) -> Callable[..., Any]:
         >>> objective("elbo") is elbo, objective("renyi(alpha=0.25)").keywords
         (True, {'alpha': 0.25})
     """
-    found = as_call(text)
-    if found is None:
+    call = as_call(text)
+    if call is None:
         raise InputError(
             "{argument} is {text!r}",
             remedy="write a name, such as iwae, or one with its numbers, such as renyi(alpha=0.5)",
             argument="objective",
             text=text,
         )
-    name, options = found
+    name, options = call
     if name not in OBJECTIVES:
         said = "{argument} is {name!r}, expected one of {names}"
         raise InputError(said, argument="objective", name=name, names=", ".join(OBJECTIVES))

@@ -135,22 +135,22 @@ def plot_shares(
         raise ValueError("levels has no entries, expected 1 or more")
     size = len(names)
     given = {"predicted": predicted, "observed": observed, "stderr": stderr}
-    found = {key: numbers(key, values, size) for key, values in given.items() if values is not None}
+    bars = {key: numbers(key, values, size) for key, values in given.items() if values is not None}
     if size > MAX_LEVELS:
-        names, found = _largest(names, found)
-    both = "observed" in found
+        names, bars = _largest(names, bars)
+    both = "observed" in bars
     ax = new_axes(6.0, 0.9 + (0.36 if both else 0.27) * len(names)) if ax is None else ax
     places, height = np.arange(len(names)), 0.38 if both else 0.68
     looks = {"predicted": (MODEL, 1.0), "observed": (DATA, 0.55)}
-    drawn = [key for key in looks if key in found]
+    drawn = [key for key in looks if key in bars]
     for key, offset in zip(drawn, (-height / 2, height / 2) if both else (0.0,), strict=True):
         colour, alpha = looks[key]
-        ax.barh(places + offset, found[key], height, color=colour, alpha=alpha)
-    if "stderr" in found:
-        some = found["stderr"] > 0
+        ax.barh(places + offset, bars[key], height, color=colour, alpha=alpha)
+    if "stderr" in bars:
+        some = bars["stderr"] > 0
         aside = places[some] + (height / 2 if both else 0.0)
         look = {"fmt": "none", "ecolor": DATA, "elinewidth": 1.0}
-        ax.errorbar(found[drawn[-1]][some], aside, xerr=found["stderr"][some], **look)
+        ax.errorbar(bars[drawn[-1]][some], aside, xerr=bars["stderr"][some], **look)
     ax.set_xlim(left=0)
     tidy(ax, title=name, x="share", grid="x")
     name_rows(ax, names)
@@ -159,13 +159,13 @@ def plot_shares(
     return ax
 
 
-def _largest(names: list[str], found: dict[str, np.ndarray]) -> tuple[list[str], dict[str, np.ndarray]]:
+def _largest(names: list[str], bars: dict[str, np.ndarray]) -> tuple[list[str], dict[str, np.ndarray]]:
     """The largest levels in their order, and what is left as one, whose error is not known."""
-    size = np.maximum(found["predicted"], found.get("observed", found["predicted"]))
+    size = np.maximum(bars["predicted"], bars.get("observed", bars["predicted"]))
     kept = np.sort(np.argsort(-size, kind="stable")[:MAX_LEVELS])
     rest = np.setdiff1d(np.arange(len(names)), kept)
     gathered = {
         key: np.append(values[kept], np.nan if key == "stderr" else values[rest].sum())
-        for key, values in found.items()
+        for key, values in bars.items()
     }
     return [*(names[i] for i in kept), f"{len(rest)} {OTHERS}"], gathered

@@ -69,14 +69,14 @@ def plot_pit(u: np.ndarray, *, bins: int = 20, name: str = "", ax: Axes | None =
     return ax
 
 
-def plot_ecdf(found: Uniformity, *, name: str = "", ax: Axes | None = None) -> Axes:
+def plot_ecdf(uniform: Uniformity, *, name: str = "", ax: Axes | None = None) -> Axes:
     """How far a distribution function is from the diagonal, beside the band of uniform numbers.
 
     All of the line lies in the band at once with the band's probability if the numbers are uniform. Above
     zero there are more small ones than there should be: what was predicted is too high.
 
     Args:
-        found: what `condvae.calibration.uniformity` gave.
+        uniform: what `condvae.calibration.uniformity` gave.
         name: of the target, above.
         ax: where to draw.
 
@@ -87,16 +87,22 @@ def plot_ecdf(found: Uniformity, *, name: str = "", ax: Axes | None = None) -> A
         'share − uniform'
     """
     ax = new_axes() if ax is None else ax
-    points = found.points
+    points = uniform.points
     ax.fill_between(
-        points, found.low - points, found.high - points, color=MUTED, alpha=0.35, linewidth=0, step="mid"
+        points,
+        uniform.low - points,
+        uniform.high - points,
+        color=MUTED,
+        alpha=0.35,
+        linewidth=0,
+        step="mid",
     )
     ax.axhline(0, color=DATA, linewidth=0.9, linestyle="--")
-    ax.plot(points, found.share - points, color=MODEL, linewidth=1.6, drawstyle="steps-mid")
+    ax.plot(points, uniform.share - points, color=MODEL, linewidth=1.6, drawstyle="steps-mid")
     ax.set_xlim(0, 1)
     ax.margins(y=0.1)
     tidy(ax, title=name, x="probability integral transform", y="share − uniform")
-    band = f"{found.level:.0%} if uniform, of the whole line"
+    band = f"{uniform.level:.0%} if uniform, of the whole line"
     legend_above(ax, [(band, swatch(MUTED, alpha=0.35))])
     return ax
 
@@ -117,14 +123,14 @@ def plot_reliability(curves: Mapping[str, Reliability], *, ax: Axes | None = Non
     names = per_name("curves", curves)
     ax = new_axes(6.0, 4.2) if ax is None else ax
     colours = coloured(names, [float(np.sum(curves[name].rows * curves[name].observed)) for name in names])
-    top = max(float(max(*found.predicted, *(found.observed + found.stderr))) for found in curves.values())
+    top = max(float(max(*curve.predicted, *(curve.observed + curve.stderr))) for curve in curves.values())
     top = min(1.0, 1.1 * top) or 1.0  # rare levels are looked at closely
     ax.plot([0, top], [0, top], color=DATA, linewidth=0.9, linestyle="--")
     for name in sorted(names, key=lambda name: colours[name] != MUTED):
-        found, colour = curves[name], colours[name]
+        curve, colour = curves[name], colours[name]
         look = {"color": colour, "linewidth": 1.3, "elinewidth": 0.8, "alpha": 0.9, "markersize": 3.5}
-        bars = None if colour == MUTED else 2 * found.stderr  # of all of them they would be a thicket
-        ax.errorbar(found.predicted, found.observed, bars, marker="o", **look)
+        bars = None if colour == MUTED else 2 * curve.stderr  # of all of them they would be a thicket
+        ax.errorbar(curve.predicted, curve.observed, bars, marker="o", **look)
     ax.set_xlim(-0.02 * top, 1.02 * top)
     ax.set_ylim(-0.02 * top, 1.02 * top)
     ax.set_aspect("equal")
@@ -168,7 +174,7 @@ def plot_coverage(
         array([-0.03,  0.01])
     """
     names = per_name("coverage", coverage)
-    levels = sorted({level for found in coverage.values() for level in found})
+    levels = sorted({level for by_level in coverage.values() for level in by_level})
     if empty := [name for name in names if not coverage[name]]:
         raise ValueError(f"coverage of {empty[0]!r} has no level, expected the covered share of 1 or more")
     ax = new_axes(6.0, 3.4) if ax is None else ax

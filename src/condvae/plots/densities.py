@@ -84,8 +84,8 @@ def plot_densities(
     return ax
 
 
-def _finite(argument: str, found: Mapping[str, np.ndarray], label: str) -> np.ndarray:
-    values = numbers(f"{argument} of {label!r}", found[label], "n")
+def _finite(argument: str, by_label: Mapping[str, np.ndarray], label: str) -> np.ndarray:
+    values = numbers(f"{argument} of {label!r}", by_label[label], "n")
     return values[np.isfinite(values)]
 
 

@@ -61,8 +61,8 @@ def plot_effect(
         ValueError: if there are no values, shapes differ, or levels are not symmetric about 0.5.
 
     Example:
-        >>> found = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])
-        >>> ax = plot_effect(np.array([0.0, 1.0]), found, [0.05, 0.5, 0.95], name="age", target="price")
+        >>> quantiles = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])
+        >>> ax = plot_effect(np.array([0.0, 1.0]), quantiles, [0.05, 0.5, 0.95], name="age", target="price")
         >>> ax.get_lines()[0].get_ydata()
         array([2., 4.])
     """
@@ -174,8 +174,8 @@ def plot_effect_shares(
         ValueError: if there are no values or no levels, or shapes differ.
 
     Example:
-        >>> found = np.array([[0.2, 0.8], [0.6, 0.4]])
-        >>> ax = plot_effect_shares(np.array(["x", "y"]), found, ["no", "yes"], name="kind", target="sold")
+        >>> shares = np.array([[0.2, 0.8], [0.6, 0.4]])
+        >>> ax = plot_effect_shares(np.array(["x", "y"]), shares, ["no", "yes"], name="kind", target="sold")
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
         ['yes', 'no']
     """

@@ -130,27 +130,27 @@ def numbers(argument: str, values: Any, *shape: int | str) -> np.ndarray:
     """
     expected = ", ".join(map(str, shape))
     try:
-        found = np.asarray(values, np.float64)
+        array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{argument} holds what is no number, expected numbers [{expected}]") from None
-    if found.ndim != len(shape) or any(
-        isinstance(length, int) and length != size for length, size in zip(shape, found.shape, strict=True)
+    if array.ndim != len(shape) or any(
+        isinstance(length, int) and length != size for length, size in zip(shape, array.shape, strict=True)
     ):
-        raise ValueError(f"{argument} has shape {list(found.shape)}, expected [{expected}]")
-    return found
+        raise ValueError(f"{argument} has shape {list(array.shape)}, expected [{expected}]")
+    return array
 
 
-def per_name(argument: str, found: Mapping[Any, Any], most: int | None = None) -> list[Any]:
+def per_name(argument: str, mapping: Mapping[Any, Any], most: int | None = None) -> list[Any]:
     """The keys of a mapping that must have some.
 
     Raises:
         ValueError: if it is empty, or longer than `most`.
     """
-    if not found or (most is not None and len(found) > most):
+    if not mapping or (most is not None and len(mapping) > most):
         raise ValueError(
-            f"{argument} has {len(found)} entries, expected {f'1 to {most}' if most else '1 or more'}"
+            f"{argument} has {len(mapping)} entries, expected {f'1 to {most}' if most else '1 or more'}"
         )
-    return list(found)
+    return list(mapping)
 
 
 def edges(limits: tuple[float, float], count: int, whole: bool) -> list[float]:

@@ -177,7 +177,7 @@ def _with_few_colours(href: str) -> str:
 
 def _brief(value: str) -> str:
     """Coordinates to a hundredth of a point."""
-    value = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), value)
+    value = re.sub(r"-?\d+\.\d{3,}", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), value)
     return " ".join(value.split())
 
 
@@ -187,8 +187,8 @@ def _rename(root: ElementTree.Element) -> None:
     places: dict[str, str] = {}
     _refer(root, lambda old: places.setdefault(old, str(len(places))))
     for element in root.iter():
-        if (own := element.attrib.pop("id", None)) in places:
-            element.set("id", places[own])
+        if (identifier := element.attrib.pop("id", None)) in places:
+            element.set("id", places[identifier])
     salt = "f" + hashlib.sha256(ElementTree.tostring(root)).hexdigest()[:10]
     _refer(root, lambda old: f"{salt}-{old}")
     for element in root.iter():

@@ -69,21 +69,21 @@ def training(history: Any) -> Iterator[Picture]:
         yield Picture(axes, "The objective in training, in standardised units; dots are what was kept.")
 
 
-def nats(found: Diagnosis) -> Iterator[Picture]:
+def nats(diagnosis: Diagnosis) -> Iterator[Picture]:
     """Gains over what is simpler; where the ELBO goes; what each condition tells."""
-    baseline = found.summary["baseline"]
+    baseline = diagnosis.summary["baseline"]
     names = [name for name in baseline if baseline[name]["gain"] is not None]
     if names:
         gain, stderr = (
             np.array([baseline[name][part] for name in names], float) for part in ("gain", "gain_stderr")
         )
-        shown = [simpler(name, len(found.summary["cells"])) for name in names]
+        shown = [simpler(name, len(diagnosis.summary["cells"])) for name in names]
         axes = plots.plot_nats(shown, gain, stderr, label="nats per row gained", ax=canvas(len(names)))
         yield Picture(
             axes, "The model's gain over what is simpler, with standard errors, on the same rows."
         )
-    if found.latents is not None:
-        use = found.latents.use
+    if diagnosis.latents is not None:
+        use = diagnosis.latents.use
         order = np.argsort(-use.kl)[:16]
         shown = [use.labels[i] for i in order]
         axes = plots.plot_nats(shown, use.kl[order], use.kl_stderr[order], ax=canvas(len(shown)))
@@ -92,19 +92,19 @@ def nats(found: Diagnosis) -> Iterator[Picture]:
             "The rate by latent, KL(q(z | x, c) || p(z | c)) of the best member: a latent without any "
             "tells the decoder nothing.",
         )
-    if found.conditions is not None and found.conditions.by_column:
-        lost = sorted(found.conditions.by_column.items(), key=lambda item: -item[1][0])[:16]
+    if diagnosis.conditions is not None and diagnosis.conditions.by_column:
+        lost = sorted(diagnosis.conditions.by_column.items(), key=lambda item: -item[1][0])[:16]
         values = np.array([value for _, value in lost])
         shown = [name for name, _ in lost]
         axes = plots.plot_nats(shown, *values.T, label="nats per row lost", ax=canvas(len(shown)))
         yield Picture(axes, "What is lost when one condition is exchanged between rows, the others kept.")
 
 
-def calibration(found: Diagnosis) -> Iterator[Picture]:
+def calibration(diagnosis: Diagnosis) -> Iterator[Picture]:
     """Transforms of each target, coverage, reliability of probabilities."""
-    summary = found.summary
-    for name, pit in list(found.pit.items())[:TARGETS]:
-        u = found.transforms[name]
+    summary = diagnosis.summary
+    for name, pit in list(diagnosis.pit.items())[:TARGETS]:
+        u = diagnosis.transforms[name]
         yield Picture(
             plots.plot_pit(u, bins=20 if len(u) >= MANY else 10, name=name, ax=canvas()),
             f"{name}: where observed values lie in what was predicted. Flat is right; a hump is too wide, "
@@ -115,7 +115,7 @@ def calibration(found: Diagnosis) -> Iterator[Picture]:
             f"{name}: the same, added up, less what is expected. The band holds all of it in 95 of "
             "100 models that are right.",
         )
-    for name, curves in list(found.reliability.items())[:TARGETS]:
+    for name, curves in list(diagnosis.reliability.items())[:TARGETS]:
         axes = plots.plot_reliability(curves, ax=canvas())
         yield Picture(
             axes, f"{name}: how often a level was observed, by the probability that it was given."
@@ -123,8 +123,8 @@ def calibration(found: Diagnosis) -> Iterator[Picture]:
     if summary["coverage"]:
         parts = [
             {
-                name: {float(level): share for level, share in own.items()}
-                for name, own in summary[part].items()
+                name: {float(level): share for level, share in shares.items()}
+                for name, shares in summary[part].items()
             }
             for part in ("coverage", "coverage_stderr")
         ]
@@ -136,17 +136,17 @@ def calibration(found: Diagnosis) -> Iterator[Picture]:
         )
 
 
-def samples(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
+def samples(diagnosis: Diagnosis, key: jax.Array) -> Iterator[Picture]:
     """Real rows against samples given the same conditions."""
-    rows = some(found)
-    model, column = rows.model, chief(found)
+    rows = some(diagnosis)
+    model, column = rows.model, chief(diagnosis)
     drawn = sampling.sample(
         model.mixture, rows.c, key=key, num_samples=1 if rows.c is not None else len(rows)
     )
     parts = {"all rows": np.arange(len(rows))} if column is None else groups(rows, column, fewest=2)
     parts = parts or {"all rows": np.arange(len(rows))}
     parts = dict(sorted(parts.items(), key=lambda item: -len(item[1]))[:PAIRED])
-    parts = {name: np.sort(own) for name, own in parts.items()}
+    parts = {name: np.sort(places) for name, places in parts.items()}
     by = "" if column is None else str(column.name)
     given = "" if column is None else f", by {by}"
     if model.numeric:
@@ -157,7 +157,9 @@ def samples(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
             if not np.isnan(real).any(axis=1).all():
                 yield _images(real, made, shape)
         elif len(names) == 1:
-            by_group = [{name: own[places, 0] for name, places in parts.items()} for own in (made, real)]
+            by_group = [
+                {name: values[places, 0] for name, places in parts.items()} for values in (made, real)
+            ]
             axes = plots.plot_densities(by_group[0], by_group[1], name=names[0], ax=canvas())
             yield Picture(
                 axes, f"{names[0]}: samples (areas) and real rows (ticks) given the same conditions{given}."
@@ -165,7 +167,7 @@ def samples(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
         else:
             yield _pairs(names[:PAIRED], real, made, parts, by, given)
     if model.categorical:
-        probability = found.probability
+        probability = diagnosis.probability
         assert probability is not None
         codes, mask = rows.x["categorical"]
         for k, one in enumerate(model.categorical[:TARGETS]):
@@ -187,8 +189,8 @@ def _pairs(
     names: list[str], real: np.ndarray, made: np.ndarray, parts: dict[str, np.ndarray], by: str, given: str
 ) -> Picture:
     places = np.concatenate(list(parts.values()))
-    group = np.repeat(list(parts), [len(own) for own in parts.values()])
-    sets = [{name: own[places, j] for j, name in enumerate(names)} for own in (real, made)]
+    group = np.repeat(list(parts), [len(indices) for indices in parts.values()])
+    sets = [{name: values[places, j] for j, name in enumerate(names)} for values in (real, made)]
     axes = plots.plot_pairs(*sets, real_groups=group, sample_groups=group, group_name=by)
     return Picture(axes, f"Real rows, and one sample given the conditions of each{given}.", wide=True)
 
@@ -209,20 +211,20 @@ def image_shape(columns: Sequence[tables.Column]) -> tuple[int, int] | None:
 
 def _images(real: np.ndarray, made: np.ndarray, shape: tuple[int, int]) -> Picture:
     whole = np.flatnonzero(~np.isnan(real).any(axis=1))[:IMAGES]
-    grid = [[own[i].reshape(shape) for own in (real, made)] for i in whole]
+    grid = [[values[i].reshape(shape) for values in (real, made)] for i in whole]
     rows = [[pair[0] for pair in grid], [pair[1] for pair in grid]]
     axes = plots.plot_images(rows, None)
     return Picture(axes, "Above, real rows; below, a sample given the same conditions.", wide=True)
 
 
-def effects(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
+def effects(diagnosis: Diagnosis, key: jax.Array) -> Iterator[Picture]:
     """What a condition does: it is varied, the others held as in the most ordinary row."""
-    rows = some(found)
+    rows = some(diagnosis)
     if rows.c is None or image_shape(rows.model.numeric) is not None:
         return
     model, place = rows.model, ordinary(rows)
     targets = list(model.schema.target)
-    shown = [column for column in by_use(found) if column.kind != "datetime"]
+    shown = [column for column in by_use(diagnosis) if column.kind != "datetime"]
     for column in shown[:CONDITIONS]:
         values, c = path(rows, column, place)
         places = filled(np.arange(len(values)), len(rows))
@@ -235,36 +237,43 @@ def effects(found: Diagnosis, key: jax.Array) -> Iterator[Picture]:
             assert probability is not None
             probability = probability[: len(values)]
         for target in targets[:2]:
-            name, own = str(column.name), str(target.name)
-            caption = f"{own} as {name} is varied"
+            name, target_name = str(column.name), str(target.name)
+            caption = f"{target_name} as {name} is varied"
             if target.kind == "categorical":
                 assert probability is not None
                 k = model.categorical.index(target)
                 levels = [str(level) for level in target.levels]
                 axes = plots.plot_effect_shares(
-                    values, probability[:, k, : len(levels)], levels, name=name, target=own, ax=canvas()
+                    values,
+                    probability[:, k, : len(levels)],
+                    levels,
+                    name=name,
+                    target=target_name,
+                    ax=canvas(),
                 )
                 yield Picture(axes, f"{caption}: the probabilities of its levels.")
             else:
                 assert quantiles is not None
                 j = model.numeric.index(target)
-                axes = plots.plot_effect(values, quantiles[:, j], BANDS, name=name, target=own, ax=canvas())
+                axes = plots.plot_effect(
+                    values, quantiles[:, j], BANDS, name=name, target=target_name, ax=canvas()
+                )
                 yield Picture(axes, f"{caption}: median, and the intervals that hold 50% and 90%.")
 
 
-def latent_space(found: Diagnosis) -> Iterator[Picture]:
+def latent_space(diagnosis: Diagnosis) -> Iterator[Picture]:
     """Means of q in the two most active latents, coloured by the condition that tells most."""
-    if found.latents is None:
+    if diagnosis.latents is None:
         return
-    rows = some(found)
+    rows = some(diagnosis)
     rows = rows.take(rows.evenly(DOTS))
-    z, use = rows.model.latents(rows.x, rows.c), found.latents.use
+    z, use = rows.model.latents(rows.x, rows.c), diagnosis.latents.use
     activity = np.maximum(np.nan_to_num(use.activity), 0.0)
     order = np.argsort(-activity)[:2]
     active = np.sort(order[activity[order] >= LITTLE * activity[order[:1]]])
     if z.ndim != 2 or z.shape[1] != len(use.activity):
         return
-    column = chief(found)
+    column = chief(diagnosis)
     colour, by = (None, "") if column is None else (_cells(rows, column), str(column.name))
     labels = [use.labels[i] if len(use.labels) == len(use.activity) else f"z[{i}]" for i in active]
     axes = plots.plot_latents(z[:, active], colour, name=by, labels=labels, ax=canvas())
@@ -275,7 +284,7 @@ def latent_space(found: Diagnosis) -> Iterator[Picture]:
         f"Where the encoder of the best member puts rows: the mean of {' and '.join(labels)}, {alone}"
         f"{coloured}. What c tells need not be told by z: groups that lie over one another are no fault.",
     )
-    ranks = sorted(found.latents.posterior.uniformity.items(), key=lambda item: item[1].p_value)
+    ranks = sorted(diagnosis.latents.posterior.uniformity.items(), key=lambda item: item[1].p_value)
     for label, uniform in ranks[:RANKS]:
         yield Picture(
             plots.plot_ecdf(uniform, name=label, ax=canvas()),
@@ -283,21 +292,21 @@ def latent_space(found: Diagnosis) -> Iterator[Picture]:
         )
 
 
-def some(found: Diagnosis) -> Rows:
+def some(diagnosis: Diagnosis) -> Rows:
     """The rows that were looked at."""
-    return found.rows.take(found.looked_at)
+    return diagnosis.rows.take(diagnosis.looked_at)
 
 
-def by_use(found: Diagnosis) -> list[tables.Column]:
+def by_use(diagnosis: Diagnosis) -> list[tables.Column]:
     """The conditions, the one that tells most first."""
-    given = list(found.rows.model.schema.given)
-    lost = {} if found.conditions is None else found.conditions.by_column
+    given = list(diagnosis.rows.model.schema.given)
+    lost = {} if diagnosis.conditions is None else diagnosis.conditions.by_column
     return sorted(given, key=lambda column: -lost.get(str(column.name), (0.0, 0.0))[0])
 
 
-def chief(found: Diagnosis) -> tables.Column | None:
+def chief(diagnosis: Diagnosis) -> tables.Column | None:
     """The condition by which rows are grouped: the one that tells most, no date."""
-    return next((column for column in by_use(found) if column.kind != "datetime"), None)
+    return next((column for column in by_use(diagnosis) if column.kind != "datetime"), None)
 
 
 def ordinary(rows: Rows) -> int:
@@ -307,9 +316,9 @@ def ordinary(rows: Rows) -> int:
     return int(np.argmin(support.distance(rows.model.features(rows.c))))
 
 
-def held(found: Diagnosis) -> str:
+def held(diagnosis: Diagnosis) -> str:
     """The row whose conditions are held, in words."""
-    rows = some(found)
+    rows = some(diagnosis)
     place = ordinary(rows)
     one = rows.take(np.array([place]))
     cells = []
@@ -325,7 +334,7 @@ def path(rows: Rows, column: tables.Column, place: int) -> tuple[np.ndarray, Any
 
     Numbers between the 5% and the 95% quantile of what the rows have; or each level.
     """
-    given = [own for own in rows.model.schema.given if own.block == column.block]
+    given = [other for other in rows.model.schema.given if other.block == column.block]
     at = tables.places_of(given, column).start
     value, mask = (np.asarray(part)[:, at] for part in rows.c[column.block])
     if column.kind == "categorical":
@@ -348,7 +357,7 @@ def path(rows: Rows, column: tables.Column, place: int) -> tuple[np.ndarray, Any
 
 def _cells(rows: Rows, column: tables.Column) -> np.ndarray:
     """A condition's cells as they are coloured: numbers, NaN where missing; or levels."""
-    given = [own for own in rows.model.schema.given if own.block == column.block]
+    given = [other for other in rows.model.schema.given if other.block == column.block]
     at = tables.places_of(given, column).start
     value, mask = (np.asarray(part)[:, at] for part in rows.c[column.block])
     if column.kind != "categorical":

@@ -63,34 +63,36 @@ def _sides(told: dict[str, Any]) -> Table:
 
 def nats_words(told: dict[str, Any]) -> str:
     """Rate, distortion, and what x and z share."""
-    found = told["latents"]
-    if found is None:
+    latents = told["latents"]
+    if latents is None:
         if told["in_turn"]:
             return "The model has no latent: each target is decoded given those before it."
         return "The model has no latent: targets are independent given the conditions."
-    rate, shared = (plus_minus(found[name], found[f"{name}_stderr"]) for name in ("rate", "information"))
-    distortion = plus_minus(found["distortion"], None)
+    rate, shared = (
+        plus_minus(latents[name], latents[f"{name}_stderr"]) for name in ("rate", "information")
+    )
+    distortion = plus_minus(latents["distortion"], None)
     return (
         f"Of the best member: rate {rate} and distortion {distortion} nats per row, in standardised units; "
-        f"x and z share {shared} nats under the model; {found['active']} of "
-        f"{count(len(found['activity']), 'latent')} active."
+        f"x and z share {shared} nats under the model; {latents['active']} of "
+        f"{count(len(latents['activity']), 'latent')} active."
     )
 
 
 def latents_words(told: dict[str, Any]) -> str:
     """Prior against posterior, and whether q is the posterior."""
-    if (found := told["latents"]) is None:
+    if (latents := told["latents"]) is None:
         return ""
     said = []
-    if (prior := found["prior"]) is not None:
-        again, nats = found["reconstructions"], max(0.0, prior["nats"] or 0.0)
+    if (prior := latents["prior"]) is not None:
+        again, nats = latents["reconstructions"], max(0.0, prior["nats"] or 0.0)
         said.append(
             "A classifier tells the latents of these rows from the prior's draws in "
             f"{prior['share']:.0%} of pairs ({_how_likely(prior['p_value'])}): at least {nats:.2f} nats "
             f"lie between. It tells reconstructions from samples in {again['share']:.0%} "
             f"({_how_likely(again['p_value'])})."
         )
-    likely = _how_likely(found["posterior"]["p_value"])
+    likely = _how_likely(latents["posterior"]["p_value"])
     said.append(
         "Whether q is the posterior is asked of rows that are simulated from the model: the latents that "
         f"they were made of, ranked among its draws, are uniform if it is ({likely})."
@@ -131,9 +133,9 @@ def _targets(told: dict[str, Any]) -> Table:
     return Table(head, rows)
 
 
-def _fit(found: dict[str, Any]) -> list[str]:
-    shape = found["shape"] if found["shape"] in ("right", "off") else f"too {found['shape']}"
-    return [shape, _p(found["p_value"]), f"{found['off_by']:.0%}"]
+def _fit(fit: dict[str, Any]) -> list[str]:
+    shape = fit["shape"] if fit["shape"] in ("right", "off") else f"too {fit['shape']}"
+    return [shape, _p(fit["p_value"]), f"{fit['off_by']:.0%}"]
 
 
 def _p(value: float) -> str:
@@ -192,7 +194,7 @@ def samples_words(told: dict[str, Any]) -> str:
 
 def pairs(told: dict[str, Any]) -> Table:
     """What pairs of targets have in common, in rows and in samples."""
-    found = (told["dependence"] or {"pairs": []})["pairs"]
+    compared = (told["dependence"] or {"pairs": []})["pairs"]
     rows = [
         [
             " and ".join(one["targets"]),
@@ -204,7 +206,7 @@ def pairs(told: dict[str, Any]) -> Table:
                 for value in (one["correlation"], one["correlation_drawn"])
             ),
         ]
-        for one in found[:MOST_PAIRS]
+        for one in compared[:MOST_PAIRS]
     ]
     head = ["targets", "rows", "shared nats", "in samples", "rank correlation", "in samples"]
     return Table(head, rows)

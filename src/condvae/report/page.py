@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from condvae import plots, storage
 from condvae.diagnosis.findings import Finding
+from condvae.estimator.fitted import fitted_table
 from condvae.judging import Diagnosis
 from condvae.judging.densities import simpler
 from condvae.progress import Progress
@@ -71,46 +72,46 @@ def write(
         >>> small = {"num_members": 1, "num_steps": 50, "width": 8, "depth": 1, "latent_size": 0}
         >>> model = ConditionalVAE(**small).fit(None, y[:150])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     found = report.write(model, None, y[150:], Path(folder) / "report.html")
+        ...     diagnosis = report.write(model, None, y[150:], Path(folder) / "report.html")
         ...     (Path(folder) / "report.html").read_text()[:15]
         '<!doctype html>'
     """
     storage.require_file(path, ".html")
-    found = estimator.diagnose(X, y, **options)
-    page = render(estimator, found, title=title, name=name)
+    diagnosis = estimator.diagnose(X, y, **options)
+    page = render(estimator, diagnosis, title=title, name=name)
     storage.write_bytes(path, page.encode())
-    return found
+    return diagnosis
 
 
-def render(estimator: Any, found: Diagnosis, *, title: str | None = None, name: str = "model") -> str:
+def render(estimator: Any, diagnosis: Diagnosis, *, title: str | None = None, name: str = "model") -> str:
     """The page, of what a diagnosis found."""
-    told = found.to_json()
+    told = diagnosis.to_json()
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, keep_trailing_newline=True
     )
     schema = estimator.schema_
-    target, given = ([str(column.name) for column in own] for own in (schema.target, schema.given))
+    target, given = ([str(column.name) for column in columns] for columns in (schema.target, schema.given))
     of = f"p({listed(target)}{' | ' if given else ''}{listed(given)})"
-    first, second = headline(found, target, given)
+    first, second = headline(diagnosis, target, given)
     return environment.get_template("page.html").render(
         title=title or of,
         kicker=f"{title}: {of}" if title else of,
         headline=first,
         second=second,
         numbers=three(told),
-        advice=[one for one in found.findings if one.advice and one.level != "good"],
+        advice=[one for one in diagnosis.findings if one.advice and one.level != "good"],
         looked_at=numbers.judged_by(told),
-        findings=[{"level": one.level, "words": one.words()} for one in found.findings],
-        sections=sections(estimator, found, told, name),
+        findings=[{"level": one.level, "words": one.words()} for one in diagnosis.findings],
+        sections=sections(estimator, diagnosis, told, name),
         footer=f"condvae {VERSION}; all densities in nats, in the table's own units",
         # A name of the user's that ends the element would end it.
         evaluation=Markup(json.dumps(told, allow_nan=False).replace("<", "\\u003c")),
     )
 
 
-def headline(found: Diagnosis, target: list[str], given: list[str]) -> tuple[str, str]:
+def headline(diagnosis: Diagnosis, target: list[str], given: list[str]) -> tuple[str, str]:
     """What matters most, in two plain sentences."""
-    by_code: dict[str, Finding] = {one.code: one for one in found.findings}
+    by_code: dict[str, Finding] = {one.code: one for one in diagnosis.findings}
     what = f"{listed(target, 3)}{' given ' if given else ''}{listed(given, 3)}"
     verdicts = {
         "beats-simpler": f"The model predicts {what} better than anything simpler that it was held to.",
@@ -118,8 +119,8 @@ def headline(found: Diagnosis, target: list[str], given: list[str]) -> tuple[str
         "simpler-better": f"The model predicts {what} worse than something simpler does.",
     }
     first = next((words for code, words in verdicts.items() if code in by_code), f"A model of {what}.")
-    problems = [one for one in found.findings if one.level == "problem"]
-    rows = count(len(found.looked_at), "row")
+    problems = [one for one in diagnosis.findings if one.level == "problem"]
+    rows = count(len(diagnosis.looked_at), "row")
     if not problems:
         return first, f"Nothing was found to be wrong with it, as far as {rows} can tell."
     led = f"{count(len(problems), 'problem')} {'was' if len(problems) == 1 else 'were'} found"
@@ -130,13 +131,13 @@ def three(told: dict[str, Any]) -> list[dict[str, str]]:
     """The three numbers that matter."""
     mean = told["log_prob"]
     value = "−∞" if mean is None else plus_minus(mean, told["log_prob_stderr"])
-    found = [{"value": value, "words": "log p, nats per row: higher is better"}]
+    shown = [{"value": value, "words": "log p, nats per row: higher is better"}]
     sure = {name: other for name, other in told["baseline"].items() if other["gain"] is not None}
     if sure:
         name, best = min(sure.items(), key=lambda item: item[1]["gain"])
         held_to = simpler(name, len(told["cells"]))
         sign = "+" if best["gain"] >= 0 else ""
-        found.append(
+        shown.append(
             {
                 "value": sign + plus_minus(best["gain"], best["gain_stderr"]),
                 "words": f"nats per row gained over {held_to}, the best of what is simpler",
@@ -144,35 +145,41 @@ def three(told: dict[str, Any]) -> list[dict[str, str]]:
         )
     if covered := told["coverage"]:
         mean = sum(levels["0.9"] for levels in covered.values()) / len(covered)
-        found.append({"value": f"{mean:.0%}", "words": "of the rows lie in their 90% intervals"})
+        shown.append({"value": f"{mean:.0%}", "words": "of the rows lie in their 90% intervals"})
     elif told["accuracy"]:
         mean = sum(told["accuracy"].values()) / len(told["accuracy"])
-        found.append({"value": f"{mean:.0%}", "words": "of the most probable levels were the one"})
-    return found
+        shown.append({"value": f"{mean:.0%}", "words": "of the most probable levels were the one"})
+    return shown
 
 
-def sections(estimator: Any, found: Diagnosis, told: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def sections(estimator: Any, diagnosis: Diagnosis, told: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """What follows the verdicts, each part with its words, tables and pictures; those that have any."""
-    keys = jax.random.split(estimator._key(None, 9))
-    effect = _EFFECT.format(figures.held(found)) if estimator.schema_.given else ""
+    keys = jax.random.split(fitted_table(estimator).key(None, 9))
+    effect = _EFFECT.format(figures.held(diagnosis)) if estimator.schema_.given else ""
     parts: list[tuple[str, str, str, list[numbers.Table], Iterable[Picture]]] = [
-        ("nats", "Where the nats go", numbers.nats_words(told), numbers.nats(told), figures.nats(found)),
+        (
+            "nats",
+            "Where the nats go",
+            numbers.nats_words(told),
+            numbers.nats(told),
+            figures.nats(diagnosis),
+        ),
         (
             "calibration",
             "Calibration",
             numbers.together_words(told),
             numbers.calibration(told),
-            figures.calibration(found),
+            figures.calibration(diagnosis),
         ),
         (
             "samples",
             "Real rows against samples",
             numbers.samples_words(told),
             [numbers.pairs(told)],
-            figures.samples(found, keys[0]),
+            figures.samples(diagnosis, keys[0]),
         ),
-        ("conditions", "What the conditions do", effect, [], figures.effects(found, keys[1])),
-        ("latents", "The latent space", numbers.latents_words(told), [], figures.latent_space(found)),
+        ("conditions", "What the conditions do", effect, [], figures.effects(diagnosis, keys[1])),
+        ("latents", "The latent space", numbers.latents_words(told), [], figures.latent_space(diagnosis)),
         ("worst", "The rows scored worst", _WORST, [numbers.worst(told)], ()),
         (
             "training",

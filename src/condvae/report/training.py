@@ -60,7 +60,8 @@ def code(estimator: Any, name: str) -> list[str]:
     }
     changed["random_state"] = estimator.seed_
     given, target = (
-        [str(column.name) for column in own] for own in (estimator.schema_.given, estimator.schema_.target)
+        [str(column.name) for column in columns]
+        for columns in (estimator.schema_.given, estimator.schema_.target)
     )
     arguments = ", ".join(f"{key}={value!r}" for key, value in changed.items())
     shown = f"table[{given!r}]" if given else "None"
