@@ -31,7 +31,7 @@ LAYERS = [
     ["vectorise", "plots"],
     ["calibration", "baselines"],
     ["tables", "storage"],
-    ["progress", "observed", "text", "normal_scores", "version"],
+    ["progress", "observed", "records", "text", "normal_scores", "version"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.
@@ -39,6 +39,7 @@ WITHOUT_JAX = {
     "tables",
     "storage",
     "observed",
+    "records",
     "text",
     "version",
     "normal_scores",
