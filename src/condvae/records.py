@@ -75,7 +75,7 @@ def _object(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         name: {"description": described[name]} | _type(hints[name], definitions) for name in names
     }
     words = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0]
-    return {"description": words, "type": "object", "properties": properties, "required": required}
+    return {"description": _words(words), "type": "object", "properties": properties, "required": required}
 
 
 def _type(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -108,8 +108,13 @@ def _descriptions(kind: type) -> dict[str, str]:
     for part in reversed(kind.__mro__):
         _, _, attributes = inspect.cleandoc(part.__dict__.get("__doc__") or "").partition("Attributes:\n")
         for name, words in re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", attributes, re.MULTILINE):
-            described[name] = re.sub(r"\bNone\b", "null", " ".join(words.split()))
+            described[name] = _words(words)
     return described
+
+
+def _words(text: str) -> str:
+    """A text of a docstring as a line of a schema, where None is null."""
+    return re.sub(r"\bNone\b", "null", " ".join(text.split()))
 
 
 def _plain(value: Any) -> Any:

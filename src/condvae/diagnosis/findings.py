@@ -19,13 +19,13 @@ class Finding(Record):
     """One verdict.
 
     Attributes:
-        code: a short name that does not change, such as "z-ignored".
+        code: a short name of the verdict that does not change, such as "z-ignored".
         level: "problem", "note" (worth knowing) or "good".
-        what: a sentence.
-        nats: what it is worth, in nats per row, where that is known.
-        stderr: the standard error of `nats`.
-        p_value: how often chance alone gives as much, where it was tested.
-        advice: what to do, where something should be done.
+        what: the verdict, in a sentence.
+        nats: what it is worth, in nats per row; None where that is not known.
+        stderr: the standard error of `nats`; None where that is not known.
+        p_value: how often chance alone gives as much; None where that was not tested.
+        advice: what to do; None where there is nothing to do.
     """
 
     code: str

@@ -123,7 +123,7 @@ class CellRanks(Record):
     """Whether the ranks of one latent among draws of q are uniform.
 
     Attributes:
-        p_value: of the ranks being uniform.
+        p_value: the p-value of the test that the ranks are uniform.
         shape: "right", or how q is off: too "narrow", "wide", "low" or "high", or "off".
     """
 
@@ -136,8 +136,8 @@ class PosteriorRanks(Record):
     """Whether q is the posterior, by ranks of simulated latents among draws of q.
 
     Attributes:
-        p_value: of all ranks being uniform.
-        cells: by latent, and of log p(x | z, c).
+        p_value: the p-value of the test that all ranks are uniform.
+        cells: the ranks of each latent, and of log p(x | z, c).
     """
 
     p_value: float
@@ -182,8 +182,8 @@ class Conditions(Record):
     """The log p that is lost when conditions are permuted between rows.
 
     Attributes:
-        all: with all conditions permuted together.
-        columns: with one condition permuted and the others kept, by condition; empty for a single one.
+        all: what is lost when all conditions are permuted together.
+        columns: by condition, what is lost when it alone is permuted; empty for a single condition.
     """
 
     all: Nats
@@ -196,9 +196,10 @@ class Calibration(Record):
 
     Attributes:
         cells: how many cells were observed.
-        p_value: of the probability integral transforms being uniform.
+        p_value: the p-value of the test that the probability integral transforms are uniform.
         shape: "right", or how predictions are off: too "narrow", "wide", "low" or "high", or "off".
-        off_by: the largest difference between the transforms' distribution function and the uniform one.
+        off_by: the largest difference between the distribution functions of the transforms and of uniform
+            numbers.
     """
 
     cells: int
@@ -217,7 +218,7 @@ class Slice(Record):
         rows: how many rows are in the group.
         log_prob: their mean log p, in nats per row.
         stderr: the standard error of `log_prob`.
-        targets: calibration by target, of targets with enough cells.
+        targets: calibration by target, for targets with enough cells.
     """
 
     column: str
@@ -252,7 +253,7 @@ class Pair(Record):
     """What two targets have in common, in the rows and in samples given the same conditions.
 
     Attributes:
-        targets: their names.
+        targets: the names of the two targets.
         rows: in how many rows both are observed.
         information: their mutual information in the rows, in nats, of values in groups, less its bias.
         information_drawn: the same in samples.
@@ -273,8 +274,8 @@ class Dependence(Record):
     """The dependence between targets given the conditions, E[log p(x | c) − Σ_i log p(x_i | c)].
 
     Attributes:
-        model: under the model.
-        chain: under a chain of regressions.
+        model: the dependence under the model.
+        chain: the dependence under a chain of regressions.
         lacking: by how much the dependence under the chain exceeds that under the model.
         pairs: the pairs of targets, those that share most first.
         carried: by target, what z tells of it from the other targets,
@@ -305,7 +306,7 @@ class Gaps(Record):
 
 @dataclass(frozen=True)
 class Refits(Record):
-    """What models tell that were fitted once more; both are None without a latent.
+    """What is learned by fitting the model once more; both fields are None without a latent.
 
     Attributes:
         free_bits: the gain of the same model fitted with free bits over the model.
@@ -329,7 +330,7 @@ class WorstRow(Record):
         interval: the central 90% interval of that target, in its units; None for a categorical target.
         chance: the probability of a value that is at least as far out, or of a level that is no likelier.
         outside: whether the row's conditions lie outside of the training data.
-        outside_columns: the conditions that do, in words.
+        outside_columns: which conditions do, in words; empty for none.
         distance: the share of training rows whose conditions are nearer to those of other training rows.
     """
 
@@ -356,13 +357,14 @@ class Evaluation(ScoreSummary):
         version: the version of this format.
         upper_estimate: where log p was annealed, an estimate of it from above, in nats per row; no bound.
         sandwich: where log p was annealed, bounds of it on rows simulated from the model.
-        outside: rows whose conditions lie outside of the training data.
-        training_rows: rows that are equal to a training row; None where the model was fitted to a streamed
-            table, whose rows are not remembered.
+        outside: how many rows have conditions outside of the training data.
+        training_rows: how many rows are equal to a training row; None where the model was fitted to a
+            streamed table, whose rows are not remembered.
         equal_by_chance: how many rows may be equal to training rows by chance, as training rows are equal
             to each other: if `training_rows` is larger, the model was trained on some of these rows.
-        impossible: rows of density 0.
-        unforeseen: rows with a level or a number that the training rows do not show to be possible.
+        impossible: how many rows have density 0.
+        unforeseen: how many rows have a level or a number outside of what the training rows show to be
+            possible.
         elbo: the mean of the ELBO, in nats per row.
         baseline: the baselines by name: "linear", a chain of linear and multinomial regressions (each
             target given the conditions and the targets before it); "marginal", the same without the
@@ -392,7 +394,7 @@ class Evaluation(ScoreSummary):
         samples: whether a classifier tells rows from samples given the same conditions; None for too few
             rows.
         copies: whether samples copy training rows; None without training rows or for too few rows.
-        refits: what refits tell; None without them.
+        refits: what is learned by fitting the model once more; None where it was not.
         worst: the rows with the lowest log p, the lowest first.
         findings: the verdicts, what must be looked at first; None without a diagnosis.
     """

@@ -98,9 +98,9 @@ class DrawCounts(Record):
     """How many draws, or annealed chains, a row got.
 
     Attributes:
-        fewest: the fewest.
-        most: the most.
-        mean: the mean over rows.
+        fewest: the fewest draws that a row got.
+        most: the most draws that a row got.
+        mean: the mean number of draws over rows.
     """
 
     fewest: int
@@ -113,8 +113,8 @@ class EffectiveDraws(Record):
     """The effective number of draws, (Σ w)² / Σ w², of a row.
 
     Attributes:
-        smallest: the smallest of all rows.
-        median: the median over rows.
+        smallest: the smallest effective number of all rows.
+        median: the median effective number over rows.
     """
 
     smallest: float
@@ -141,8 +141,8 @@ class ScoreSummary(Record):
     """The log-densities of the rows of a table, in nats per row; None stands for what cannot be told.
 
     Attributes:
-        rows: the rows of the table.
-        rows_scored: those with an observed target, which the means are over.
+        rows: how many rows the table has.
+        rows_scored: how many of them have an observed target; means are over these.
         method: how log-densities were found, in words.
         draws: how many draws a row got; None where no row was scored.
         log_prob: the mean log p; None where no row was scored, or a row has density 0.
