@@ -32,7 +32,7 @@ LAYERS = [
     ["calibration", "baselines"],
     ["tables", "storage"],
     ["sentences"],
-    ["progress", "observed", "text", "normal_scores", "version"],
+    ["progress", "observed", "records", "text", "normal_scores", "version"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.
@@ -40,6 +40,7 @@ WITHOUT_JAX = {
     "tables",
     "storage",
     "observed",
+    "records",
     "text",
     "sentences",
     "version",
