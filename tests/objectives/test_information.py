@@ -12,7 +12,8 @@ from scipy import stats
 from condvae import CVAE, elbo, fit
 from condvae.linear_gaussian import linear_gaussian
 from condvae.objectives import info_vae
-from condvae.objectives.draws import evaluate_batch, of_batches
+from condvae.objectives.declaration import takes
+from condvae.objectives.draws import evaluate_batch
 from condvae.scoring import bound
 from gradients import of_states, one_row
 from helpers import row_keys
@@ -55,7 +56,7 @@ def test_it_is_what_is_written():
     assert values.shape == (ROWS,)
 
 
-@of_batches
+@takes("draws", "from_prior", of_batches=True)
 def _draws_of_the_prior(draws, from_prior):
     return from_prior.z
 

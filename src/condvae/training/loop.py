@@ -3,7 +3,6 @@
 What a round is, and how its batches are drawn, is in `condvae.training.rounds`.
 """
 
-import inspect
 import json
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
+from condvae.objectives.declaration import declaration_of
 from condvae.progress import Progress
 from condvae.sentences import Argument, InputError, Text
 from condvae.storage import StorageError
@@ -209,9 +209,10 @@ def fit(
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
         raise InputError(
-            "{argument} needs an objective that takes beta, and has none but 1 set",
-            remedy="use elbo, or {none}",
+            "{argument} needs an objective with the option beta, set to no number but 1",
+            remedy="use elbo, declare your objective with {declaration}, or set {none}",
             argument="kl_warmup",
+            declaration='condvae.objectives.takes("draws", options=("beta",))',
             none=Argument("kl_warmup", 0),
         )
     if kl_cycles > 1 and not 0 < kl_warmup <= num_steps // kl_cycles:
@@ -517,4 +518,4 @@ class _Loop:
 def _takes_beta(objective: Objective) -> bool:
     """Whether it has a β that may rise to 1: no other is set."""
     other = isinstance(objective, partial) and objective.keywords.get("beta", 1.0) != 1.0
-    return "beta" in inspect.signature(objective).parameters and not other
+    return "beta" in declaration_of(objective).options and not other
