@@ -46,12 +46,20 @@ def discrepancy(q, p):
 def test_it_is_what_is_written():
     model, x, c = batch()
     keys, size = row_keys(1, ROWS), 3
-    values = evaluate_batch(partial(info_vae, alpha=0.3, weight=7.0), model, (x, c), keys, num_samples=size)
-    plain = partial(evaluate_batch, model=model, batch=(x, c), keys=keys, num_samples=size)
-    reconstructed = jax.vmap(lambda x, c, key: elbo(model.draws(x, c, key=key, num_samples=size), beta=0.7))
-    q = jax.vmap(lambda x, c, key: model.draws(x, c, key=key, num_samples=size).z)(x, c, keys)
-    p = plain(_draws_of_the_prior)
-    expected = reconstructed(x, c, keys).mean() - 7.0 * discrepancy(np.asarray(q), np.asarray(p))
+
+    @eqx.filter_jit
+    def of_batch(objective):
+        return evaluate_batch(objective, model, (x, c), keys, num_samples=size)
+
+    @jax.jit
+    @jax.vmap
+    def of_rows(x, c, key):
+        draws = model.draws(x, c, key=key, num_samples=size)
+        return elbo(draws, beta=0.7), draws.z
+
+    values, p = (of_batch(f) for f in (partial(info_vae, alpha=0.3, weight=7.0), _draws_of_the_prior))
+    reconstructed, q = of_rows(x, c, keys)
+    expected = reconstructed.mean() - 7.0 * discrepancy(np.asarray(q), np.asarray(p))
     np.testing.assert_allclose(values.mean(), expected, rtol=1e-9)
     assert values.shape == (ROWS,)
 
