@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from condvae.estimator import persistence, prepare
+from condvae.estimator import arguments, persistence, prepare
 from condvae.estimator.evaluation import diagnose
 from condvae.estimator.fitted import answered_by, draw_key
 from condvae.estimator.predicting import Predictions
@@ -229,8 +229,8 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
             StorageError: if the checkpoints cannot be written, or are of other data or settings.
             Interrupted: by Ctrl-C or SIGTERM, where there is a `checkpoint`.
         """
-        prepare.check_arguments(self.get_params())
-        self.seed_ = int(Devices(mesh).of_first(np.array(prepare.seed(self.random_state), np.uint32)))
+        arguments.check_arguments(self.get_params())
+        self.seed_ = int(Devices(mesh).of_first(np.array(arguments.seed(self.random_state), np.uint32)))
         table = prepare.training_table(
             X,
             y,
@@ -281,7 +281,7 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
         options = Options(
             self.depth,
             self.weight_decay,
-            prepare.chosen_objective(self.get_params()),
+            arguments.chosen_objective(self.get_params()),
             trained_by(self.get_params())[1],
             int(self.kl_warmup),
             int(self.kl_cycles),

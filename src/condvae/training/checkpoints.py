@@ -197,6 +197,16 @@ class Keeper:
                 "another folder"
             )
 
+    def interrupted(self, where: str, signal: int, problem: StorageError | None = None) -> Interrupted:
+        """What ends the run after a signal, and says how to go on; `problem` if this state is not kept."""
+        kept = "and kept in {folder!r}: go on from there with {resume}"
+        if problem is not None:
+            kept = (
+                "which could not be kept ({problem}); go on from step {saved:,} in {folder!r} with {resume}"
+            )
+        more = {"problem": str(problem), "saved": self.saved, "resume": RESUME}
+        return Interrupted(Text("{where}, " + kept, where=where, folder=str(self.folder), **more), signal)
+
     def due(self) -> bool:
         """Whether it is time for the next checkpoint."""
         return clock.monotonic() - self._last >= self.checkpoints.seconds

@@ -198,13 +198,11 @@ def fit(
             raise InputError("{argument} is {value}, expected at least 1", argument=name, value=value)
     devices = Devices(mesh)
     if batch_size % devices.count:
-        raise InputError(
-            "{argument} is {size}, which {devices} devices cannot share evenly",
-            remedy="give a multiple of {devices}",
-            argument="batch_size",
-            size=batch_size,
-            devices=devices.count,
+        said, remedy = (
+            "{argument} is {size}, which {n} devices cannot share evenly",
+            "give a multiple of {n}",
         )
+        raise InputError(said, remedy=remedy, argument="batch_size", size=batch_size, n=devices.count)
     if not 0 <= averaging < 1:
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
@@ -270,15 +268,12 @@ def fit(
     run = Run(plan, static, per_member, rates)
     history = History()
     if kl_warmup > num_steps:
-        history.warn(
-            Text(
-                "{kl_warmup} outlasts {num_steps}: the run ends with β = {beta:.3g} and optimises "
-                "E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train longer or warm up faster",
-                kl_warmup=Argument("kl_warmup", kl_warmup),
-                num_steps=Argument("num_steps", num_steps),
-                beta=num_steps / kl_warmup,
-            )
+        said = (
+            "{kl_warmup} outlasts {num_steps}: the run ends with β = {beta:.3g} and optimises "
+            "E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train longer or warm up faster"
         )
+        steps, warm_up = Argument("num_steps", num_steps), Argument("kl_warmup", kl_warmup)
+        history.warn(Text(said, kl_warmup=warm_up, num_steps=steps, beta=num_steps / kl_warmup))
     keeper = None
     if checkpoint is not None:
         checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
@@ -286,24 +281,11 @@ def fit(
         if devices.first:
             keeper = Keeper(checkpoints, identity, resume=resume)
     elif resume:
-        raise InputError(
-            "{argument} needs {checkpoint}, the folder to resume from",
-            argument=Argument("resume", True),
-            checkpoint=Argument("checkpoint"),
-        )
+        said = "{argument} needs {checkpoint}, the folder to resume from"
+        raise InputError(said, argument=RESUME, checkpoint=Argument("checkpoint"))
     try:
-        loop = _Loop(
-            run,
-            batches,
-            state,
-            history,
-            keeper,
-            checkpoint is not None,
-            single,
-            patience,
-            callbacks,
-            progress and devices.first,
-        )
+        kept, shown = checkpoint is not None, progress and devices.first
+        loop = _Loop(run, batches, state, history, keeper, kept, single, patience, callbacks, shown)
         state, history = loop.to_the_end()
     finally:
         batches.close()
@@ -492,22 +474,11 @@ class _Loop:
             where = f"stopped at step {self.done:,} of {self.total:,}"
             if self.keeper is None:
                 raise Interrupted(f"{where}, and kept by the first process", signal)
-            folder = str(self.keeper.folder)
             try:
                 self.keeper.save(self.state, self.history, self.done)
             except StorageError as error:
-                said = Text(
-                    "{where}, which could not be kept ({reason}); go on from step {saved:,} in {folder!r} "
-                    "with {resume}",
-                    where=where,
-                    reason=str(error),
-                    saved=self.keeper.saved,
-                    folder=folder,
-                    resume=RESUME,
-                )
-                raise Interrupted(said, signal) from error
-            said = "{where}, and kept in {folder!r}: go on from there with {resume}"
-            raise Interrupted(Text(said, where=where, folder=folder, resume=RESUME), signal)
+                raise self.keeper.interrupted(where, signal, error) from error
+            raise self.keeper.interrupted(where, signal)
         if self.keeper is not None and self.keeper.due():
             try:
                 self.keeper.save(self.state, self.history, self.done)
