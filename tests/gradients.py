@@ -28,8 +28,8 @@ def flat_gradient(value: Callable[[CVAE], Any], model: CVAE) -> jax.Array:
 def value_and_gradient(value: Callable[[CVAE], Any], model: CVAE) -> tuple[jax.Array, jax.Array]:
     """`value(model)`, and its gradient as one vector."""
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
-    found, gradient = jax.value_and_grad(lambda p: value(eqx.combine(p, static)))(parameters)
-    return found, jax.flatten_util.ravel_pytree(gradient)[0]
+    at, gradient = jax.value_and_grad(lambda p: value(eqx.combine(p, static)))(parameters)
+    return at, jax.flatten_util.ravel_pytree(gradient)[0]
 
 
 def sampled(

@@ -241,9 +241,9 @@ def truth(model: CVAE, x: Observed, c: Any, draws: int = 40_000) -> tuple[np.nda
         return jnp.log(weights.mean()) + scores.max(), weights.std() / weights.mean() / draws**0.5
 
     keys = jax.random.split(jax.random.key(77), len(x.value))
-    found = [
+    estimates = [
         one(jax.tree.map(lambda leaf, i=i: leaf[i], x), None if c is None else c[i], k)
         for i, k in enumerate(keys)
     ]
-    value, stderr = zip(*found, strict=True)
+    value, stderr = zip(*estimates, strict=True)
     return np.array(value), np.array(stderr)

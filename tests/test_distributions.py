@@ -175,19 +175,19 @@ def test_distribution_functions_of_cells_are_scipys():
     np.testing.assert_allclose(two.cdf(value), mixed, rtol=1e-5)
     categories = Numpyro(npd.CategoricalProbs(jnp.array([[0.2, 0.5, 0.3], [0.6, 0.4, 0.0]])))
     row = {"a": value, "k": jnp.array([1, 0])}
-    found = Product({"a": two, "k": categories}).cdf(row)
-    assert found is not None
-    np.testing.assert_allclose(found["a"], mixed, rtol=1e-5)
-    np.testing.assert_allclose(found["k"], [0.7, 0.6], rtol=1e-6)
+    shares = Product({"a": two, "k": categories}).cdf(row)
+    assert shares is not None
+    np.testing.assert_allclose(shares["a"], mixed, rtol=1e-5)
+    np.testing.assert_allclose(shares["k"], [0.7, 0.6], rtol=1e-6)
     np.testing.assert_allclose(categories.cdf(jnp.array([-1, 5])), [0.0, 1.0], rtol=1e-6)
     assert Product({"a": INSTANCES["flow"](), "k": categories}).cdf(row) is None
 
 
 def test_the_middle_of_a_product_is_that_of_each_block():
     cauchy = Numpyro(npd.StudentT(1.0, jnp.array([2.0]), 1.0))
-    found = Product({"a": cauchy, "b": Numpyro(npd.Poisson(jnp.array([3.0])))}).location()
-    assert found is not None
-    assert (found["a"], found["b"]) == (2.0, 3.0)
+    middle = Product({"a": cauchy, "b": Numpyro(npd.Poisson(jnp.array([3.0])))}).location()
+    assert middle is not None
+    assert (middle["a"], middle["b"]) == (2.0, 3.0)
 
 
 def test_reparameterised_is_honoured():
@@ -253,11 +253,11 @@ def test_spread_out_it_is_wider_and_its_density_is_that_of_its_draws(name):
     drawn = jax.jit(jax.vmap(wide.sample))(keys)
     ratio = np.exp(jax.jit(jax.vmap(lambda z: d.log_prob(z) - wide.log_prob(z)))(drawn))
     assert abs(ratio.mean() - 1) < 5 * ratio.std() / np.sqrt(len(keys))
-    own = flat(jax.jit(jax.vmap(d.sample))(keys))
+    plain = flat(jax.jit(jax.vmap(d.sample))(keys))
     if name in ("normal", "full"):
-        np.testing.assert_allclose(flat(drawn).std(axis=0), factor * own.std(axis=0), rtol=0.03)
-        np.testing.assert_allclose(flat(drawn).mean(axis=0), own.mean(axis=0), atol=0.06)
-    assert (flat(drawn).std(axis=0) > 1.1 * own.std(axis=0)).all()
+        np.testing.assert_allclose(flat(drawn).std(axis=0), factor * plain.std(axis=0), rtol=0.03)
+        np.testing.assert_allclose(flat(drawn).mean(axis=0), plain.mean(axis=0), atol=0.06)
+    assert (flat(drawn).std(axis=0) > 1.1 * plain.std(axis=0)).all()
 
 
 def test_how_far_it_is_spread_may_be_known_only_when_it_runs():
@@ -282,14 +282,14 @@ def test_what_has_no_spread_says_so():
 
 def test_what_ranges_over_the_real_numbers():
     on_reals = {name: make().on_reals for name, make in INSTANCES.items()}
-    assert [name for name, found in on_reals.items() if not found] == ["categorical", "product"]
+    assert [name for name, real in on_reals.items() if not real] == ["categorical", "product"]
     assert not Numpyro(npd.Gamma(jnp.ones(2), 1.0)).on_reals
     assert not Numpyro(npd.Dirichlet(jnp.ones(3))).on_reals
 
 
 def test_kl_of_a_full_covariance_to_independent_cells():
-    own = npd.MultivariateNormal(jnp.array([0.5, -1.0]), jnp.array([[2.0, 0.6], [0.6, 1.0]]))
+    full = npd.MultivariateNormal(jnp.array([0.5, -1.0]), jnp.array([[2.0, 0.6], [0.6, 1.0]]))
     other = npd.Normal(jnp.array([0.1, 0.3]), jnp.array([0.7, 1.9]))
     same = npd.MultivariateNormal(other.loc, jnp.diag(other.scale**2))
-    expected = npd.kl_divergence(own, same)
-    np.testing.assert_allclose(Numpyro(own).kl(Numpyro(other)), expected, rtol=1e-5)
+    expected = npd.kl_divergence(full, same)
+    np.testing.assert_allclose(Numpyro(full).kl(Numpyro(other)), expected, rtol=1e-5)

@@ -108,13 +108,13 @@ def test_an_eased_scale_is_shared_at_first_and_the_heads_own_at_last(head):
         eased = eqx.tree_at(lambda h: h.parameters, built, built.parameters.eased(jnp.asarray(ramp)))
         return eased(features).base
 
-    own = [built(features).base for features in (FEATURES, -FEATURES)]
+    uneased = [built(features).base for features in (FEATURES, -FEATURES)]
     for ramp, shared in ((0.0, True), (0.5, False), (1.0, False)):
         one, other = at(ramp, FEATURES), at(ramp, -FEATURES)
         assert np.allclose(one.scale, other.scale) == shared
-        np.testing.assert_array_equal(one.loc, own[0].loc)
-        np.testing.assert_array_equal(other.loc, own[1].loc)
-    np.testing.assert_array_equal(at(1.0, FEATURES).scale, own[0].scale)
+        np.testing.assert_array_equal(one.loc, uneased[0].loc)
+        np.testing.assert_array_equal(other.loc, uneased[1].loc)
+    np.testing.assert_array_equal(at(1.0, FEATURES).scale, uneased[0].scale)
     fixed = head(6, (2, 1), scale=0.7, key=KEY).parameters
     assert fixed.eased(jnp.asarray(0.0)) is fixed
 

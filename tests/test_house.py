@@ -31,6 +31,7 @@ LAYERS = [
     ["vectorise", "plots"],
     ["calibration", "baselines"],
     ["tables", "storage"],
+    ["sentences"],
     ["progress", "observed", "records", "text", "normal_scores", "version"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -41,6 +42,7 @@ WITHOUT_JAX = {
     "observed",
     "records",
     "text",
+    "sentences",
     "version",
     "normal_scores",
     "plots",
@@ -62,15 +64,15 @@ def room(path: Path) -> str:
 
 def imports(path: Path) -> set[str]:
     """Every module that a file imports, wherever in it; names taken from `condvae` count as rooms."""
-    found = set()
+    modules = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            modules.add(node.module)
             if node.module == "condvae":
-                found |= {f"condvae.{alias.name}" for alias in node.names}
-    return found
+                modules |= {f"condvae.{alias.name}" for alias in node.names}
+    return modules
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -120,13 +122,13 @@ def derived(function: ast.FunctionDef) -> dict[tuple[str, int], set[str]]:
         elif isinstance(node, ast.Assign):
             names = [n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
             events += [(node.end_lineno, 1, name, "") for name in names]
-    bound, found = {}, {}
+    bound, uses = {}, {}
     for _, binds, name, how in sorted(events):
         if binds:
             bound[name] = bound.get(name, 0) + 1
         else:
-            found.setdefault((name, bound.get(name, 0)), set()).add(how)
-    return found
+            uses.setdefault((name, bound.get(name, 0)), set()).add(how)
+    return uses
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -142,7 +144,7 @@ def test_a_key_that_is_both_split_and_folded_into_is_seen():
     both = "def f(key):\n    a, b = jax.random.split(key)\n    return jax.random.fold_in(key, 1)"
     anew = "def f(key):\n    a, key = jax.random.split(key)\n    return jax.random.fold_in(key, 1)"
     ways = [derived(ast.parse(text).body[0]).values() for text in (both, anew)]
-    assert [max(map(len, found)) for found in ways] == [2, 1]
+    assert [max(map(len, uses)) for uses in ways] == [2, 1]
 
 
 def test_nothing_on_a_load_path_can_execute_what_it_reads():

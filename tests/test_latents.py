@@ -110,8 +110,8 @@ def test_every_objective_has_a_value_and_a_gradient_or_a_sentence(kind):
             return each(batch, keys).mean()
 
         with refused(kind, name):
-            found, gradient = jax.jit(jax.value_and_grad(value))(parameters)
-            assert np.isfinite(found), name
+            loss, gradient = jax.jit(jax.value_and_grad(value))(parameters)
+            assert np.isfinite(loss), name
             assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)), name
             assert any((leaf != 0).any() for leaf in jax.tree.leaves(gradient)), name
 
@@ -127,11 +127,11 @@ def test_bounds_are_below_log_p_and_scores_agree_with_it(kind):
     assert (stderr < 0.1).all()
     for name in ("elbo", "iwae"):
         with refused(kind, name):
-            found = bound(model, x, c, key=KEY, objective=OBJECTIVES[name], num_samples=20_000)
+            lower = bound(model, x, c, key=KEY, objective=OBJECTIVES[name], num_samples=20_000)
             if name == "elbo":
-                assert (found < value + 0.15).all()
+                assert (lower < value + 0.15).all()
             else:  # near log p, and now and then above it: this posterior is not trained
-                assert ((found > value - 2.0) & (found < value + 0.5)).all()
+                assert ((lower > value - 2.0) & (lower < value + 0.5)).all()
 
 
 @each(*QUICK)
@@ -148,11 +148,11 @@ def test_sticking_the_landing_is_the_elbo_on_average(kind):
     model = built(kind)
     x, c = rows(2, kind.has_c)
     with refused(kind, "sticking_the_landing"):
-        found = [
+        gradients = [
             [bound(model, x, c, key=k, objective=f, num_samples=200) for k in jax.random.split(KEY, 8)]
             for f in (sticking_the_landing, elbo)
         ]
-        path, plain = np.array(found)
+        path, plain = np.array(gradients)
         stderr = np.hypot(path.std(axis=0), plain.std(axis=0)) / 8**0.5
         assert (np.abs(path.mean(axis=0) - plain.mean(axis=0)) < 6 * stderr + 1e-4).all()
 
@@ -162,9 +162,9 @@ def test_annealing_agrees_with_scores(kind):
     model = built(kind)
     x, c = rows(3, kind.has_c)
     with refused(kind, "anneal"):
-        found = anneal(model, x, c, key=KEY, num_temperatures=200, num_chains=8).lower
+        lower = anneal(model, x, c, key=KEY, num_temperatures=200, num_chains=8).lower
         score = log_prob(model, x, c, key=KEY, num_samples=2000)
-        assert (np.abs(found.value - score.value) < 5 * np.hypot(found.stderr, score.stderr) + 0.1).all()
+        assert (np.abs(lower.value - score.value) < 5 * np.hypot(lower.stderr, score.stderr) + 0.1).all()
 
 
 @each()
@@ -262,23 +262,23 @@ class _Truth:
 @each()
 def test_its_elbo_is_decomposed(kind):
     with refused(kind, "decompose"):
-        found = decompose(built(kind), _Truth(kind.has_c), key=KEY, num_rows=40)
-        assert np.isfinite([found.elbo, found.kl_model, found.data_term]).all()
-        assert found.method in ("enumeration", "quadrature") or found.method.startswith(
+        decomposition = decompose(built(kind), _Truth(kind.has_c), key=KEY, num_rows=40)
+        assert np.isfinite([decomposition.elbo, decomposition.kl_model, decomposition.data_term]).all()
+        assert decomposition.method in ("enumeration", "quadrature") or decomposition.method.startswith(
             "not checkable: the"
         )
-        if found.checkable:
-            assert abs(found.residual) < 5 * found.stderr
+        if decomposition.checkable:
+            assert abs(decomposition.residual) < 5 * decomposition.stderr
 
 
 @each()
 def test_its_gaps_are_measured(kind):
     x, c = rows(2, kind.has_c)
     with refused(kind, "gaps"):
-        found = gaps(built(kind), x, c, key=KEY, num_samples=500)
-        assert np.isfinite(found.elbo).all()
-        assert (found.elbo_local > found.elbo - 0.1).all()
-        assert (found.elbo_local < found.log_prob.value + 0.15 + 5 * found.log_prob.stderr).all()
+        measured = gaps(built(kind), x, c, key=KEY, num_samples=500)
+        assert np.isfinite(measured.elbo).all()
+        assert (measured.elbo_local > measured.elbo - 0.1).all()
+        assert (measured.elbo_local < measured.log_prob.value + 0.15 + 5 * measured.log_prob.stderr).all()
 
 
 @each()

@@ -62,7 +62,7 @@ def test_jax_and_numpy_agree():
     values = COLUMNS["above 0"]
     scores = scores_of(values, support_of(values))
     arrays = NormalScores(*(jnp.asarray(np.asarray(part), jnp.float32) for part in scores))
-    for own, expected in zip(
+    for ours, expected in zip(
         to_scores(arrays, jnp.asarray(values, jnp.float32), jnp), to_scores(scores, values), strict=True
     ):
-        np.testing.assert_allclose(own, expected, atol=2e-4)
+        np.testing.assert_allclose(ours, expected, atol=2e-4)

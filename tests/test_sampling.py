@@ -185,8 +185,8 @@ def test_the_mean_has_the_error_of_the_latent_alone(c):
     """Five standard errors, with the variance of E[x | z, c], not of x."""
     (model,) = models(1)
     centre, _, of_z = exact(model, c)
-    found = expect(mean, model, c, key=KEY, num_samples=S)
-    assert (np.abs(found - centre) < 5 * of_z / np.sqrt(S)).all()
+    estimate = expect(mean, model, c, key=KEY, num_samples=S)
+    assert (np.abs(estimate - centre) < 5 * of_z / np.sqrt(S)).all()
     runs = expect(mean, model, jnp.tile(c, (40, 1)), key=KEY, num_samples=400).reshape(40, N, 3)
     # A standard deviation of 40 runs, pooled over 6 rows: known to 5%.
     ratio = np.std(runs, axis=0, ddof=1) / (of_z / np.sqrt(400))
@@ -196,44 +196,44 @@ def test_the_mean_has_the_error_of_the_latent_alone(c):
 def test_second_moments_and_trees(c):
     (model,) = models(1)
     centre, _, of_z = exact(model, c)
-    found = expect(products, model, c, key=KEY, num_samples=S)
+    moments = expect(products, model, c, key=KEY, num_samples=S)
     truth = centre**2 + of_z**2
     # Var(m²) of a Normal m is 2 v² + 4 v mean².
     error = np.sqrt(2 * of_z**4 + 4 * of_z**2 * centre**2) / np.sqrt(S)
-    assert (np.abs(found["square"] - truth) < 5 * error).all()
-    assert found["first"].shape == (N,)
-    assert (np.abs(found["first"] - centre[:, 0]) < 5 * of_z[0] / np.sqrt(S)).all()
+    assert (np.abs(moments["square"] - truth) < 5 * error).all()
+    assert moments["first"].shape == (N,)
+    assert (np.abs(moments["first"] - centre[:, 0]) < 5 * of_z[0] / np.sqrt(S)).all()
 
 
 def test_the_distribution_function_of_a_mixture_with_its_rows_own_values(c):
     members = models(3)
     values = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
-    found = expect(below, Mixture.of(members), c, values, key=KEY, num_samples=S)
+    shares = expect(below, Mixture.of(members), c, values, key=KEY, num_samples=S)
     truth = np.mean([norm.cdf(values, *exact(m, c)[:2]) for m in members], axis=0)
-    assert (np.abs(found - truth) < 5 * np.sqrt(truth * (1 - truth) / S)).all()
+    assert (np.abs(shares - truth) < 5 * np.sqrt(truth * (1 - truth) / S)).all()
 
 
 def test_without_conditions():
     (model,) = models(1, c_size=0)
     centre, _, of_z = exact(model, None)
-    found = expect(mean, model, key=KEY, num_samples=S)
-    assert found.shape == (1, 3)
-    assert (np.abs(found[0] - centre) < 5 * of_z / np.sqrt(S)).all()
+    estimate = expect(mean, model, key=KEY, num_samples=S)
+    assert estimate.shape == (1, 3)
+    assert (np.abs(estimate[0] - centre) < 5 * of_z / np.sqrt(S)).all()
     extra = np.arange(12.0, dtype=np.float32).reshape(4, 3)
-    found = expect(plus, model, None, extra, key=KEY, num_samples=S)
-    assert (np.abs(found - centre - extra) < 5 * of_z / np.sqrt(S)).all()
+    estimate = expect(plus, model, None, extra, key=KEY, num_samples=S)
+    assert (np.abs(estimate - centre - extra) < 5 * of_z / np.sqrt(S)).all()
 
 
 def test_draws_are_shared_out_and_counted(c, monkeypatch):
     """The same draws whether averaged in one block or in blocks that do not divide them."""
     (model,) = models(1)
 
-    found = []
+    estimates = []
     for at_once in (500, 150):
         monkeypatch.setattr(sampling, "AVERAGED_AT_ONCE", at_once)
-        found.append(expect(mean, model, c, key=KEY, num_samples=500))
+        estimates.append(expect(mean, model, c, key=KEY, num_samples=500))
     of_z = exact(model, c)[2]
-    assert (np.abs(found[0] - found[1]) < 5 * np.sqrt(2) * of_z / np.sqrt(500)).all()
+    assert (np.abs(estimates[0] - estimates[1]) < 5 * np.sqrt(2) * of_z / np.sqrt(500)).all()
     # A constant comes out as itself only if exactly num_samples draws are counted.
     monkeypatch.setattr(sampling, "AVERAGED_AT_ONCE", 7)
     np.testing.assert_allclose(expect(one, model, c, key=KEY, num_samples=10), 1.0, rtol=1e-6)
@@ -247,10 +247,10 @@ def test_noise_follows_the_seeds(c):
     (model,) = models(1)
     same = jnp.tile(c[:1], (4, 1))
     seeds = np.array([5, 5, 6, 5], np.uint32)
-    found = expect(mean, model, same, key=KEY, num_samples=10, seeds=seeds)
-    np.testing.assert_array_equal(found[0], found[1])
-    np.testing.assert_array_equal(found[0], found[3])
-    assert (found[0] != found[2]).any()
+    means = expect(mean, model, same, key=KEY, num_samples=10, seeds=seeds)
+    np.testing.assert_array_equal(means[0], means[1])
+    np.testing.assert_array_equal(means[0], means[3])
+    assert (means[0] != means[2]).any()
 
 
 def test_no_rows_and_bad_arguments(c):

@@ -345,13 +345,13 @@ class Kept(Arrays):
 
 
 def test_what_is_kept_comes_back_with_its_types():
-    own = Kept(np.arange(6.0).reshape(2, 3).T, 0.1, 7)
-    arrays = own.to_arrays()
+    kept = Kept(np.arange(6.0).reshape(2, 3).T, 0.1, 7)
+    arrays = kept.to_arrays()
     assert all(isinstance(array, np.ndarray) and array.flags.c_contiguous for array in arrays.values())
-    found = Kept.from_arrays(arrays)
-    np.testing.assert_array_equal(found.table, own.table)
-    assert (found.share, found.rows) == (0.1, 7)
-    assert type(found.rows) is int
+    restored = Kept.from_arrays(arrays)
+    np.testing.assert_array_equal(restored.table, kept.table)
+    assert (restored.share, restored.rows) == (0.1, 7)
+    assert type(restored.rows) is int
 
 
 def test_what_is_missing_is_named():

@@ -243,7 +243,7 @@ def over_draws(score: Callable[..., PyTree], chunk: int | None) -> Callable[...,
 
     def each(*drawn: PyTree) -> PyTree:
         # What a chunk needs for its gradient is computed again, instead of being kept for all of them.
-        return jax.lax.map(jax.checkpoint(lambda own: score(*own)), drawn, batch_size=chunk)
+        return jax.lax.map(jax.checkpoint(lambda draw: score(*draw)), drawn, batch_size=chunk)
 
     return each
 

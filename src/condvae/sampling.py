@@ -297,8 +297,8 @@ def expect(
     if num_samples < 1:
         raise ValueError(f"num_samples is {num_samples}, expected at least 1")
     n = 1 if c is None and extra is None else num_rows(c=c, extra=extra)
-    found = members(model)
-    each = -(-num_samples // len(found))
+    models = members(model)
+    each = -(-num_samples // len(models))
     at_once = min(each, AVERAGED_AT_ONCE)
     results = [
         map_rows(
@@ -313,7 +313,7 @@ def expect(
             num_samples=each,
             at_once=at_once,
         )
-        for member, member_key in zip(found, jax.random.split(key, len(found)), strict=True)
+        for member, member_key in zip(models, jax.random.split(key, len(models)), strict=True)
     ]
     return jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *results)
 

@@ -287,9 +287,9 @@ def _check_replaceable(path: Path) -> None:
         raise StorageError(f"{str(path)!r} is a file, and a model is a folder; choose another path")
     others = sorted({entry.name for entry in path.iterdir()} - {MANIFEST, WEIGHTS, ".DS_Store"})
     if others or not (_is_bundle(path) or not any(path.iterdir())):
-        found = f"it holds {others[0]!r}" if others else f"its {MANIFEST} is not condvae's"
+        reason = f"it holds {others[0]!r}" if others else f"its {MANIFEST} is not condvae's"
         raise StorageError(
-            f"the folder {str(path)!r} exists and is not only a condvae model ({found}); "
+            f"the folder {str(path)!r} exists and is not only a condvae model ({reason}); "
             "choose another path, or move it away"
         )
 
@@ -379,8 +379,8 @@ class Arrays:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The fields by name, for a file; `from_arrays` takes them back, exactly."""
-        own: Any = self
-        return {field.name: np.asarray(getattr(self, field.name), order="C") for field in fields(own)}
+        instance: Any = self
+        return {field.name: np.asarray(getattr(self, field.name), order="C") for field in fields(instance)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
@@ -389,13 +389,13 @@ class Arrays:
         Raises:
             ValueError: if an array is missing.
         """
-        own: Any = cls
-        needed = [field.name for field in fields(own) if field.default is MISSING]
-        names = [field.name for field in fields(own) if field.name in arrays or field.name in needed]
+        kind: Any = cls
+        needed = [field.name for field in fields(kind) if field.default is MISSING]
+        names = [field.name for field in fields(kind) if field.name in arrays or field.name in needed]
         if absent := [name for name in names if name not in arrays]:
             raise ValueError(f"the arrays of {cls.__name__} lack {', '.join(absent)}")
-        found: dict[str, Any] = {name: np.asarray(arrays[name]) for name in names}
-        for field in fields(own):
-            if field.name in found and field.type in (int, float, bool):
-                found[field.name] = found[field.name].item()
-        return cls(**found)
+        values: dict[str, Any] = {name: np.asarray(arrays[name]) for name in names}
+        for field in fields(kind):
+            if field.name in values and field.type in (int, float, bool):
+                values[field.name] = values[field.name].item()
+        return cls(**values)

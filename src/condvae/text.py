@@ -100,11 +100,11 @@ def as_call(text: str) -> tuple[str, dict[str, float]] | None:
         >>> as_call("iwae"), as_call("renyi(alpha=0.25)"), as_call("renyi(0.25)")
         (('iwae', {}), ('renyi', {'alpha': 0.25}), None)
     """
-    found = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
-    if found is None:
+    match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", text)
+    if match is None:
         return None
     options: dict[str, float] = {}
-    for part in (found[2] or "").split(","):
+    for part in (match[2] or "").split(","):
         if not part.strip():
             continue
         key, _, number = (piece.strip() for piece in part.partition("="))
@@ -117,7 +117,7 @@ def as_call(text: str) -> tuple[str, dict[str, float]] | None:
         if key in options:
             raise ValueError(f"{text.strip()!r} has {key!r} twice: give it once")
         options[key] = value
-    return found[1], options
+    return match[1], options
 
 
 def short(value: Any) -> str:

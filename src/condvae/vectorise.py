@@ -222,8 +222,8 @@ def map_rows(
     size = chunk_size(max(n, 1), draws, rows) if chunk is None else chunk
     static = tuple(sorted(options.items()))
     results: list[PyTree] = []
-    own = Progress(label, n, enabled=progress) if isinstance(progress, bool) else nullcontext(progress)
-    with own as bar:
+    context = Progress(label, n, enabled=progress) if isinstance(progress, bool) else nullcontext(progress)
+    with context as bar:
         for start in range(0, max(n, 1), size):
             keep = min(size, n - start)
             # Past the end, the first row again: a chunk has one shape, and padding is cut off below.

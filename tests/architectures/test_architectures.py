@@ -171,8 +171,8 @@ def test_any_family_is_a_likelihood_by_its_name():
     assert (drawn == np.rint(drawn)).all()
     assert (drawn >= 0).all()
     eased = ease_scales(model, jnp.zeros(())).likelihood.head.linear.weight
-    own = model.likelihood.head.linear.weight
-    assert (eased[:2] == own[:2]).all()
+    weight = model.likelihood.head.linear.weight
+    assert (eased[:2] == weight[:2]).all()
     assert (eased[2:] == 0).all()
     with pytest.raises(ValueError, match="likelihood is 'gauss', expected one of gaussian, student_t"):
         mlp_cvae(x, c, latent_size=2, likelihood="gauss", key=jax.random.key(0))

@@ -12,9 +12,9 @@ LEVEL = Column("b", "target", "categorical", "string", levels=("x", "y"))
 
 
 def against(gain, stderr, target=(NUMBER,), given=(NUMBER,)):
-    found = {"gain": gain, "gain_stderr": stderr}
+    comparison = {"gain": gain, "gain_stderr": stderr}
     model = SimpleNamespace(schema_=SimpleNamespace(target=target, given=given))
-    return describe.against(model, {"marginal": found, "linear": found})
+    return describe.against(model, {"marginal": comparison, "linear": comparison})
 
 
 def test_better_worse_and_neither():

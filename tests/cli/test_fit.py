@@ -57,8 +57,8 @@ def test_a_table_too_long_for_memory(long, condvae_says, tmp_path):
     assert "of its rows, drawn at random, that are not trained on" in notes
     assert "note: 2 of 344 rows have no observed target and were left out" in notes
     assert "note: 11 of 344 rows have missing conditions" in notes
-    found = json.loads((tmp_path / "m" / "manifest.json").read_text())["fitted"]
-    assert 150 < found["num_rows_"] < 300
+    fitted = json.loads((tmp_path / "m" / "manifest.json").read_text())["fitted"]
+    assert 150 < fitted["num_rows_"] < 300
     refused = condvae_says("fit", long, *NAMES, *SMALL, "--group-column", "year", "--out", tmp_path / "n")
     assert_refused(refused, "--group-column is for tables in memory, and this one has 344 rows")
 
@@ -71,13 +71,13 @@ def test_options_reach_the_estimator(quickly, condvae_says, tmp_path):
     )  # fmt: skip
     assert status == 0
     assert "note: " not in err
-    found = json.loads(said)
-    settings = found["settings"]
+    summary = json.loads(said)
+    settings = summary["settings"]
     assert (settings["latent_size"], settings["num_members"], settings["num_steps"]) == (3, 2, 40)
     assert (settings["random_state"], settings["unknown"]) == (7, "other")
-    assert found["measured"]["how"] == "members"
-    assert min(found["calibration_cells"].values()) > 60
-    assert found["given"][0]["other"]
+    assert summary["measured"]["how"] == "members"
+    assert min(summary["calibration_cells"].values()) > 60
+    assert summary["given"][0]["other"]
     model = ConditionalVAE.load(tmp_path / "m")
     assert model.test_fraction == 0
     assert (model.objective, model.num_samples) == ("sticking_the_landing", 4)
@@ -290,8 +290,8 @@ def test_sizes_and_training_are_the_users(quickly, condvae_says, tmp_path):
     assert status == 0
     assert " s on cpu" in " ".join(said.split())
     model = ConditionalVAE.load(tmp_path / "m")
-    found = model.settings_
-    assert (found.width, found.batch_size, found.learning_rate) == (12, 16, 0.01)
+    settings = model.settings_
+    assert (settings.width, settings.batch_size, settings.learning_rate) == (12, 16, 0.01)
     assert (model.depth, model.weight_decay) == (1, 0.2)
 
 

@@ -30,8 +30,8 @@ def test_copies(home, condvae_says, tmp_path):
     arguments = ("impute", home / "model", home / "few.csv", "-n", 3, "--seed", 2, "--out", out, "--json")
     status, said, _ = condvae_says(*arguments)
     assert status == 0
-    found = json.loads(said)
-    assert (found["rows"], found["rows_filled"], found["cells_filled"], found["copies"]) == (8, 1, 4, 3)
+    made = json.loads(said)
+    assert (made["rows"], made["rows_filled"], made["cells_filled"], made["copies"]) == (8, 1, 4, 3)
     table = parquet.read_table(out)
     assert table.column_names[:2] == ["row", "draw"]
     assert table["row"].to_pylist() == [row for row in range(8) for _ in range(3)]
@@ -44,8 +44,8 @@ def test_rough_draws_are_said_in_one_sentence(home, condvae_says, tmp_path, monk
     imputed = scoring.imputed
 
     def rough(*arguments, **options):
-        found = imputed(*arguments, **options)
-        return found._replace(ess=np.ones_like(found.ess))
+        draws = imputed(*arguments, **options)
+        return draws._replace(ess=np.ones_like(draws.ess))
 
     monkeypatch.setattr(scoring, "imputed", rough)
     (tmp_path / "t.csv").write_text(f"{','.join(TARGETS)}\n39.1,,190,\n")
@@ -59,9 +59,9 @@ def test_a_table_that_has_rows_and_draws_of_its_own(home, condvae_says, tmp_path
     (tmp_path / "t.csv").write_text(f"row,{','.join(TARGETS)}\n1,39.1,,190,\n")
     arguments = ("impute", home / "plain", tmp_path / "t.csv", "-n", 2, "--out", tmp_path / "o.csv")
     assert condvae_says(*arguments)[0] == 0
-    found = read_table(tmp_path / "o.csv")
-    assert found.column_names == ["row_", "draw", "row", *TARGETS]
-    assert (found["row_"].to_pylist(), found["row"].to_pylist()) == ([0, 0], [1, 1])
+    table = read_table(tmp_path / "o.csv")
+    assert table.column_names == ["row_", "draw", "row", *TARGETS]
+    assert (table["row_"].to_pylist(), table["row"].to_pylist()) == ([0, 0], [1, 1])
 
 
 @pytest.mark.slow
@@ -89,4 +89,4 @@ def test_a_table_too_long_for_memory(home, long, condvae_says, tmp_path):
     assert after["row"].to_pylist() == [row for row in range(344) for _ in range(2)]
     assert all(after[name].null_count == 0 for name in TARGETS)
     pairs = zip(before["body_mass_g"].to_pylist(), after["body_mass_g"].to_pylist()[::2], strict=True)
-    assert all(own == filled for own, filled in pairs if own is not None)
+    assert all(original == filled for original, filled in pairs if original is not None)

@@ -25,21 +25,21 @@ def test_the_likelihoods_and_why(home, condvae_says):
     assert re.search(r"bill_length_mm[^:]*: universal \(numbers from 0, recorded to 0.1\)", said)
     assert re.search(r"body_mass_g: universal \(numbers from 0, recorded \d+% to 50, \d+% to 25\)", said)
     assert re.search(r"of the probability of a step of 0.1, over the step, in [^;]*bill_depth_mm", said)
-    found = json.loads(condvae_says("inspect", home / "mixed", "--json")[1])
-    species, bill = (column["likelihood"] for column in found["target"])
+    summary = json.loads(condvae_says("inspect", home / "mixed", "--json")[1])
+    species, bill = (column["likelihood"] for column in summary["target"])
     assert (species["family"], species["reason"]) == ("categorical", "categories")
     assert (bill["family"], bill["step"]) == ("universal", 0.1)
     assert bill["reason"] == "numbers from 0, recorded to 0.1"
-    assert "likelihood" not in found["given"][0]
+    assert "likelihood" not in summary["given"][0]
 
 
 @pytest.mark.parametrize("model", ["model", "mixed", "plain", "levels"])
 def test_as_json(home, condvae_says, model):
     status, said, err = condvae_says("inspect", home / model, "--json")
     assert (status, err) == (0, "")
-    found = json.loads(said)
-    assert {"given", "target", "settings", "training", "measured", "notes", "made"} <= set(found)
-    for column in (*found["given"], *found["target"]):
+    summary = json.loads(said)
+    assert {"given", "target", "settings", "training", "measured", "notes", "made"} <= set(summary)
+    for column in (*summary["given"], *summary["target"]):
         assert column["kind"] == "categorical" or column["minimum"] < column["maximum"]
 
 

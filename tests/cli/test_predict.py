@@ -59,10 +59,17 @@ def test_levels_of_numbers_and_names_with_an_equals_sign(condvae_says, monkeypat
     ConditionalVAE(num_members=1).fit(None, table).save(tmp_path / "m")
     status, _, _ = condvae_says("predict", tmp_path / "m", "--proba", "--out", tmp_path / "p.parquet")
     assert status == 0
-    found = pq.read_table(tmp_path / "p.parquet")
+    predicted = pq.read_table(tmp_path / "p.parquet")
     levels = ["a=b=c", "a=d", '"a=b"=c', '"a=b"=d', "sick=0", "sick=1"]
-    assert found.column_names == ["a_mode", *levels[:2], "a=b_mode", *levels[2:4], "sick_mean", *levels[4:]]
-    assert sum(found[name][0].as_py() for name in levels) == pytest.approx(3, rel=1e-5)
+    assert predicted.column_names == [
+        "a_mode",
+        *levels[:2],
+        "a=b_mode",
+        *levels[2:4],
+        "sick_mean",
+        *levels[4:],
+    ]
+    assert sum(predicted[name][0].as_py() for name in levels) == pytest.approx(3, rel=1e-5)
 
 
 def test_sets_of_levels_are_one_text(condvae_says, monkeypatch, tmp_path):
@@ -77,11 +84,11 @@ def test_sets_of_levels_are_one_text(condvae_says, monkeypatch, tmp_path):
         "predict", tmp_path / "m", tmp_path / "rows.csv", "--interval", 0.9, "--out", "-"
     )
     assert status == 0
-    found = pcsv.read_csv(io.BytesIO(out.encode()))
-    assert found.column_names == ["x", "a_mode", "a_set"]
+    predicted = pcsv.read_csv(io.BytesIO(out.encode()))
+    assert predicted.column_names == ["x", "a_mode", "a_set"]
     sets = model.level_set(table.slice(1, 2).select(["x"]))["a_set"].to_pylist()
     for text, mode, levels in zip(
-        found["a_set"].to_pylist(), found["a_mode"].to_pylist(), sets, strict=True
+        predicted["a_set"].to_pylist(), predicted["a_mode"].to_pylist(), sets, strict=True
     ):
         assert next(csv.reader([text])) == levels
         assert levels[0] == mode

@@ -271,9 +271,9 @@ def test_a_fault_of_the_program_keeps_its_traceback(condvae_says, monkeypatch):
 
 
 def installed():
-    found = shutil.which("condvae", path=str(Path(sys.executable).parent))
-    assert found, "condvae is not installed beside this Python: pip install -e ."
-    return found
+    path = shutil.which("condvae", path=str(Path(sys.executable).parent))
+    assert path, "condvae is not installed beside this Python: pip install -e ."
+    return path
 
 
 def test_a_pipe_that_closes_early_is_no_mistake(home):

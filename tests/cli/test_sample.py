@@ -63,11 +63,11 @@ def test_a_table_too_long_for_memory(home, long, condvae_says, tmp_path):
     assert status == 0
     assert_readable(said)
     assert "the first 6 of 688 draws" in said
-    found = read_table(out)
-    assert found["row"].to_pylist() == [row for row in range(344) for _ in range(2)]
-    assert found["species"].to_pylist()[::2] == read_table(long)["species"].to_pylist()
+    table = read_table(out)
+    assert table["row"].to_pylist() == [row for row in range(344) for _ in range(2)]
+    assert table["species"].to_pylist()[::2] == read_table(long)["species"].to_pylist()
     # Each part has noise of its own.
-    numbers = np.stack([found[name].to_numpy() for name in ("bill_depth_mm", "bill_length_mm")])
+    numbers = np.stack([table[name].to_numpy() for name in ("bill_depth_mm", "bill_length_mm")])
     assert len(np.unique(numbers, axis=1).T) > 660  # of 688; recorded to 0.1, a few are alike
     assert picture.exists()
     status, csv, _ = condvae_says("sample", home / "model", "--given", long, "--out", "-")

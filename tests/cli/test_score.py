@@ -25,11 +25,11 @@ def test_score(home, condvae_says, tmp_path):
     assert "over 7 rows" in said
     assert "not averaged in: 1 row without an observed target" in said
     few = read_table(home / "few.csv")
-    own = ConditionalVAE.load(home / "model").log_prob(few, few, num_samples=50)
-    np.testing.assert_allclose(value, own.value, rtol=1e-5)
-    found = json.loads(condvae_says("score", *arguments, "--json")[1])
-    assert (found["rows"], found["rows_scored"]) == (8, 7)
-    np.testing.assert_allclose(found["log_prob"], mean, rtol=1e-5)
+    expected = ConditionalVAE.load(home / "model").log_prob(few, few, num_samples=50)
+    np.testing.assert_allclose(value, expected.value, rtol=1e-5)
+    summary = json.loads(condvae_says("score", *arguments, "--json")[1])
+    assert (summary["rows"], summary["rows_scored"]) == (8, 7)
+    np.testing.assert_allclose(summary["log_prob"], mean, rtol=1e-5)
 
 
 def test_score_to_standard_output_is_a_table_alone(home, condvae_says):
@@ -49,7 +49,7 @@ def test_rows_that_cannot_be_trusted_are_named(home, condvae_says, monkeypatch):
     assert_readable(said)
     assert "1 of 7 rows cannot be trusted (row " in warned
     assert "is averaged in; without them log p is " in warned
-    found = json.loads(condvae_says("score", *arguments, "--json")[1])
+    summary = json.loads(condvae_says("score", *arguments, "--json")[1])
     best = int(
         np.argmax(
             ConditionalVAE.load(home / "model")
@@ -57,10 +57,10 @@ def test_rows_that_cannot_be_trusted_are_named(home, condvae_says, monkeypatch):
             .value[[0, 1, 2, 4, 5, 6, 7]]
         )
     )
-    assert found["untrusted"]["which"] == [best + (best > 2)]
-    assert found["untrusted"]["rows"] == 1
-    assert found["untrusted"]["log_prob_without"] < found["log_prob"]
-    assert found["draws"] == {"fewest": 50, "most": 50, "mean": 50.0}
+    assert summary["untrusted"]["which"] == [best + (best > 2)]
+    assert summary["untrusted"]["rows"] == 1
+    assert summary["untrusted"]["log_prob_without"] < summary["log_prob"]
+    assert summary["draws"] == {"fewest": 50, "most": 50, "mean": 50.0}
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_score_by_annealing(home, condvae_says):
         method: json.loads(condvae_says("score", *arguments, "--method", method, *more, "--json")[1])
         for method, more in (("is", ()), ("ais", ("--budget", 60)))
     }
-    noise = np.hypot(*(found["log_prob_noise"] for found in ways.values()))
+    noise = np.hypot(*(way["log_prob_noise"] for way in ways.values()))
     assert abs(ways["is"]["log_prob"] - ways["ais"]["log_prob"]) < 5 * noise + 0.05
 
 
@@ -93,8 +93,8 @@ def test_a_budget_that_cannot_be_kept_is_refused(home, condvae_says):
 def test_nothing_to_score(home, condvae_says):
     status, out, _ = condvae_says("score", home / "model", home / "blank.csv")
     assert (status, out) == (0, "no row has an observed target to score\n")
-    found = json.loads(condvae_says("score", home / "model", home / "blank.csv", "--json")[1])
-    assert (found["rows_scored"], found["log_prob"]) == (0, None)
+    summary = json.loads(condvae_says("score", home / "model", home / "blank.csv", "--json")[1])
+    assert (summary["rows_scored"], summary["log_prob"]) == (0, None)
 
 
 @pytest.mark.slow
@@ -108,7 +108,7 @@ def test_a_table_too_long_for_memory(home, long, condvae_says, tmp_path):
     scores, rows = read_table(out), read_table(long)
     assert len(scores) == 344
     model, part = ConditionalVAE.load(home / "model"), rows.slice(200, 100)
-    own = model.log_prob(part, part, num_samples=50).value
-    np.testing.assert_allclose(scores["log_prob"].to_numpy()[200:300], own, rtol=1e-5)
-    found = json.loads(condvae_says(*arguments, "--json")[1])
-    assert (found["rows"], found["rows_scored"]) == (344, 342)
+    expected = model.log_prob(part, part, num_samples=50).value
+    np.testing.assert_allclose(scores["log_prob"].to_numpy()[200:300], expected, rtol=1e-5)
+    summary = json.loads(condvae_says(*arguments, "--json")[1])
+    assert (summary["rows"], summary["rows_scored"]) == (344, 342)

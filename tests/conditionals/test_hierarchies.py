@@ -26,7 +26,7 @@ def identity(size):
 
 def linear(weight, bias):
     layer = eqx.nn.Linear(weight.shape[1], weight.shape[0], key=KEY)
-    return eqx.tree_at(lambda own: (own.weight, own.bias), layer, (weight, bias))
+    return eqx.tree_at(lambda module: (module.weight, module.bias), layer, (weight, bias))
 
 
 def raw(scale):
@@ -111,9 +111,9 @@ def test_one_layer_is_a_correction():
     prior = Numpyro(npd.Normal(jnp.array([1.0, 2.0]), jnp.array([0.5, 2.0])))
     ladder = LadderPosterior(Features(), (body,), (), (last,))
     expected = PriorCorrection(Features(), body, last)(x, c, prior=prior)
-    for found in (ladder(x, c, prior=prior), ladder(x, c, prior=Chain(prior, ())).layer(0, ())):
-        assert (found.base.loc == expected.base.loc).all()
-        assert (found.base.scale == expected.base.scale).all()
+    for posterior in (ladder(x, c, prior=prior), ladder(x, c, prior=Chain(prior, ())).layer(0, ())):
+        assert (posterior.base.loc == expected.base.loc).all()
+        assert (posterior.base.scale == expected.base.scale).all()
 
 
 def test_what_does_not_fit_is_refused():

@@ -114,9 +114,9 @@ def _observed(leaf):
 
 def test_hidden_cells_are_counted_in_the_order_of_a_pytree():
     x = jax.tree.map(lambda leaf: Observed(leaf[0], jnp.ones(leaf.shape[1:], bool)), ROW)
-    found = hidden(x, jnp.array([True, False, False, True]))
-    assert found["categorical"].mask.tolist() == [True, False]
-    assert found["numeric"].mask.tolist() == [False, True]
+    shown = hidden(x, jnp.array([True, False, False, True]))
+    assert shown["categorical"].mask.tolist() == [True, False]
+    assert shown["numeric"].mask.tolist() == [False, True]
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +149,10 @@ def chain():
 def test_a_gaussian_chain_is_learned(chain):
     model, (x, c), covariance, slope = chain
     right = stats.multivariate_normal(cov=covariance).logpdf(x - c * slope)
-    found = log_prob(model, x, c, key=jax.random.key(1), num_samples=8).value
-    assert 0 < (right - found).mean() < 0.03
+    learned = log_prob(model, x, c, key=jax.random.key(1), num_samples=8).value
+    assert 0 < (right - learned).mean() < 0.03
     product = stats.norm.logpdf(x - c * slope).sum(1).mean()
-    assert found.mean() > product + 0.8  # of 0.94 that the dependence is worth
+    assert learned.mean() > product + 0.8  # of 0.94 that the dependence is worth
 
 
 def test_its_draws_means_and_missing_cells(chain):

@@ -32,10 +32,10 @@ def test_a_discrete_part_is_listed():
 
 
 def test_layers_of_a_chain_can_be_asked_for():
-    own = chain()
-    assert own.num_layers == 2
-    assert own.layer(0, ()) is own.first
-    np.testing.assert_allclose(own.layer(1, (jnp.array(2),)).mean(), 3.0)
+    layered = chain()
+    assert layered.num_layers == 2
+    assert layered.layer(0, ()) is layered.first
+    np.testing.assert_allclose(layered.layer(1, (jnp.array(2),)).mean(), 3.0)
 
 
 def test_what_is_discrete_throughout_is_enumerated():

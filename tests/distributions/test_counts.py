@@ -26,8 +26,8 @@ def exact_negative_binomial(mean, r):
 @pytest.mark.parametrize("r", [1e-3, 1.0, 1e4, 1e6])
 def test_negative_binomial_is_scipys_to_single_precision(mean, r):
     expected = exact_negative_binomial(mean, r).logpmf(COUNTS)
-    found = NegativeBinomial(mean, r).log_prob(jnp.array(COUNTS))
-    np.testing.assert_allclose(found, expected, rtol=3e-6, atol=1e-5)
+    log_mass = NegativeBinomial(mean, r).log_prob(jnp.array(COUNTS))
+    np.testing.assert_allclose(log_mass, expected, rtol=3e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("mean", [1e-3, 1.0, 7.0, 1e4])
@@ -52,9 +52,9 @@ def test_positive_draws_are_the_count_given_that_it_is_not_zero(count):
     drawn = np.asarray(count.sample_positive(KEY, (n,)))
     expected = np.exp(np.asarray(count.log_prob(values), float))
     expected /= -np.expm1(float(count.log_prob(jnp.array(0))))
-    found = np.array([(drawn == value).mean() for value in values])
+    shares = np.array([(drawn == value).mean() for value in values])
     assert drawn.min() == 1
-    assert (np.abs(found - expected) < 5 * np.sqrt(expected / n) + 5 / n).all()
+    assert (np.abs(shares - expected) < 5 * np.sqrt(expected / n) + 5 / n).all()
 
 
 @pytest.mark.parametrize("kind", [Hurdle, ZeroInflated])

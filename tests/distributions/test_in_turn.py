@@ -71,8 +71,8 @@ def test_missing_cells_given_observed_ones(mask):
     effective = weight.sum() ** 2 / (weight**2).sum()
     assert effective > 1000
     np.testing.assert_allclose(mean, right[0], atol=4 * np.sqrt(right[1].max() / effective))
-    found = np.cov(drawn.T, aweights=weight).reshape(right[1].shape)
-    np.testing.assert_allclose(found, right[1], atol=8 * right[1].max() / np.sqrt(effective))
+    covariance = np.cov(drawn.T, aweights=weight).reshape(right[1].shape)
+    np.testing.assert_allclose(covariance, right[1], atol=8 * right[1].max() / np.sqrt(effective))
     # The mean weight is the density of the observed cells.
     density = stats.multivariate_normal(cov=b).pdf(x[mask])
     stderr = weight.std() / np.sqrt(len(weight))

@@ -26,8 +26,8 @@ def test_the_mass_of_an_interval_is_scipys(name, width):
     base, exact = BASES[name]
     low, high = VALUES - width / 2, VALUES + width / 2
     mass = np.where(VALUES > 0.3, exact.sf(low) - exact.sf(high), exact.cdf(high) - exact.cdf(low))
-    found = Rounded(base, width).log_prob(jnp.array(VALUES))
-    np.testing.assert_allclose(found, np.log(mass), rtol=1e-6, atol=1e-5)
+    log_mass = Rounded(base, width).log_prob(jnp.array(VALUES))
+    np.testing.assert_allclose(log_mass, np.log(mass), rtol=1e-6, atol=1e-5)
 
 
 def test_values_on_a_grid_add_up_to_one_however_narrow_the_base():
@@ -84,8 +84,8 @@ def test_the_mean_of_rounded_values_at_every_scale(base, exact):
     for scale in np.geomspace(0.05, 100.0, 12):
         for loc in (-0.5, -0.3, 0.0, 0.2, 0.45):
             mass = np.diff(exact.cdf((np.append(k, k[-1] + 1) - 0.5 - loc) / scale))
-            found = Rounded(base(jnp.array(loc), jnp.array(scale)), 1.0).mean
-            assert abs(float(found) - (mass * k).sum() / mass.sum()) < 1e-3
+            mean = Rounded(base(jnp.array(loc), jnp.array(scale)), 1.0).mean
+            assert abs(float(mean) - (mass * k).sum() / mass.sum()) < 1e-3
 
 
 @pytest.mark.parametrize("width", [0.05, 0.9, 3.0, 100.0, 1000.0])
@@ -95,15 +95,15 @@ def test_the_mass_of_a_student_t_however_far_out(df, width):
     lows = np.append(0.0, np.geomspace(0.1, 200.0, 25))
     lows = lows[exact.logsf(lows) > -50]
     expected = exact.logsf(lows) + np.log1p(-np.exp(exact.logsf(lows + width) - exact.logsf(lows)))
-    found = Rounded(npd.StudentT(df, 0.0, 1.0), width).log_prob(lows + width / 2)
-    np.testing.assert_allclose(found, expected, atol=2e-3)
+    log_mass = Rounded(npd.StudentT(df, 0.0, 1.0), width).log_prob(lows + width / 2)
+    np.testing.assert_allclose(log_mass, expected, atol=2e-3)
 
 
 def test_censored_values_have_the_mass_beyond_the_limit():
     censored, exact = Censored(npd.Normal(0.5, 2.0), -1.0, 3.0), stats.norm(0.5, 2.0)
-    found = censored.log_prob(jnp.array([-1.0, 0.0, 3.0, 4.0]))
+    log_mass = censored.log_prob(jnp.array([-1.0, 0.0, 3.0, 4.0]))
     expected = [exact.logcdf(-1.0), exact.logpdf(0.0), exact.logsf(3.0), -np.inf]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(log_mass, expected, rtol=1e-5)
     drawn = np.clip(exact.rvs(400_000, random_state=0), -1.0, 3.0)
     assert abs(float(censored.mean) - drawn.mean()) < 5 * drawn.std() / np.sqrt(len(drawn))
     np.testing.assert_allclose(censored.cdf(jnp.array([-2.0, 0.0, 3.0])), [0.0, exact.cdf(0.0), 1.0])

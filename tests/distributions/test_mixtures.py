@@ -58,8 +58,8 @@ def test_expectations_over_branches_have_the_gradient_of_every_parameter():
     """E |z|² = Σ_k π_k Σ_i (μ_ki² + σ_ki²), whose gradient is known; each draw's is unbiased."""
 
     def exact(mixture):
-        own = mixture.component
-        return jax.nn.softmax(mixture.logits) @ jnp.sum(own.loc**2 + jnp.exp(2 * own.log_scale), axis=1)
+        part = mixture.component
+        return jax.nn.softmax(mixture.logits) @ jnp.sum(part.loc**2 + jnp.exp(2 * part.log_scale), axis=1)
 
     def drawn(mixture, key):
         index = jnp.arange(mixture.branches)
@@ -67,8 +67,8 @@ def test_expectations_over_branches_have_the_gradient_of_every_parameter():
         return jnp.sum(jnp.exp(log_share) * jnp.sum(z**2, axis=1))
 
     keys = jax.random.split(jax.random.key(1), 4000)
-    found = eqx.filter_jit(jax.vmap(jax.grad(drawn), (None, 0)))(MIXTURE, keys)
-    for each, expected in zip(*map(jax.tree.leaves, (found, jax.grad(exact)(MIXTURE))), strict=True):
+    gradients = eqx.filter_jit(jax.vmap(jax.grad(drawn), (None, 0)))(MIXTURE, keys)
+    for each, expected in zip(*map(jax.tree.leaves, (gradients, jax.grad(exact)(MIXTURE))), strict=True):
         stderr = each.std(axis=0) / np.sqrt(len(keys))
         assert (jnp.abs(each.mean(axis=0) - expected) < 5 * stderr + 1e-5).all()
 

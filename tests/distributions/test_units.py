@@ -22,22 +22,22 @@ def standard(x):
 def test_a_probability_stays_what_it_is():
     counts = np.array([0, 1, 7, 300, 40_000])
     base = NegativeBinomial(50.0, 0.5)
-    found = InUnits(base, SHIFT, SCALE).log_prob(standard(counts))
-    np.testing.assert_array_equal(found, base.log_prob(jnp.asarray(counts)))
+    log_mass = InUnits(base, SHIFT, SCALE).log_prob(standard(counts))
+    np.testing.assert_array_equal(log_mass, base.log_prob(jnp.asarray(counts)))
 
 
 def test_a_density_is_that_of_the_new_variable():
     base, x = Gamma(2.0, 0.5), np.array([0.1, 2.0, 30.0])
-    found = InUnits(base, SHIFT, SCALE).log_prob(standard(x))
-    np.testing.assert_allclose(found, base.log_prob(x) + np.log(SCALE), rtol=1e-4)
+    density = InUnits(base, SHIFT, SCALE).log_prob(standard(x))
+    np.testing.assert_allclose(density, base.log_prob(x) + np.log(SCALE), rtol=1e-4)
 
 
 def test_at_the_zero_of_a_hurdle_it_is_a_probability():
-    found = InUnits(Hurdle(Gamma(2.0, 0.5), 0.3), SHIFT, SCALE)
+    hurdle = InUnits(Hurdle(Gamma(2.0, 0.5), 0.3), SHIFT, SCALE)
     gate = 1 / (1 + np.exp(-0.3))
     above = np.log1p(-gate) + Gamma(2.0, 0.5).log_prob(1.5) + np.log(SCALE)
-    np.testing.assert_allclose(found.log_prob(standard([0.0, 1.5])), [np.log(gate), above], rtol=1e-4)
-    np.testing.assert_allclose(found.cdf(standard([-0.1, 0.0])), [0.0, gate], rtol=1e-5)
+    np.testing.assert_allclose(hurdle.log_prob(standard([0.0, 1.5])), [np.log(gate), above], rtol=1e-4)
+    np.testing.assert_allclose(hurdle.cdf(standard([-0.1, 0.0])), [0.0, gate], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_draws_have_its_distribution_function_and_mean(base):
 
 def test_distribution_functions_hold_far_out():
     for base in (Poisson(2.0), NegativeBinomial(3.0, 1.0), Gamma(2.0, 1.0), Levels(jnp.zeros(3), 0, 2)):
-        found = InUnits(base, SHIFT, SCALE).cdf(jnp.array([-1e30, 1e30]))
-        np.testing.assert_allclose(found, [0.0, 1.0], rtol=1e-6)
+        shares = InUnits(base, SHIFT, SCALE).cdf(jnp.array([-1e30, 1e30]))
+        np.testing.assert_allclose(shares, [0.0, 1.0], rtol=1e-6)
 
 
 def test_levels_are_counted_from_the_least():

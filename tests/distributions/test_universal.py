@@ -229,5 +229,5 @@ def test_the_mass_of_a_logistic_is_that_of_scipy():
         outer = np.where(low < -width / 2, tails[0][0], tails[1][0])
         inner = np.where(low < -width / 2, tails[0][1], tails[1][1])
         part, log_factor = logistic_mass(jnp.asarray(low), jnp.asarray(low + width), jnp.asarray(width))
-        found = jnp.log(part) + log_factor
-        np.testing.assert_allclose(found, inner + np.log1p(-np.exp(outer - inner)), atol=2e-3)
+        log_mass = jnp.log(part) + log_factor
+        np.testing.assert_allclose(log_mass, inner + np.log1p(-np.exp(outer - inner)), atol=2e-3)

@@ -67,9 +67,9 @@ def test_each_cell_is_that_of_the_plain_head_given_its_features(name):
     head = shaken(head)
     cells = len(value)
     features = jax.random.normal(jax.random.key(2), (cells, SIZE))
-    found = cellwise(head, cells)(features.reshape(-1)).terms(value)
+    terms = cellwise(head, cells)(features.reshape(-1)).terms(value)
     right = jnp.stack([head(features[i]).terms(value)[i] for i in range(cells)])
-    np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(terms, right, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -85,11 +85,11 @@ def test_direct_inputs_move_locations_and_logits_alone(name):
     np.testing.assert_array_equal(linear(jnp.zeros_like(both)).terms(value), first)
     moved = shaken([path.direct for path in paths_of(linear)])
     linear = eqx.tree_at(lambda head: [path.direct for path in paths_of(head)], linear, moved)
-    found = linear(both).terms(value)
-    assert (found != first).all()  # each cell has a path
+    terms = linear(both).terms(value)
+    assert (terms != first).all()  # each cell has a path
     other = direct.at[0].add(1.0)
     again = linear(jnp.concatenate([features, other], axis=1).reshape(-1)).terms(value)
-    np.testing.assert_array_equal(np.flatnonzero(np.asarray(again != found)), [0])
+    np.testing.assert_array_equal(np.flatnonzero(np.asarray(again != terms)), [0])
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -97,13 +97,13 @@ def test_rows_of_arrays_belong_to_the_cells_whose_density_they_change(name):
     head, value = HEADS[name]
     cells = len(value)
     head = shaken(cellwise(head, cells, direct=2))
-    own = owners(head, cells)
+    cell_of = owners(head, cells)
     features = jax.random.normal(jax.random.key(2), (cells * (SIZE + 2),))
     first = head(features).terms(value)
     for cell in range(cells):
         moved = jax.tree.map(
             lambda leaf, other, it, cell=cell: jnp.where(spread(it == cell, leaf), other, leaf),
-            *(head, shaken(head), own),
+            *(head, shaken(head), cell_of),
         )
         changed = np.flatnonzero(np.asarray(moved(features).terms(value) != first))
         np.testing.assert_array_equal(changed, [cell])
@@ -126,9 +126,9 @@ def test_parts_are_counted_in_the_order_of_a_pytree():
     head = ProductHead({name: shaken(head) for name, (head, _) in parts.items()})
     value = {name: value for name, (_, value) in parts.items()}
     features = jax.random.normal(jax.random.key(2), (6, SIZE))
-    found = cellwise(head, 6)(features.reshape(-1)).terms(value)
+    terms = cellwise(head, 6)(features.reshape(-1)).terms(value)
     right = jnp.stack([head(features[i]).terms(value)[i] for i in range(6)])
-    np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(terms, right, rtol=1e-5, atol=1e-6)
 
 
 def test_a_head_whose_cells_are_not_independent_is_refused():

@@ -18,15 +18,15 @@ REAL = UniversalCell((), None, (), (1.0,), PLAIN)
 def test_it_begins_with_the_shares_of_the_column_for_all_features():
     head = UniversalHead(4, [LEVELS])
     for features in (jnp.zeros(4), jnp.arange(4.0)):
-        found = [float(jnp.exp(head(features).log_prob(jnp.array([point])))) for point in LEVELS.points]
-        np.testing.assert_allclose(found, LEVELS.shares, rtol=1e-5)
+        shares = [float(jnp.exp(head(features).log_prob(jnp.array([point])))) for point in LEVELS.points]
+        np.testing.assert_allclose(shares, LEVELS.shares, rtol=1e-5)
 
 
 def test_it_begins_with_the_shape_of_the_column():
     values = jnp.linspace(-3, 3, 61)[:, None]
-    found = np.array([float(UniversalHead(4, [REAL])(jnp.zeros(4)).log_prob(value)) for value in values])
+    density = np.array([float(UniversalHead(4, [REAL])(jnp.zeros(4)).log_prob(value)) for value in values])
     gaussian = -0.5 * np.asarray(values)[:, 0] ** 2 - 0.5 * np.log(2 * np.pi)
-    mean_gap = np.sum(np.exp(gaussian) * (gaussian - found)) * 0.1
+    mean_gap = np.sum(np.exp(gaussian) * (gaussian - density)) * 0.1
     assert 0 <= mean_gap < 0.02  # nats, by KL(column ‖ where training begins)
 
 
@@ -122,7 +122,7 @@ def test_no_value_costs_more_than_a_bound_beyond_the_column_by_itself(cell):
     by_itself = eqx.tree_at(lambda head: (head.places, head.scales), by_itself, standard)
     least = np.array([float(by_itself(jnp.zeros(4)).log_prob(value)) for value in values])
     for features in jax.random.normal(jax.random.key(1), (20, 4)):
-        found = np.array([float(sure(features).log_prob(value)) for value in values])
-        assert (found >= least + 2 * np.log(BACKGROUND) - 1e-3).all()  # once by class, once by place
+        scores = np.array([float(sure(features).log_prob(value)) for value in values])
+        assert (scores >= least + 2 * np.log(BACKGROUND) - 1e-3).all()  # once by class, once by place
         if cell is not REAL:
-            assert (found <= 0).all()
+            assert (scores <= 0).all()

@@ -32,11 +32,11 @@ def test_outputs_that_lead_are_linear_in_direct_inputs():
     none, whole = jnp.zeros(()), jnp.ones(())
     closed = linear.opened(none, none)(features.reshape(-1))
     np.testing.assert_allclose(closed, [direct[0] @ features[0, 3:], 0, 0, direct[1] @ features[1, 3:]])
-    found = linear(features.reshape(-1))
+    outputs = linear(features.reshape(-1))
     np.testing.assert_allclose(
-        linear.opened(whole, none)(features.reshape(-1)), found * jnp.array([1, 0, 0, 1]), rtol=1e-6
+        linear.opened(whole, none)(features.reshape(-1)), outputs * jnp.array([1, 0, 0, 1]), rtol=1e-6
     )
-    np.testing.assert_array_equal(linear.opened(whole, whole)(features.reshape(-1)), found)
+    np.testing.assert_array_equal(linear.opened(whole, whole)(features.reshape(-1)), outputs)
 
 
 def test_the_first_inputs_are_handed_on():
@@ -44,30 +44,30 @@ def test_the_first_inputs_are_handed_on():
         CellwiseMLP(3, 2, 5, width=8, depth=2, direct=direct, key=jax.random.key(0))
         for direct in ((0, 0), (1, 2))
     )
-    shared, own = jnp.array([0.3, -1.0]), jax.random.normal(jax.random.key(1), (3, 5))
-    found = both(both.of_shared(shared), own)
-    assert found.shape == (3, both.out_size) == (3, 11)
-    np.testing.assert_array_equal(found[:, :8], plain(plain.of_shared(shared), own))
-    np.testing.assert_allclose(found[:, 8], 0.3)
-    np.testing.assert_array_equal(found[:, 9:], own[:, :2])
-    alone = both.only(jnp.array(1), both.of_shared(shared), own[1])
-    np.testing.assert_allclose(alone, found[1], rtol=1e-6)
+    shared, inputs = jnp.array([0.3, -1.0]), jax.random.normal(jax.random.key(1), (3, 5))
+    features = both(both.of_shared(shared), inputs)
+    assert features.shape == (3, both.out_size) == (3, 11)
+    np.testing.assert_array_equal(features[:, :8], plain(plain.of_shared(shared), inputs))
+    np.testing.assert_allclose(features[:, 8], 0.3)
+    np.testing.assert_array_equal(features[:, 9:], inputs[:, :2])
+    alone = both.only(jnp.array(1), both.of_shared(shared), inputs[1])
+    np.testing.assert_allclose(alone, features[1], rtol=1e-6)
 
 
 def test_a_network_sees_what_is_shared_and_its_own():
     networks = CellwiseMLP(3, 2, 5, width=8, depth=2, activation="tanh", key=jax.random.key(0))
-    shared, own = jnp.array([0.3, -1.0]), jax.random.normal(jax.random.key(1), (3, 5))
-    found = networks(networks.of_shared(shared), own)
+    shared, inputs = jnp.array([0.3, -1.0]), jax.random.normal(jax.random.key(1), (3, 5))
+    features = networks(networks.of_shared(shared), inputs)
     for cell in range(3):
         rows = slice(8 * cell, 8 * cell + 8)
         first = (
             networks.shared.weight[rows] @ shared
             + networks.shared.bias[rows]
-            + own[cell] @ networks.own[cell]
+            + inputs[cell] @ networks.own[cell]
         )
         right = jnp.tanh(jnp.tanh(first) @ networks.weights[0][cell] + networks.biases[0][rows])
-        np.testing.assert_allclose(found[cell], right, rtol=1e-5)
-        alone = networks.only(jnp.array(cell), networks.of_shared(shared), own[cell])
+        np.testing.assert_allclose(features[cell], right, rtol=1e-5)
+        alone = networks.only(jnp.array(cell), networks.of_shared(shared), inputs[cell])
         np.testing.assert_allclose(alone, right, rtol=1e-5)
 
 

@@ -50,12 +50,12 @@ def encoder(request):
 def test_what_is_stored_in_missing_cells_does_not_matter(encoder):
     encode, value, mask = encoder
     one, other = (jnp.where(mask, value, junk) for junk in (jnp.nan, 7.0))
-    found = [eqx.filter_jit(encode)(Observed(stored, mask)) for stored in (one, other)]
-    assert jnp.isfinite(found[0]).all()
-    np.testing.assert_array_equal(*found)
+    features = [eqx.filter_jit(encode)(Observed(stored, mask)) for stored in (one, other)]
+    assert jnp.isfinite(features[0]).all()
+    np.testing.assert_array_equal(*features)
     none = [encode(Observed(jnp.full_like(value, junk), jnp.zeros_like(mask))) for junk in (1.0, 2.0)]
     np.testing.assert_array_equal(*none)
-    assert not np.allclose(found[0], none[0])
+    assert not np.allclose(features[0], none[0])
 
 
 @pytest.mark.slow
@@ -143,14 +143,14 @@ def test_the_order_of_a_set_that_is_modelled_does_not_matter(tmp_path):
     likelihood = Conditional(
         Features(), SetDecoder(2, 6, width=8, depth=1, key=KEY), GaussianHead(8, (2,), key=KEY)
     )
-    found = likelihood(jnp.array([0.3, -0.2]))
-    x = found.sample(jax.random.key(3))
+    distribution = likelihood(jnp.array([0.3, -0.2]))
+    x = distribution.sample(jax.random.key(3))
     assert x.shape == (6, 2)
     assert len(np.unique(x)) == 12
     order = jnp.array([3, 1, 5, 0, 4, 2])
-    np.testing.assert_allclose(found.log_prob(x[order]), found.log_prob(x), rtol=1e-6)
-    parts = [found.log_prob(Observed(jnp.where(mask, x, jnp.nan), mask)) for mask in (SOME, ~SOME)]
-    np.testing.assert_allclose(sum(parts), found.log_prob(x), rtol=1e-5)
+    np.testing.assert_allclose(distribution.log_prob(x[order]), distribution.log_prob(x), rtol=1e-6)
+    parts = [distribution.log_prob(Observed(jnp.where(mask, x, jnp.nan), mask)) for mask in (SOME, ~SOME)]
+    np.testing.assert_allclose(sum(parts), distribution.log_prob(x), rtol=1e-5)
     save(tmp_path / "m", likelihood)
     assert eqx.tree_equal(load(tmp_path / "m"), likelihood)
     with pytest.raises(ValueError, match="elements is 0, expected at least 1"):
@@ -162,10 +162,10 @@ def test_the_order_of_a_set_that_is_modelled_does_not_matter(tmp_path):
 @pytest.mark.parametrize("head", HEADS)
 def test_they_are_held_to_what_every_conditional_is(kind, head):
     module, inputs = completing(kind, head)
-    found = check_conditional(module, *inputs)
+    outcomes = check_conditional(module, *inputs)
     # Draws are counted in boxes, of 8 cells at most: those of each head by itself, in tests/testing.
     for name in ("scores", "compiled", "gradient"):
-        assert found[name] == "passed", found
+        assert outcomes[name] == "passed", outcomes
 
 
 def test_modules_of_them_come_back_from_a_file(tmp_path):

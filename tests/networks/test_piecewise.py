@@ -19,8 +19,8 @@ def test_a_linear_function_of_the_encoding_is_any_piecewise_linear_function():
     heights = np.array([0.3, -1.0, 2.0, 0.7])
     encoded = jax.vmap(encode)(jnp.stack([values, 9 * values, values], axis=1))
     assert encoded.shape == (201, 3 + 3 + 2)
-    found = encoded[:, 3:6] @ np.diff(heights) + (heights[0] + heights[-1]) / 2
-    np.testing.assert_allclose(found, np.interp(values, KNOTS[0], heights), atol=1e-5)
+    heights_between = encoded[:, 3:6] @ np.diff(heights) + (heights[0] + heights[-1]) / 2
+    np.testing.assert_allclose(heights_between, np.interp(values, KNOTS[0], heights), atol=1e-5)
 
 
 def test_what_is_missing_is_nothing_and_categories_are_left_alone():
@@ -48,20 +48,20 @@ def test_knots_are_quantiles_that_increase_in_single_precision():
     value = np.stack(columns, axis=1).astype(np.float32)
     mask = rng.random(value.shape) < 0.8
     knots = quantile_knots(Observed(value, mask))
-    assert [len(own) for own in knots[:4]] == [21, 3, 0, 0]  # some 400 cells, 20 in a piece
-    assert [len(own) for own in quantile_knots(Observed(value, mask), rows=2)][:4] == [33, 3, 0, 0]
-    for own, column, there in zip(knots, value.T, mask.T, strict=True):
-        if own:
-            assert (np.diff(np.float32(own)) > 0).all()
-            assert (own[0], own[-1]) == (column[there].min(), column[there].max())
-            assert np.isin(np.float32(own), column).all()
+    assert [len(cuts) for cuts in knots[:4]] == [21, 3, 0, 0]  # some 400 cells, 20 in a piece
+    assert [len(cuts) for cuts in quantile_knots(Observed(value, mask), rows=2)][:4] == [33, 3, 0, 0]
+    for cuts, column, there in zip(knots, value.T, mask.T, strict=True):
+        if cuts:
+            assert (np.diff(np.float32(cuts)) > 0).all()
+            assert (cuts[0], cuts[-1]) == (column[there].min(), column[there].max())
+            assert np.isin(np.float32(cuts), column).all()
     encode = PiecewiseLinear(Features(), knots)
     assert jnp.isfinite(jax.vmap(encode)(jnp.asarray(np.concatenate([value, 1e30 + value])))).all()
 
 
 def test_many_columns_have_fewer_knots_each():
     wide = np.random.default_rng(0).normal(size=(200, 700)).astype(np.float32)
-    assert {len(own) for own in quantile_knots(wide)} == {3}
+    assert {len(cuts) for cuts in quantile_knots(wide)} == {3}
     assert quantile_knots(np.concatenate([wide] * 4, axis=1)) == ((),) * 2800
     assert quantile_knots(np.zeros((0, 2), np.float32)) == ((), ())
 

@@ -129,9 +129,9 @@ ENUMERATED = {
 def test_an_enumerated_latent_is_summed_over_exactly(name):
     objective, truth = ENUMERATED[name]
     model, x, c = discrete_row()
-    found = flat_gradient(lambda m: evaluate(objective, m, x, c, key=jax.random.key(0)), model)
+    gradient = flat_gradient(lambda m: evaluate(objective, m, x, c, key=jax.random.key(0)), model)
     np.testing.assert_allclose(
-        found, flat_gradient(lambda m: truth(*sums(m, x, c)), model), rtol=1e-9, atol=1e-12
+        gradient, flat_gradient(lambda m: truth(*sums(m, x, c)), model), rtol=1e-9, atol=1e-12
     )
     value = evaluate(objective, model, x, c, key=jax.random.key(0))
     np.testing.assert_allclose(value, truth(*sums(model, x, c)), rtol=1e-12)

@@ -79,9 +79,9 @@ def test_they_are_iwae_in_expectation_on_the_two_layer_latent(objective):
     """Of the same draws, so that most of the noise is in both."""
     model = hierarchical(jax.random.key(0))
     x, c = layered_row()
-    (value, gradient), (own_value, own) = (sampled(f, model, x, c, 5) for f in (iwae, objective))
-    np.testing.assert_allclose(own_value, value, rtol=1e-9)
-    assert_unbiased(own - gradient, np.zeros(gradient.shape[1]))
+    (value, gradient), (values, gradients) = (sampled(f, model, x, c, 5) for f in (iwae, objective))
+    np.testing.assert_allclose(values, value, rtol=1e-9)
+    assert_unbiased(gradients - gradient, np.zeros(gradient.shape[1]))
     assert np.abs(gradient.mean(axis=0)).max() > 0.1
 
 

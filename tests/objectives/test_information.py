@@ -92,8 +92,8 @@ def test_gradients_are_those_of_finite_differences():
     steps, values = 1e-6 * jnp.eye(len(flat)), jax.jit(jax.vmap(value))
     numeric = (values(flat + steps) - values(flat - steps)) / 2e-6
     # The prior's draws also set the kernel's width, which is held.
-    found = jax.jit(jax.grad(value))(flat)[of_prior:]
-    np.testing.assert_allclose(found, numeric[of_prior:], rtol=1e-5, atol=1e-7)
+    gradient = jax.jit(jax.grad(value))(flat)[of_prior:]
+    np.testing.assert_allclose(gradient, numeric[of_prior:], rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.slow

@@ -77,11 +77,11 @@ def test_each_trains_a_model_to_what_it_claims(name, x64):
         start, x, c, key=jax.random.key(0), objective=objective(name), validation=0.05, **options
     )
     assert history["validation"][-1] > history["validation"][0]
-    found, before = (exact_log_prob(m, x, c).mean() for m in (trained, start))
+    after, before = (exact_log_prob(m, x, c).mean() for m in (trained, start))
     best = exact_log_prob(maximum_likelihood(x, c, latent_size=3), x, c).mean()
-    assert found > before + 0.5
+    assert after > before + 0.5
     if name not in NOT_OF_THE_LIKELIHOOD:
-        assert found > best - 0.05
+        assert after > best - 0.05
 
 
 @pytest.mark.parametrize(

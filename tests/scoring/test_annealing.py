@@ -18,10 +18,10 @@ from helpers import CASES, conditions, hide_cells, masked, masked_log_prob
 KEY = jax.random.key(0)
 
 
-def errors(found, exact):
+def errors(interval, exact):
     """Of the lower and the upper end, the mean error and its standard error."""
-    truth = np.asarray(exact_log_prob(exact, jnp.asarray(found.x)), float)
-    gaps = [end.value - truth for end in (found.lower, found.upper)]
+    truth = np.asarray(exact_log_prob(exact, jnp.asarray(interval.x)), float)
+    gaps = [end.value - truth for end in (interval.lower, interval.upper)]
     return [(gap.mean(), gap.std(ddof=1) / np.sqrt(len(gap))) for gap in gaps]
 
 
@@ -37,12 +37,12 @@ def test_from_q_either_end_is_log_p(z_size, noise):
 @pytest.mark.parametrize("start", [pytest.param("posterior", marks=pytest.mark.slow), "prior"])
 def test_log_p_lies_between_the_ends(start):
     model, exact = mean_field_oracle(3, 0.5, 6)
-    found = sandwich(model, rows=64, key=KEY, num_temperatures=60, num_chains=8, start=start)
-    (lower, lower_error), (upper, upper_error) = errors(found, exact)
+    interval = sandwich(model, rows=64, key=KEY, num_temperatures=60, num_chains=8, start=start)
+    (lower, lower_error), (upper, upper_error) = errors(interval, exact)
     assert lower <= 3 * lower_error + 0.005
     assert upper >= -3 * upper_error - 0.005
     assert max(abs(lower), abs(upper)) < 0.2
-    width, stderr = found.width
+    width, stderr = interval.width
     np.testing.assert_allclose(width, upper - lower, atol=1e-5)
     assert 0 < stderr < 0.2
 
@@ -79,17 +79,17 @@ def test_from_above_real_data_gives_an_estimate_and_a_row_is_its_own():
     model, exact = mean_field_oracle(3, 0.5, 6)
     x = np.array(sample(exact, key=KEY, num_samples=8))
     options = {"key": KEY, "num_temperatures": 100, "num_chains": 8}
-    found = anneal(model, x, **options)
+    annealed = anneal(model, x, **options)
     truth = np.asarray(exact_log_prob(exact, jnp.asarray(x)), float)
-    np.testing.assert_allclose(found.lower.value, truth, atol=0.25)
-    np.testing.assert_allclose(found.upper_estimate.value, truth, atol=0.25)
-    assert (found.lower.stderr < 0.1).all()
-    assert found.lower.method == "annealed importance sampling over 100 temperatures"
+    np.testing.assert_allclose(annealed.lower.value, truth, atol=0.25)
+    np.testing.assert_allclose(annealed.upper_estimate.value, truth, atol=0.25)
+    assert (annealed.lower.stderr < 0.1).all()
+    assert annealed.lower.method == "annealed importance sampling over 100 temperatures"
     far = x.copy()
     far[3] = 1e25  # of no density in float32: nothing of it reaches its neighbours
     other = anneal(model, far, **options)
     rest = np.arange(8) != 3
-    np.testing.assert_array_equal(other.lower.value[rest], found.lower.value[rest])
+    np.testing.assert_array_equal(other.lower.value[rest], annealed.lower.value[rest])
     assert np.isneginf(other.lower.value[3])
     assert not other.lower.trusted[3]
 
@@ -98,10 +98,10 @@ def test_from_above_real_data_gives_an_estimate_and_a_row_is_its_own():
 def test_missing_cells_are_left_out_exactly_and_members_are_mixed():
     members = [masked(key) for key in jax.random.split(KEY, 2)]
     x, c = hide_cells(jax.random.normal(jax.random.key(2), (16, 3))), conditions(16)
-    found = anneal(Mixture.of(members), x, c, key=KEY, num_temperatures=100)
+    annealed = anneal(Mixture.of(members), x, c, key=KEY, num_temperatures=100)
     truth = np.logaddexp(*(masked_log_prob(member, x, c) for member in members)) - np.log(2)
-    assert (np.abs(found.lower.value - truth) < 5 * found.lower.stderr + 0.02).all()
-    assert (found.lower.num_samples == 32).all()
+    assert (np.abs(annealed.lower.value - truth) < 5 * annealed.lower.stderr + 0.02).all()
+    assert (annealed.lower.num_samples == 32).all()
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_every_kind_of_latent_is_annealed_or_summed_over(case):
     c = conditions(4) if case.has_c else None
     x = sample(model, key=KEY, num_samples=4) if c is None else sample(model, c, key=KEY)[:, 0]
     x = case.rows(jnp.asarray(x))
-    found = anneal(model, x, c, key=KEY, num_temperatures=60, num_chains=8)
+    annealed = anneal(model, x, c, key=KEY, num_temperatures=60, num_chains=8)
     truth = case.log_prob(model, x, c)
-    assert (np.abs(found.lower.value - truth) < 5 * found.lower.stderr + 0.1).all()
+    assert (np.abs(annealed.lower.value - truth) < 5 * annealed.lower.stderr + 0.1).all()
     if not case.has_path:
-        assert found.lower.method == "enumeration"
+        assert annealed.lower.method == "enumeration"
 
 
 @pytest.mark.slow
@@ -130,11 +130,11 @@ def test_simulated_rows_are_as_the_model_is_used_to():
     """Binary pixels: drawn as whole numbers, encoded as floating-point ones; some are missing."""
     x = Observed(np.zeros((6, 4), np.float32), np.arange(24).reshape(6, 4) % 3 > 0)
     model = mlp_cvae(x, latent_size=2, width=4, depth=1, likelihood="bernoulli", key=KEY)
-    found = sandwich(model, like=x, key=KEY, num_temperatures=20, num_chains=4)
-    assert found.x.value.dtype == np.float32
-    np.testing.assert_array_equal(found.x.mask, x.mask)
-    assert np.isin(found.x.value, (0, 1)).all()
-    assert abs(found.width[0]) < 0.5
+    interval = sandwich(model, like=x, key=KEY, num_temperatures=20, num_chains=4)
+    assert interval.x.value.dtype == np.float32
+    np.testing.assert_array_equal(interval.x.mask, x.mask)
+    assert np.isin(interval.x.value, (0, 1)).all()
+    assert abs(interval.width[0]) < 0.5
 
 
 class Bounded(eqx.Module):
@@ -178,8 +178,8 @@ def test_increments_are_added_up_in_float64():
         math.fsum(float(d) * s for d, s in zip(differences[0, :, k], steps, strict=True)) for k in (0, 1)
     ]
     expected = np.logaddexp(*exact) - np.log(2)
-    found = _summed(differences, Options(5000, 2, "posterior"), False)
-    assert abs(found.value[0] - expected) < 1e-7
+    totals = _summed(differences, Options(5000, 2, "posterior"), False)
+    assert abs(totals.value[0] - expected) < 1e-7
     above = _summed(differences, Options(5000, 2, "posterior"), True)
     assert abs(above.value[0] + np.logaddexp(*-np.array(exact)) - np.log(2)) < 1e-7
 

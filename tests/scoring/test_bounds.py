@@ -99,19 +99,19 @@ def test_another_objective_is_between_the_elbo_and_log_p():
     iwae_runs = np.array(repeated(model, x, c, 30, objective=iwae, num_samples=50))
     error = iwae_runs.std(axis=0, ddof=1) / np.sqrt(30)
     elbo, log_p = (np.asarray(f(model, x, c)) for f in (exact_elbo, exact_log_prob))
-    found = iwae_runs.mean(axis=0)
-    assert (found < log_p + 5 * error).all()
-    assert (found > elbo - 5 * error).all()
+    iwae_mean = iwae_runs.mean(axis=0)
+    assert (iwae_mean < log_p + 5 * error).all()
+    assert (iwae_mean > elbo - 5 * error).all()
     gap = log_p - elbo > 0.5
     assert gap.any()
-    assert (found - elbo)[gap].min() > 0.1
+    assert (iwae_mean - elbo)[gap].min() > 0.1
 
 
 def test_seeds_rows_and_bad_arguments():
     model, x, c = model_and_rows(4)
     same = [jnp.tile(rows[:1], (3, 1)) for rows in (x, c)]
-    found = bound(model, *same, key=KEY, num_samples=3, seeds=np.array([1, 2, 1], np.uint32))
-    assert found[0] == found[2] != found[1]
+    values = bound(model, *same, key=KEY, num_samples=3, seeds=np.array([1, 2, 1], np.uint32))
+    assert values[0] == values[2] != values[1]
     assert bound(model, x[:0], c[:0], key=KEY).shape == (0,)
     with pytest.raises(ValueError, match="num_samples is 0, expected at least 1"):
         bound(model, x, c, key=KEY, num_samples=0)

@@ -55,7 +55,7 @@ def test_more_draws_for_some_rows_are_as_if_they_had_been_there_at_first():
     rows = np.array([1, 3])
     both.add(rows, tally(more))
     score = both.log_prob()
-    joined = [np.concatenate([own[rows], new], axis=1) for own, new in zip(first, more, strict=True)]
+    joined = [np.concatenate([old[rows], new], axis=1) for old, new in zip(first, more, strict=True)]
     # The tail of all draws is found among the tails of the parts.
     for i, row in enumerate(rows):
         one = score.take([row])

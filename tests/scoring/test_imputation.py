@@ -56,13 +56,13 @@ def test_they_are_distributed_as_the_exact_conditional():
         if mask.all():
             continue
         centre, covariance = conditional(*joint(model, c[i]), x.value[i], mask)
-        found = drawn[:, i][..., ~mask]  # [repeats, draws, missing]
-        means = found.mean(axis=1)
+        missing = drawn[:, i][..., ~mask]  # [repeats, draws, missing]
+        means = missing.mean(axis=1)
         error = means.std(axis=0, ddof=1) / np.sqrt(len(means))
         assert (np.abs(means.mean(axis=0) - centre) < 5 * error + 0.01).all()
         assert (error < 0.05).all()
-        deviation = found - centre
-        products = np.einsum("rsi,rsj->rij", deviation, deviation) / found.shape[1]
+        deviation = missing - centre
+        products = np.einsum("rsi,rsj->rij", deviation, deviation) / missing.shape[1]
         error = products.std(axis=0, ddof=1) / np.sqrt(len(products))
         assert (np.abs(products.mean(axis=0) - covariance) < 5 * error + 0.02).all()
 
@@ -108,8 +108,8 @@ def test_members_are_weighed_by_how_well_they_explain_what_is_observed():
         evidence, centres = [], []
         for model in models:
             mean, covariance = joint(model, c[i])
-            own = multivariate_normal(mean[mask], covariance[np.ix_(mask, mask)]) if mask.any() else None
-            evidence.append(0.0 if own is None else own.logpdf(x.value[i][mask]))
+            seen = multivariate_normal(mean[mask], covariance[np.ix_(mask, mask)]) if mask.any() else None
+            evidence.append(0.0 if seen is None else seen.logpdf(x.value[i][mask]))
             centres.append(conditional(mean, covariance, x.value[i], mask)[0])
         share = np.exp(evidence - np.logaddexp.reduce(evidence))
         means = drawn[:, i][..., ~mask].mean(axis=1)
@@ -237,14 +237,14 @@ def test_intervals_of_missing_cells_cover_however_far_q_is_from_the_posterior(no
     x = rng.normal(size=(60, 10)) @ np.asarray(weight).T + noise * rng.normal(size=(60, 16))
     mask = np.broadcast_to(np.arange(16) < 12, x.shape)
     row = Observed(np.where(mask, x, 0.0).astype(np.float32), mask)
-    found = imputed(model, row, key=KEY, num_samples=128)
-    low, high = np.quantile(np.asarray(found.value)[:, :, 12:], [0.05, 0.95], axis=1)
+    draws = imputed(model, row, key=KEY, num_samples=128)
+    low, high = np.quantile(np.asarray(draws.value)[:, :, 12:], [0.05, 0.95], axis=1)
     share = np.mean((low <= x[:, 12:]) & (x[:, 12:] <= high), axis=1)  # cells of a row are not independent
     assert abs(share.mean() - 0.9) < 0.015 + 3 * share.std() / np.sqrt(len(x))
-    assert found.trusted.mean() > 0.9
+    assert draws.trusted.mean() > 0.9
     if noise == 0.1:  # and proposals of q alone leave most of it out
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("condvae.scoring.imputation.ENOUGH", 0)
             alone = imputed(model, row, key=KEY, num_samples=128)
         assert alone.trusted.mean() < 0.7
-        assert np.median(alone.ess) < np.median(found.ess)
+        assert np.median(alone.ess) < np.median(draws.ess)

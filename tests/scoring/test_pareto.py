@@ -9,11 +9,11 @@ def test_the_shape_of_a_pareto_tail_is_found(k):
     rng = np.random.default_rng(0)
     log_weights = k * rng.exponential(size=(200, 4000))  # exp of these is Pareto of shape k
     size = tail_size(4000)
-    found = pareto_k(np.partition(log_weights, -size - 1, axis=1)[:, -size - 1 :])
+    shapes = pareto_k(np.partition(log_weights, -size - 1, axis=1)[:, -size - 1 :])
     spread = (1 + k) / np.sqrt(size)
     pulled = (size * k + 5) / (size + 10)
-    assert abs(found.mean() - pulled) < 5 * spread / np.sqrt(200) + 0.02
-    assert 0.7 * spread < found.std() < 1.3 * spread
+    assert abs(shapes.mean() - pulled) < 5 * spread / np.sqrt(200) + 0.02
+    assert 0.7 * spread < shapes.std() < 1.3 * spread
 
 
 def test_bounded_weights_have_a_negative_shape():

@@ -45,12 +45,12 @@ def test_the_counterfactual_is_exact(model):
 
 
 def test_a_refined_counterfactual_is_exact_where_q_is_off():
-    model, own = MEMBERS[0], exact_posterior(MEMBERS[0])
-    wrong = eqx.tree_at(lambda m: m.posterior.bias, model, own.bias + 1.0)
+    model, posterior = MEMBERS[0], exact_posterior(MEMBERS[0])
+    wrong = eqx.tree_at(lambda m: m.posterior.bias, model, posterior.bias + 1.0)
     x, c, new_c = jnp.array([[1.0, -2.0, 0.5]]), jnp.array([[1.5]]), jnp.array([[-2.0]])
     emission = model.likelihood.weights[0]
-    mean = model.likelihood.mean(own.mean(x[0], c[0]), new_c[0])
-    covariance = emission @ own.covariance @ emission.T + model.likelihood.covariance
+    mean = model.likelihood.mean(posterior.mean(x[0], c[0]), new_c[0])
+    covariance = emission @ posterior.covariance @ emission.T + model.likelihood.covariance
     # Each row chooses among 512 latents of its own: many rows, so that these vary too.
     many = [jnp.tile(part, (400, 1)) for part in (x, c, new_c)]
     for refine in (True, False):

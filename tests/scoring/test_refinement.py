@@ -33,12 +33,12 @@ def unit(size):
 def off(size: int, shift: float, scale: float, independent: bool = False) -> tuple[CVAE, CVAE]:
     """A model with the exact posterior, and one whose q is shifted and scaled, in standard deviations."""
     exact = random_linear_gaussian(jax.random.key(size), x_size=size, z_size=size, c_size=2)
-    own = exact_posterior(exact)
-    covariance = own.covariance
+    posterior = exact_posterior(exact)
+    covariance = posterior.covariance
     if independent:  # the q that factorises and is nearest by KL(q || p)
         covariance = jnp.diag(1.0 / jnp.diagonal(jnp.linalg.inv(covariance)))
-    bias = own.bias + shift * jnp.sqrt(jnp.diagonal(covariance))
-    q = AffineGaussian(own.weights, bias, scale**2 * covariance)
+    bias = posterior.bias + shift * jnp.sqrt(jnp.diagonal(covariance))
+    q = AffineGaussian(posterior.weights, bias, scale**2 * covariance)
     return exact, linear_gaussian(exact.prior, exact.likelihood, q)
 
 
@@ -139,16 +139,16 @@ def test_the_moments_are_those_of_the_posterior():
     """From a q that is shifted by a standard deviation, half as wide, and independent over cells."""
     exact, model = off(6, 1.0, 0.5, independent=True)
     x, c = rows_of(model, 40)
-    found = map_rows(refine_row, model, (x, c), KEY)
-    own = exact_posterior(exact)
-    scale = np.sqrt(np.diagonal(own.covariance))
-    error = (found.mean - np.asarray(jax.vmap(own.mean)(x, c))) / scale
+    refined = map_rows(refine_row, model, (x, c), KEY)
+    posterior = exact_posterior(exact)
+    scale = np.sqrt(np.diagonal(posterior.covariance))
+    error = (refined.mean - np.asarray(jax.vmap(posterior.mean)(x, c))) / scale
     assert np.abs(error).max() < 0.5
-    covariance = found.scale @ found.scale.transpose(0, 2, 1)
-    error = (covariance - np.asarray(own.covariance)) / np.outer(scale, scale)
+    covariance = refined.scale @ refined.scale.transpose(0, 2, 1)
+    error = (covariance - np.asarray(posterior.covariance)) / np.outer(scale, scale)
     assert np.abs(error.mean(axis=0)).max() < 0.1
     np.testing.assert_allclose(
-        found.scale @ found.inverse, np.broadcast_to(np.eye(6), (40, 6, 6)), atol=1e-4
+        refined.scale @ refined.inverse, np.broadcast_to(np.eye(6), (40, 6, 6)), atol=1e-4
     )
 
 
@@ -204,10 +204,10 @@ def test_members_are_refined_each_by_itself():
 def test_the_posterior_mean_is_right_where_that_of_q_is_not():
     exact, model = off(4, 1.0, 0.7)
     x, c = rows_of(model, 30)
-    found = posterior_mean(model, x, c, key=KEY)
-    own = exact_posterior(exact)
-    scale = np.sqrt(np.diagonal(own.covariance))
-    error = (found.value - np.asarray(jax.vmap(own.mean)(x, c))) / scale
-    assert np.abs(error).max() < 5 / np.sqrt(found.ess.min())
+    estimate = posterior_mean(model, x, c, key=KEY)
+    posterior = exact_posterior(exact)
+    scale = np.sqrt(np.diagonal(posterior.covariance))
+    error = (estimate.value - np.asarray(jax.vmap(posterior.mean)(x, c))) / scale
+    assert np.abs(error).max() < 5 / np.sqrt(estimate.ess.min())
     assert np.abs(error.mean()) < 0.03
-    assert found.trusted.all()
+    assert estimate.trusted.all()

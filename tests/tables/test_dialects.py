@@ -23,15 +23,15 @@ from condvae.tables.dialects import dialect_of, header_place, text_of
     ],
 )
 def test_what_separates_cells(text, usual, separator, names):
-    found = dialect_of(text, "f", usual)
-    assert (found.separator, found.names) == (separator, names)
+    dialect = dialect_of(text, "f", usual)
+    assert (dialect.separator, dialect.names) == (separator, names)
 
 
 def test_what_stands_above_is_said():
-    found = dialect_of("Survey\n# of 2020\n\na,b\n1,2\n3,4\n", "f", ",")
-    assert found.names == ("a", "b")
-    assert found.body == "1,2\n3,4\n"
-    assert found.notes == ("f: left out what stands above the table ('Survey' and 1 more)",)
+    dialect = dialect_of("Survey\n# of 2020\n\na,b\n1,2\n3,4\n", "f", ",")
+    assert dialect.names == ("a", "b")
+    assert dialect.body == "1,2\n3,4\n"
+    assert dialect.notes == ("f: left out what stands above the table ('Survey' and 1 more)",)
     assert header_place([["a", "b"], ["1"], ["2", "3"]]) == 0
     assert header_place([["a"], ["1"]]) == 0
 
@@ -42,10 +42,10 @@ def test_what_stands_above_is_said():
 )
 def test_what_stands_below_is_left_out_and_said(below):
     body = "1,x,2\n3,y,4\n"
-    found = dialect_of(f"a,b,c\n{body}{below}", "f", ",")
-    assert found.body.rstrip() == body.rstrip()
-    assert len(found.notes) == 1
-    assert "f: left out what stands below the table" in found.notes[0]
+    dialect = dialect_of(f"a,b,c\n{body}{below}", "f", ",")
+    assert dialect.body.rstrip() == body.rstrip()
+    assert len(dialect.notes) == 1
+    assert "f: left out what stands below the table" in dialect.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_what_stands_below_is_left_out_and_said(below):
 )
 def test_a_last_row_is_not_left_out(last):
     names = "South Bay,x,2\n" if last.startswith("North") else "1,x,2\n"
-    found = dialect_of(f"a,b,c\n{names}3,y,4\n{last}", "f", ",")
-    assert (found.body, found.notes) == (f"{names}3,y,4\n{last}", ())
+    dialect = dialect_of(f"a,b,c\n{names}3,y,4\n{last}", "f", ",")
+    assert (dialect.body, dialect.notes) == (f"{names}3,y,4\n{last}", ())
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_names_that_are_numbers_are_told(text, row):
 
 
 def test_quoted_names_may_have_line_ends():
-    found = dialect_of('"a\nx",b\n1,2\n', "f", ",")
-    assert (found.names, found.body) == (("a\nx", "b"), "1,2\n")
+    dialect = dialect_of('"a\nx",b\n1,2\n', "f", ",")
+    assert (dialect.names, dialect.body) == (("a\nx", "b"), "1,2\n")
 
 
 @pytest.mark.parametrize("data", [b"", b"  \n "])
@@ -109,15 +109,15 @@ def test_encodings():
     ],
 )
 def test_titles_with_separators_and_cells_between_blanks(text):
-    found = dialect_of(text, "f", None)
-    assert found.names == ("shop", "n")
+    dialect = dialect_of(text, "f", None)
+    assert dialect.names == ("shop", "n")
     assert (
-        found.body.split() == [f"A{found.separator}1", f"B{found.separator}2"]
-        or found.body == "A\t1\nB\t2\n"
+        dialect.body.split() == [f"A{dialect.separator}1", f"B{dialect.separator}2"]
+        or dialect.body == "A\t1\nB\t2\n"
     )
 
 
 def test_a_ragged_row_is_no_title():
-    found = dialect_of("a,b\n1\n2,3\n4,5\n", "f", ",")
-    assert found.names == ("a", "b")
+    dialect = dialect_of("a,b\n1\n2,3\n4,5\n", "f", ",")
+    assert dialect.names == ("a", "b")
     assert dialect_of("two words\none more\n", "f", None).names == ("two words",)

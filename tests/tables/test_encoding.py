@@ -211,9 +211,9 @@ def test_log_scale_is_that_of_the_observed_cells(make, columns):
     mask = encode(columns, make(DATA))["numeric"].mask
     log_sd = np.log([column.sd for column in columns[:2]])
     expected = [log_sd.sum(), log_sd.sum(), log_sd[1], log_sd.sum()]
-    found = log_scale(columns, Observed(np.zeros(mask.shape), mask))
-    np.testing.assert_allclose(found, expected, rtol=1e-15)
-    assert found.dtype == np.float64
+    scale = log_scale(columns, Observed(np.zeros(mask.shape), mask))
+    np.testing.assert_allclose(scale, expected, rtol=1e-15)
+    assert scale.dtype == np.float64
     none = Observed(np.zeros((3, 0)), np.zeros((3, 0), bool))
     np.testing.assert_array_equal(log_scale(columns[2:], none), np.zeros(3))
 
@@ -355,7 +355,7 @@ def test_unseen_categories_may_be_missing(make, unknown):
 def test_unseen_categories_are_an_error_that_names_the_remedy(make):
     frame = make(DATA | {"sex": ["m", "x", None, "f"]})
     with pytest.raises(
-        TableError, match=r"'sex', row 2: .* \(fitting with unknown=\"other\" accepts such levels"
+        TableError, match=r"'sex', row 2: .* \(fitting with unknown='other' accepts such levels"
     ):
         encode(given(make, "error"), frame)
     target = Schema.infer(make(DATA), target=["sex"]).target
@@ -437,10 +437,12 @@ def test_observed_numbers_are_kept_as_they_are():
         Column("b", "target", "numeric", "double", mean=0.1, sd=0.3),
     ]
     drawn = {"numeric": np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0]])}
-    own = pa.table({"a": [None, 7, None], "b": [0.1 + 0.2, None, None]})
-    kept = decode(columns, drawn, "pyarrow", observed=own)
+    given = pa.table({"a": [None, 7, None], "b": [0.1 + 0.2, None, None]})
+    kept = decode(columns, drawn, "pyarrow", observed=given)
     assert kept["a"].to_pylist() == [2, 7, 2]
     assert kept["a"].type == pa.int64()
     assert kept["b"].to_pylist() == [0.1 + 0.2, 0.1 + 0.3, 0.1]
-    halves = decode(columns, drawn, "pyarrow", observed=own.set_column(0, "a", pa.array([2.5, None, None])))
+    halves = decode(
+        columns, drawn, "pyarrow", observed=given.set_column(0, "a", pa.array([2.5, None, None]))
+    )
     assert halves["a"].to_pylist() == [2.5, 2.0, 2.0]

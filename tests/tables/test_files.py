@@ -234,8 +234,8 @@ def test_a_column_of_row_numbers_without_a_name_is_known(tmp_path, name, start):
 
 
 def test_rows_with_a_number_that_the_names_lack(tmp_path):
-    found = read_file(csv(tmp_path, "a b\tc\n1\tx\t5\n2\ty\t6\n"))
-    assert (found.table.column_names, found.index) == (["", "a b", "c"], "")
+    file = read_file(csv(tmp_path, "a b\tc\n1\tx\t5\n2\ty\t6\n"))
+    assert (file.table.column_names, file.index) == (["", "a b", "c"], "")
     assert read_table(csv(tmp_path, "a,b\n1,2,\n3,4,\n")).select(["a", "b"]).to_pydict() == {
         "a": [1, 3],
         "b": [2, 4],

@@ -34,8 +34,8 @@ def test_values_of_many_digits_are_on_none(values):
 def cells(rng, steps, shares, n=2000):
     """Log-normal cells, each recorded to one of some steps; 0 is none."""
     plain, kind = 100 * rng.lognormal(0, 0.5, n), rng.choice(len(steps), n, p=shares)
-    found = [plain if step == 0 else np.round(plain / step) * step for step in steps]
-    return np.sort(np.round(np.choose(kind, found), 12))
+    parts = [plain if step == 0 else np.round(plain / step) * step for step in steps]
+    return np.sort(np.round(np.choose(kind, parts), 12))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -12,7 +12,7 @@ VALUES = np.array([-1.0, 0.0, 0.5, 1.0, 3.0])
 
 
 @pytest.mark.parametrize(
-    ("found", "possible"),
+    ("likelihood", "possible"),
     [
         (Likelihood("student_t"), [1, 1, 1, 1, 1]),
         (Likelihood("poisson", step=1.0), [0, 1, 0, 1, 1]),
@@ -26,14 +26,14 @@ VALUES = np.array([-1.0, 0.0, 0.5, 1.0, 3.0])
     ],
     ids=lambda value: getattr(value, "family", ""),
 )
-def test_what_it_can_give(found, possible):
-    np.testing.assert_array_equal(found.possible(VALUES), np.array(possible, bool))
+def test_what_it_can_give(likelihood, possible):
+    np.testing.assert_array_equal(likelihood.possible(VALUES), np.array(possible, bool))
 
 
 def test_a_grid_is_of_the_cells_it_was_taken_from():
     """New rows may be recorded to more digits: what is between two steps is an interval as wide."""
-    found = Likelihood("rounded_gaussian", step=2.0, origin=1.0)
-    np.testing.assert_array_equal(found.on_grid(VALUES), [True, False, False, True, True])
+    likelihood = Likelihood("rounded_gaussian", step=2.0, origin=1.0)
+    np.testing.assert_array_equal(likelihood.on_grid(VALUES), [True, False, False, True, True])
     assert Likelihood("poisson", step=1.0).on_grid(VALUES).all()
 
 
@@ -44,6 +44,6 @@ def test_atoms_are_where_a_value_has_a_probability():
 
 
 def test_it_goes_into_json_and_back():
-    found = Likelihood("negative_binomial", "counts", 1.0, start=(0.1, 1 / 3))
-    assert Likelihood.from_json(json.loads(json.dumps(asdict(found)))) == found
+    likelihood = Likelihood("negative_binomial", "counts", 1.0, start=(0.1, 1 / 3))
+    assert Likelihood.from_json(json.loads(json.dumps(asdict(likelihood)))) == likelihood
     assert Likelihood.from_json(None) is None

@@ -8,7 +8,7 @@ COLUMNS = ["species", "bill_length", "bill_depth", "mass, g", "Bill", " year ", 
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("asked", "names"),
     [
         ("", []),
         (" , ,", []),
@@ -35,9 +35,9 @@ COLUMNS = ["species", "bill_length", "bill_depth", "mass, g", "Bill", " year ", 
         ("z*", None),
     ],
 )
-def test_match_names(asked, found):
-    if found is not None:
-        assert match_names(asked, COLUMNS) == found
+def test_match_names(asked, names):
+    if names is not None:
+        assert match_names(asked, COLUMNS) == names
         return
     with pytest.raises(TableError, match="given: "):
         match_names(asked, COLUMNS)
@@ -69,9 +69,9 @@ def test_no_two_levels_are_named_alike():
         ["a", "a=b", '"a', '"a"', '"a=b"', "=", ""],
         ["b=c", "c", "=c", "", '"', "b", "=", True, 1.0],
     )
-    found = [level_name(name, level) for name in names for level in levels]
-    assert len(set(found)) == len(found)
-    assert found[:2] == ["a=b=c", "a=c"]  # as they are, where nothing is to be told apart
+    level_names = [level_name(name, level) for name in names for level in levels]
+    assert len(set(level_names)) == len(level_names)
+    assert level_names[:2] == ["a=b=c", "a=c"]  # as they are, where nothing is to be told apart
 
 
 def test_joined_names_are_read_again():

@@ -75,23 +75,23 @@ def test_frames_of_every_kind_are_built(of):
     columns = {"n": np.array([1.5, 2.5]), "t": np.array(["x", "y"], object)}
     if of == "polars":
         columns = {"g": nw.from_native(grades, series_only=True), **columns}
-    found = build(columns, of)
-    assert isinstance(found, TYPES[of])
-    wrapped = nw.from_native(found, eager_only=True)
+    frame = build(columns, of)
+    assert isinstance(frame, TYPES[of])
+    wrapped = nw.from_native(frame, eager_only=True)
     assert wrapped.columns == list(columns)
     assert wrapped["n"].to_list() == [1.5, 2.5]
     assert wrapped["t"].to_list() == ["x", "y"]
     if of == "polars":
-        assert found["g"].dtype == grades.dtype
+        assert frame["g"].dtype == grades.dtype
         assert build({"g": columns["g"]}, of).columns == ["g"]
 
 
 def test_pandas_keeps_its_index_and_names_that_are_no_strings():
     index = pd.Index(["r", "r"])
-    found = build({3: np.zeros(2), "a": np.ones(2)}, "pandas", index, [3, "a"])
-    assert list(found.columns) == [3, "a"]
-    assert found.index is index or found.index.equals(index)
-    assert rows_of(found).equals(index)
+    frame = build({3: np.zeros(2), "a": np.ones(2)}, "pandas", index, [3, "a"])
+    assert list(frame.columns) == [3, "a"]
+    assert frame.index is index or frame.index.equals(index)
+    assert rows_of(frame).equals(index)
     assert rows_of(pl.DataFrame({"a": [1]})) is None
 
 

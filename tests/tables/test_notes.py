@@ -73,8 +73,8 @@ def test_what_is_as_it_was_is_not_said():
     ],
 )
 def test_what_numbers_or_names_the_rows(cells, kind):
-    _, found = notes(list(cells))
-    assert [note.kind for note in found] == ([] if kind is None else [kind])
+    _, row_notes = notes(list(cells))
+    assert [note.kind for note in row_notes] == ([] if kind is None else [kind])
 
 
 def test_the_sentences():

@@ -21,8 +21,8 @@ def test_a_name_is_taken_with_what_the_cells_tell():
 
 def test_limits_and_steps_may_be_named():
     cells = CELLS["gaussian"]
-    found = named(" censored_gaussian( low = -9 , high=50)", cells, "a")
-    assert (found.low, found.high) == (-9.0, 50.0)
+    likelihood = named(" censored_gaussian( low = -9 , high=50)", cells, "a")
+    assert (likelihood.low, likelihood.high) == (-9.0, 50.0)
     assert named("rounded_student_t(step=0.05)", CELLS["to 0.1"], "a").step == 0.05
     assert named("beta(low=-10, high=10)", cells, "a").high == 10.0
 
@@ -92,8 +92,8 @@ def test_a_cell_is_on_a_step_as_far_as_its_digits_tell():
     tenths = np.arange(-300, 3000) * 0.1
     for cells in (tenths, np.round(tenths, 1), tenths.astype(np.float32).astype(float)):
         for step in (0.1, 0.05):
-            found = named(f"rounded_gaussian(step={step})", cells, "a")
-            assert (found.step, found.origin) == (step, 0.0)
+            likelihood = named(f"rounded_gaussian(step={step})", cells, "a")
+            assert (likelihood.step, likelihood.origin) == (step, 0.0)
     thirds = named(f"rounded_gaussian(step={1 / 3})", np.arange(20) / 3, "a")
     assert thirds.on_grid(np.array([5 / 3, 1.5])).tolist() == [True, False]
 
@@ -116,9 +116,9 @@ def test_the_reason_says_what_was_taken(name, column, reason):
 
 def test_without_a_pile_the_least_is_the_limit_and_the_reason_says_so():
     cells = CELLS["gaussian"]
-    found = named("censored_gaussian", cells, "a")
-    assert found.low == cells.min()
-    assert found.reason == f"as asked for, numbers from {cells.min():g}, as its cells tell"
+    likelihood = named("censored_gaussian", cells, "a")
+    assert likelihood.low == cells.min()
+    assert likelihood.reason == f"as asked for, numbers from {cells.min():g}, as its cells tell"
 
 
 def test_the_order_of_categories_is_said():

@@ -29,8 +29,8 @@ def typed(*texts, **options):
     ],
 )
 def test_types(texts, kind, values):
-    found = typed(*texts)
-    assert (str(found.type), found.to_pylist()) == (kind, values)
+    column = typed(*texts)
+    assert (str(column.type), column.to_pylist()) == (kind, values)
 
 
 @pytest.mark.parametrize(

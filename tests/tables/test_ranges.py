@@ -44,9 +44,9 @@ def columns(**settings):
 
 
 def test_nothing_of_training_is_outside(make):
-    found = outside(columns(), make(DATA))
-    assert list(found) == GIVEN
-    for strange in found.values():
+    flags = outside(columns(), make(DATA))
+    assert list(flags) == GIVEN
+    for strange in flags.values():
         assert (strange.dtype, strange.shape) == (bool, (4,))
         assert not strange.any()
 
@@ -71,9 +71,9 @@ def test_what_is_outside(make, unknown):
         "tame": [0, 0, 1, 0],
         "day": [1, 0, 0, 1],
     }
-    found = outside(columns(unknown=unknown), rows)
+    flags = outside(columns(unknown=unknown), rows)
     for name in GIVEN:
-        np.testing.assert_array_equal(found[name], np.array(expected[name], bool), err_msg=name)
+        np.testing.assert_array_equal(flags[name], np.array(expected[name], bool), err_msg=name)
 
 
 def test_a_constant_and_a_column_without_cells():
@@ -97,8 +97,10 @@ def test_levels_never_seen_are_named_with_their_rows(make):
             "day": DAYS[:3],
         }
     )
-    found = unseen(columns(unknown="other"), rows)
-    assert {name: {level: rows.tolist() for level, rows in own.items()} for name, own in found.items()} == {
+    rows_of = unseen(columns(unknown="other"), rows)
+    assert {
+        name: {level: rows.tolist() for level, rows in levels.items()} for name, levels in rows_of.items()
+    } == {
         "sex": {"y": [0], "x": [2]},
         "site": {"c": [0, 2]},
     }

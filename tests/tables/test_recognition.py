@@ -41,9 +41,9 @@ def told(texts, asked=None, missing=()):
     ],
 )
 def test_what_is_clear_is_read(texts, kind, more):
-    found = told(texts)
-    assert found.kind == kind
-    assert {name: getattr(found, name) for name in more} == more
+    reading = told(texts)
+    assert reading.kind == kind
+    assert {name: getattr(reading, name) for name in more} == more
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_what_is_clear_is_read(texts, kind, more):
     ],
 )
 def test_what_is_something_else_is_left_as_it_is(cells):
-    found = told(cells)
-    assert found is None or found.count == 0
+    reading = told(cells)
+    assert reading is None or reading.count == 0
 
 
 @pytest.mark.parametrize(

@@ -72,17 +72,17 @@ def test_what_a_cell_reaches_from_and_to():
 
 def test_intervals_are_steps_and_all_that_lies_beyond_an_end():
     zero, low, high = (0 - 1) / 4, (-3 - 1) / 4, (5 - 1) / 4
-    found = intervals([TENTHS, RAIN, CUT, PLAIN], block([0.5, 0.5], [zero, 0.5], [low, high], [0.0, 0.0]))
-    np.testing.assert_allclose(found[0], [[0.475, -np.inf, -np.inf, 0], [0.475, 0.5, 1, 0]])
-    np.testing.assert_allclose(found[1], [[0.525, zero, low, 0], [0.525, 0.5, np.inf, 0]])
+    ends = intervals([TENTHS, RAIN, CUT, PLAIN], block([0.5, 0.5], [zero, 0.5], [low, high], [0.0, 0.0]))
+    np.testing.assert_allclose(ends[0], [[0.475, -np.inf, -np.inf, 0], [0.475, 0.5, 1, 0]])
+    np.testing.assert_allclose(ends[1], [[0.525, zero, low, 0], [0.525, 0.5, np.inf, 0]])
     assert intervals([PLAIN], block([0.5])) is None
 
 
 def test_units_of_densities_steps_and_atoms():
     zero = (0 - 1) / 4
-    own = block([0.5, 0.5], [zero, 0.5], [0.5, 1.0], [0.0, 0.0])
+    observed = block([0.5, 0.5], [zero, 0.5], [0.5, 1.0], [0.0, 0.0])
     expected = [np.log(0.1) + 0 + np.log(4) + np.log(4), np.log(0.1) + np.log(4) + 0 + np.log(4)]
-    np.testing.assert_allclose(log_scale([TENTHS, RAIN, CUT, PLAIN], own), expected)
+    np.testing.assert_allclose(log_scale([TENTHS, RAIN, CUT, PLAIN], observed), expected)
 
 
 @pytest.mark.parametrize("name", [None, "rounded_student_t"])

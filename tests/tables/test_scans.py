@@ -37,20 +37,32 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_one_table(folder):
-    found = scan(folder)
-    assert found.column_names == ["a", "kind", "y", "y2"]
-    assert len(found) == N
+    scanned = scan(folder)
+    assert scanned.column_names == ["a", "kind", "y", "y2"]
+    assert len(scanned) == N
     # By the names of the files.
     expected = pa.concat_tables([table().slice(750), table().slice(0, 750)])
-    assert found.read().equals(expected)
-    assert [group.first for group in found.groups] == [0, 100, 200, 250, 350, 450, 550, 650, 750, 850, 950]
-    assert pa.concat_tables(found.parts()).equals(expected)
+    assert scanned.read().equals(expected)
+    assert [group.first for group in scanned.groups] == [
+        0,
+        100,
+        200,
+        250,
+        350,
+        450,
+        550,
+        650,
+        750,
+        850,
+        950,
+    ]
+    assert pa.concat_tables(scanned.parts()).equals(expected)
     assert read_table(folder).equals(expected)
-    chosen = found.select(["y", "a"])
+    chosen = scanned.select(["y", "a"])
     assert chosen.read().equals(expected.select(["y", "a"]))
-    assert chosen.same_rows(found)
-    assert found.select(["a"]).joined(chosen).column_names == ["a", "y"]
-    assert "1,000 rows in 11 groups" in repr(found)
+    assert chosen.same_rows(scanned)
+    assert scanned.select(["a"]).joined(chosen).column_names == ["a", "y"]
+    assert "1,000 rows in 11 groups" in repr(scanned)
 
 
 def test_groups_without_rows_are_none(tmp_path):
@@ -82,16 +94,16 @@ def test_what_cannot_be_scanned(folder, tmp_path):
 
 
 def test_a_file_that_goes_away_is_told(folder):
-    found = scan(folder)
+    scanned = scan(folder)
     (folder / "p1.parquet").unlink()
     with pytest.raises(TableError, match=r"p1\.parquet' cannot be read any more .*; put it back"):
-        found.read()
+        scanned.read()
 
 
 def test_a_survey_knows_what_the_whole_table_would_tell(folder):
-    found = scan(folder)
-    whole = found.read()
-    known = survey(found, ["a", "kind"], ["y", "y2"], seed=3, sample_rows=200)
+    scanned = scan(folder)
+    whole = scanned.read()
+    known = survey(scanned, ["a", "kind"], ["y", "y2"], seed=3, sample_rows=200)
     expected = Schema.infer(whole, given=["a", "kind"], target=["y", "y2"])
     for mine, theirs in zip(
         (*known.schema.given, *known.schema.target), (*expected.given, *expected.target), strict=True
@@ -104,21 +116,21 @@ def test_a_survey_knows_what_the_whole_table_would_tell(folder):
     assert known.holes == np.asarray(whole["a"].is_null()).sum()
     assert whole.select(["a", "kind", "y", "y2"]).take(known.sample_rows).equals(known.sample)
     assert seen[known.sample_rows].all()
-    drawn = np.concatenate([sampled(found, i, 3, 200) for i in range(len(found.groups))])
+    drawn = np.concatenate([sampled(scanned, i, 3, 200) for i in range(len(scanned.groups))])
     np.testing.assert_array_equal(np.flatnonzero(drawn & seen), known.sample_rows)
-    bounds = [group.first for group in found.groups] + [N]
+    bounds = [group.first for group in scanned.groups] + [N]
     sizes = [(seen & ~drawn)[a:b].sum() for a, b in itertools.pairwise(bounds)]
     assert known.sizes.tolist() == sizes
-    other = survey(found, [], ["y"], seed=4, sample_rows=200)
+    other = survey(scanned, [], ["y"], seed=4, sample_rows=200)
     assert other.schema.given == ()
     assert other.sample_rows.tolist() != known.sample_rows.tolist()
 
 
 def test_a_sample_is_drawn_at_random(tmp_path):
     pq.write_table(pa.table({"a": np.arange(100_000)}), tmp_path / "t.parquet", row_group_size=30_000)
-    found = scan(tmp_path / "t.parquet")
+    scanned = scan(tmp_path / "t.parquet")
     for seed in range(3):
-        drawn = np.concatenate([sampled(found, i, seed, 10_000) for i in range(4)])
+        drawn = np.concatenate([sampled(scanned, i, seed, 10_000) for i in range(4)])
         assert abs(drawn.sum() - 10_000) < 4 * np.sqrt(9000)
         places = np.flatnonzero(drawn)
         # As many in each tenth of the table, and neighbours no more often than by chance.
@@ -128,11 +140,11 @@ def test_a_sample_is_drawn_at_random(tmp_path):
 
 
 def test_a_survey_refuses_what_cannot_serve(folder):
-    found = scan(folder)
+    scanned = scan(folder)
     with pytest.raises(TableError, match="no target column was named"):
-        survey(found, ["a"], [], seed=0, sample_rows=10)
+        survey(scanned, ["a"], [], seed=0, sample_rows=10)
     with pytest.raises(TableError, match="unknown='x', expected"):
-        survey(found, ["a"], ["y"], unknown="x", seed=0, sample_rows=10)
+        survey(scanned, ["a"], ["y"], unknown="x", seed=0, sample_rows=10)
     whole = table(250, seed=1).to_pydict()
     whole["y"][123] = np.inf
     pq.write_table(pa.table(whole, schema=table().schema), folder / "p4.parquet", row_group_size=100)
@@ -168,9 +180,9 @@ def test_text_of_a_long_table_is_read_as_that_of_a_short_one(tmp_path):
         "m": [str(i % 9) if i % 10 else "?" for i in range(100)],
     }
     table = texts(tmp_path / "f", **columns)
-    found = survey(table, list(columns), ["y"], missing=("?",), seed=0, sample_rows=10)
+    surveyed = survey(table, list(columns), ["y"], missing=("?",), seed=0, sample_rows=10)
     short = Schema.infer(table.read(), given=list(columns), target=["y"], missing=("?",))
-    for one, other in zip(found.schema.given, short.given, strict=True):
+    for one, other in zip(surveyed.schema.given, short.given, strict=True):
         assert (one.kind, one.missing, one.minimum, one.maximum, one.levels) == (
             other.kind,
             other.missing,
@@ -178,12 +190,12 @@ def test_text_of_a_long_table_is_read_as_that_of_a_short_one(tmp_path):
             other.maximum,
             other.levels,
         )
-    assert found.schema.given[0].reading == short.given[0].reading
+    assert surveyed.schema.given[0].reading == short.given[0].reading
 
 
 def test_text_that_is_not_what_the_first_rows_are_is_refused(tmp_path):
     table = texts(tmp_path / "f", a=[*map(str, range(99)), "x"])
     with pytest.raises(TableError, match=r"column 'a', row 100 \('x'\) is not a number; correct the cell"):
         survey(table, ["a"], ["y"], seed=0, sample_rows=10)
-    found = survey(table, ["a"], ["y"], read={"a": "number"}, missing=("x",), seed=0, sample_rows=10)
-    assert (found.schema.given[0].missing, found.schema.given[0].maximum) == (1, 98.0)
+    surveyed = survey(table, ["a"], ["y"], read={"a": "number"}, missing=("x",), seed=0, sample_rows=10)
+    assert (surveyed.schema.given[0].missing, surveyed.schema.given[0].maximum) == (1, 98.0)

@@ -38,11 +38,11 @@ def test_parts_come_to_the_same_as_the_whole(name, bounds):
     merged = Summary.of(parts[0], whole=False)
     for part in parts[1:]:
         merged = merged.merged(Summary.of(part, whole=False))
-    found, expected = (describe(s, "given") for s in (merged, Summary.of(column(TABLE, name))))
-    assert found.mean == pytest.approx(expected.mean, rel=1e-12)
-    assert found.sd == pytest.approx(expected.sd, rel=1e-12)
+    column_of_parts, expected = (describe(s, "given") for s in (merged, Summary.of(column(TABLE, name))))
+    assert column_of_parts.mean == pytest.approx(expected.mean, rel=1e-12)
+    assert column_of_parts.sd == pytest.approx(expected.sd, rel=1e-12)
     for field in ("kind", "dtype", "missing", "minimum", "maximum", "levels", "declared", "parts", "zone"):
-        assert getattr(found, field) == getattr(expected, field)
+        assert getattr(column_of_parts, field) == getattr(expected, field)
 
 
 def test_parts_that_stand_still_may_move_between_them():

@@ -82,25 +82,25 @@ def column(name, seed=0):
     return np.asarray(cells(np.random.default_rng(seed)), float), said
 
 
-def assert_said(found, said, scale=1.0):
-    assert found.closed == said.closed
+def assert_said(support, said, scale=1.0):
+    assert support.closed == said.closed
     for name in ("points", "steps"):
         right = np.array(getattr(said, name), float) * scale
-        assert np.array(getattr(found, name)) == pytest.approx(right, rel=1e-9, abs=0), name
+        assert np.array(getattr(support, name)) == pytest.approx(right, rel=1e-9, abs=0), name
     for name in ("low", "high"):
         right = getattr(said, name)
         right = None if right is None else pytest.approx(right * scale, abs=0)
-        assert getattr(found, name) == right, name
+        assert getattr(support, name) == right, name
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", COLUMNS)
 def test_what_a_column_can_hold(name, seed):
     values, said = column(name, seed)
-    found = support_of(values)
-    assert_said(found, said)
-    assert sum(found.point_shares) + sum(found.step_shares) == pytest.approx(1.0)
-    assert holds(found, values).all()
+    support = support_of(values)
+    assert_said(support, said)
+    assert sum(support.point_shares) + sum(support.step_shares) == pytest.approx(1.0)
+    assert holds(support, values).all()
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -108,11 +108,11 @@ def test_it_is_the_same_in_any_units(name):
     values, said = column(name)
     for power in range(-12, 16):
         scale = 10.0**power
-        found = support_of(values * scale)
+        support = support_of(values * scale)
         if said.high is None and values.min() >= 0 and 0.8 <= (values * scale).max() <= 1:
-            assert found.high in (None, 1.0)  # shares may be 1, whatever their unit would otherwise say
-            found = found._replace(high=None)
-        assert_said(found, said, scale)
+            assert support.high in (None, 1.0)  # shares may be 1, whatever their unit would otherwise say
+            support = support._replace(high=None)
+        assert_said(support, said, scale)
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -157,9 +157,9 @@ def test_the_outermost_of_several_modes_does_not_end_at_a_limit(name):
 def test_where_one_end_is_a_limit_so_is_its_mirror_image(n):
     """The cells at one end alone left the other open in 5 samples of 1,000 rows, in 13 of 300 rows."""
     ends = [support_of(np.random.default_rng(seed).uniform(-1, 1, n)) for seed in range(200)]
-    assert sum(None in (found.low, found.high) for found in ends) <= 2
+    assert sum(None in (support.low, support.high) for support in ends) <= 2
     angles = [support_of(np.random.default_rng(seed).uniform(0, 360, n)) for seed in range(200)]
-    assert sum(None in (found.low, found.high) for found in angles) <= 2
+    assert sum(None in (support.low, support.high) for support in angles) <= 2
 
 
 CLIPPED = {
@@ -174,8 +174,8 @@ CLIPPED = {
 def test_what_is_clipped_ends_there(name):
     """One or two cells of a hundred were clipped; those beyond come near."""
     cells, limits = CLIPPED[name]
-    found = [support_of(cells(np.random.default_rng(seed), 1000)) for seed in range(40)]
-    assert sum((support.low, support.high) == limits for support in found) >= 37
+    supports = [support_of(cells(np.random.default_rng(seed), 1000)) for seed in range(40)]
+    assert sum((support.low, support.high) == limits for support in supports) >= 37
 
 
 @pytest.mark.parametrize("code", [-999.0, 30.0, 1e6])
@@ -221,10 +221,10 @@ def test_rows_that_are_repeated_as_a_whole_pile_up_nothing():
 )
 def test_a_few_cells_are_enough(cells):
     values = np.array(cells, float)
-    found = support_of(values)
-    assert holds(found, values).all()
-    if not found.closed:
-        assert np.isfinite(to_scores(scores_of(values, found), values)[0]).all()
+    support = support_of(values)
+    assert holds(support, values).all()
+    if not support.closed:
+        assert np.isfinite(to_scores(scores_of(values, support), values)[0]).all()
 
 
 def test_what_it_holds():
@@ -241,13 +241,13 @@ def test_cells_come_back_from_single_precision(name):
     values, _ = column(name)
     support = support_of(values)
     single = values.astype(np.float32).astype(float)
-    found = recorded_as(support, single, np.abs(values) * 1e-6)
+    cells_again = recorded_as(support, single, np.abs(values) * 1e-6)
     if support.steps or support.closed:
-        np.testing.assert_array_equal(found, values)
+        np.testing.assert_array_equal(cells_again, values)
     else:
         at = np.isin(values, support.points)
-        np.testing.assert_array_equal(found[at], values[at])
-        np.testing.assert_array_equal(found[~at], single[~at])
+        np.testing.assert_array_equal(cells_again[at], values[at])
+        np.testing.assert_array_equal(cells_again[~at], single[~at])
 
 
 def test_as_written():

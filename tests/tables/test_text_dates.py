@@ -36,9 +36,9 @@ from condvae.tables.text_dates import are_days, as_timestamps, clock, dates_of, 
     ],
 )
 def test_what_is_a_date(texts, formats, last):
-    found = dates_of(texts)
-    assert found.formats == formats
-    assert list(found.values.values())[-1] == last
+    dates = dates_of(texts)
+    assert dates.formats == formats
+    assert list(dates.values.values())[-1] == last
 
 
 @pytest.mark.parametrize("text", ["", "soon", "31.13.2012", "1.2", "10.0.0.1", "1/2", "2012", "x" * 100])
@@ -48,9 +48,9 @@ def test_what_is_none(text):
 
 
 def test_most_dates_decide_and_the_others_are_odd():
-    found = dates_of(["01/02/2012", "31/01/2012", "30/01/2012", "01/31/2012", "soon"])
-    assert found.formats == ("%d/%m/%Y",)
-    assert found.odd == ("01/31/2012", "soon")
+    dates = dates_of(["01/02/2012", "31/01/2012", "30/01/2012", "01/31/2012", "soon"])
+    assert dates.formats == ("%d/%m/%Y",)
+    assert dates.odd == ("01/31/2012", "soon")
 
 
 def test_times_with_a_zone_are_in_utc():

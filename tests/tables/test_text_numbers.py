@@ -30,9 +30,9 @@ def read(*texts, hint=".", decimal=None):
     ],
 )
 def test_what_is_a_number(texts, values, unit, decimal):
-    found = read(*texts)
-    assert [found.values[text] for text in texts if text in found.values] == values
-    assert (found.unit, found.decimal) == (unit, decimal)
+    numbers = read(*texts)
+    assert [numbers.values[text] for text in texts if text in numbers.values] == values
+    assert (numbers.unit, numbers.decimal) == (unit, decimal)
 
 
 NONE = "? a A1 10.0.0.1 18-24 555-1234 12:30 1/2 5+ 1,2,3 12,3456.7 1_000 --5 1.2.3 2012-01-31 1,23,45"
@@ -40,8 +40,8 @@ NONE = "? a A1 10.0.0.1 18-24 555-1234 12:30 1/2 5+ 1,2,3 12,3456.7 1_000 --5 1.
 
 @pytest.mark.parametrize("text", ["", "1 2", "$5 kg", "9" * 100, *NONE.split()])
 def test_what_is_none(text):
-    found = written(text)
-    assert found is None or (found.value(".") is None and found.value(",") is None)
+    number = written(text)
+    assert number is None or (number.value(".") is None and number.value(",") is None)
 
 
 def test_the_hint_of_the_file_decides_what_the_texts_leave_open():

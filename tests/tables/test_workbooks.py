@@ -64,13 +64,13 @@ def test_the_first_sheet_that_holds_cells_is_the_table(tmp_path):
     path = tmp_path / "rows.xlsx"
     rows = [["Survey"], [], ["a", "b", "zip"], [1, "x", "00501"], [2.5, None, "10001"], [3, "n/a", "90210"]]
     workbook(path, empty=[], data=rows, more=[["c"], [1]])
-    found = read_file(path)
-    assert found.table.to_pydict() == {
+    file = read_file(path)
+    assert file.table.to_pydict() == {
         "a": [1.0, 2.5, 3.0],
         "b": ["x", None, None],
         "zip": ["00501", "10001", "90210"],
     }
-    assert found.notes == (
+    assert file.notes == (
         f"'{path}': sheet 'data' was read, and not 'more'; save another as CSV to use it",
         f"'{path}': left out what stands above the table ('Survey')",
     )

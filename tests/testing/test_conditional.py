@@ -38,10 +38,10 @@ WITHOUT = {
     [pytest.param(i, id=i.name, marks=() if i.name in QUICK else pytest.mark.slow) for i in instances()],
 )
 def test_every_kind_of_head(instance):
-    found = check_conditional(conditional(instance.head), *INPUTS)
-    for name, outcome in found.items():
+    outcomes = check_conditional(conditional(instance.head), *INPUTS)
+    for name, outcome in outcomes.items():
         excepted = instance.name in WITHOUT.get(name, ())
-        assert outcome.startswith("not checked" if excepted else "passed"), (name, found)
+        assert outcome.startswith("not checked" if excepted else "passed"), (name, outcomes)
 
 
 @pytest.mark.parametrize("instance", [pytest.param(i, id=i.name) for i in instances()])
@@ -122,10 +122,10 @@ FAULTS = ["scores", "compiled", "draws", "total", "gradient", "path", "masking",
 def test_what_is_wrong_is_named(fault):
     module, c = Module(jnp.array([0.5, -1.0]), fault), jnp.array([1.0, 2.0])
     if fault == "nothing":
-        found = check_conditional(module, c)
-        assert found.pop("total").startswith("passed: log of the total is ")
-        assert found.pop("cdf") == "not checked: its distribution function is not known"
-        assert set(found.values()) == {"passed"}
+        outcomes = check_conditional(module, c)
+        assert outcomes.pop("total").startswith("passed: log of the total is ")
+        assert outcomes.pop("cdf") == "not checked: its distribution function is not known"
+        assert set(outcomes.values()) == {"passed"}
     else:
         with pytest.raises(AssertionError, match=f"Module, {fault}: "):
             check_conditional(module, c)
@@ -164,8 +164,8 @@ def test_a_posterior_is_given_the_prior():
             return npd.Normal(prior.base.loc + self.shift * x, 1.0)
 
     prior = Numpyro(npd.Normal(jnp.zeros(1), jnp.ones(1)))
-    found = check_conditional(Corrected(jnp.ones(1)), jnp.ones(1), jnp.zeros(1), prior=prior)
-    assert found["path"] == "passed"
+    outcomes = check_conditional(Corrected(jnp.ones(1)), jnp.ones(1), jnp.zeros(1), prior=prior)
+    assert outcomes["path"] == "passed"
 
 
 class Plain(eqx.Module):
@@ -179,9 +179,9 @@ class Plain(eqx.Module):
 
 
 def test_a_module_without_arrays_is_checked():
-    found = check_conditional(StandardNormal((2,)), None)
-    assert found["compiled"] == "passed"
-    assert found["gradient"].startswith("not checked: it has neither parameters nor inputs")
+    outcomes = check_conditional(StandardNormal((2,)), None)
+    assert outcomes["compiled"] == "passed"
+    assert outcomes["gradient"].startswith("not checked: it has neither parameters nor inputs")
 
 
 class Simplex(eqx.Module):
@@ -190,17 +190,17 @@ class Simplex(eqx.Module):
 
 
 def test_of_values_that_follow_from_each_other_nothing_is_said_of_boxes():
-    found = check_conditional(Simplex(), None)
+    outcomes = check_conditional(Simplex(), None)
     for name in ("draws", "total"):
-        assert found[name].startswith("not checked: a cell follows from the others"), found
+        assert outcomes[name].startswith("not checked: a cell follows from the others"), outcomes
 
 
 def test_a_support_that_moves_with_the_parameters_is_no_fault():
     ends = {"low": jnp.array([-1.0, 0.0]), "high": jnp.array([1.0, 3.0])}
-    found = check_conditional(Plain(ends, npd.Uniform), None)
-    assert found["path"].startswith("not checked: its support moves with its parameters"), found
-    assert found.pop("total").startswith("passed")
-    assert {found[name] for name in ("draws", "cdf", "gradient", "masking")} == {"passed"}
+    outcomes = check_conditional(Plain(ends, npd.Uniform), None)
+    assert outcomes["path"].startswith("not checked: its support moves with its parameters"), outcomes
+    assert outcomes.pop("total").startswith("passed")
+    assert {outcomes[name] for name in ("draws", "cdf", "gradient", "masking")} == {"passed"}
 
 
 class Undrawn(npd.Normal):

@@ -95,8 +95,8 @@ def test_the_truth_is_reached(instance):
         learning_rate=2e-2,
         averaging=0.99,
     )
-    found = log_prob(model, held, c[ROWS:], key=KEY, num_samples=64)
-    missed = np.asarray(log_p[ROWS:]) - found.value
+    score = log_prob(model, held, c[ROWS:], key=KEY, num_samples=64)
+    missed = np.asarray(log_p[ROWS:]) - score.value
     stderr = missed.std() / np.sqrt(HELD_OUT)
     assert stderr < ENOUGH / 4
     assert -3 * stderr < missed.mean() < ENOUGH - stderr

@@ -36,7 +36,7 @@ def cases():
 def test_every_prior_and_posterior(kind, name):
     x, c = jax.tree.map(lambda leaf: leaf[0], rows(1, kind.has_c))
     inputs = (c,) if name == "p_z" else (x, c)
-    found = check_conditional(Part(kind.build(jax.random.key(1)), name), *inputs)
+    outcomes = check_conditional(Part(kind.build(jax.random.key(1)), name), *inputs)
     for check in ("scores", "compiled", "draws", "total", "gradient", "extreme", "saved"):
         excepted = check == "draws" and kind.name in MANY_CELLS
-        assert found[check].startswith("not checked" if excepted else "passed"), (check, found)
+        assert outcomes[check].startswith("not checked" if excepted else "passed"), (check, outcomes)

@@ -44,12 +44,12 @@ def mesh_of(devices):
 
 def fits(mesh):
     """The losses of members, of arrays and of a stream."""
-    found = {}
+    losses_of = {}
     for name, data in (("arrays", rows()), ("stream", (Watched(*rows()),))):
         _, history = fit(diagonal, *data, key=jax.random.key(0), mesh=mesh, **OPTIONS)
         for losses in ("train", "validation"):
-            found[f"{losses} of {name}"] = history[losses].tolist()
-    return found
+            losses_of[f"{losses} of {name}"] = history[losses].tolist()
+    return losses_of
 
 
 def resumed(folder, mesh=None, **more):
@@ -101,12 +101,12 @@ def on_devices(count):
         return compiled[streamed](*arguments, **named)
 
     rounds._round = compile_once
-    found = {"losses": fits(mesh_of(jax.devices()[:count]))}
+    report = {"losses": fits(mesh_of(jax.devices()[:count]))}
     rounds._round = run
     texts = [program.compiled.as_text() for program in compiled.values()]
     for kind in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
-        found[kind] = [len(re.findall(rf"= .* {kind}\(", text)) for text in texts]
-    return found
+        report[kind] = [len(re.findall(rf"= .* {kind}\(", text)) for text in texts]
+    return report
 
 
 if __name__ == "__main__":

@@ -43,9 +43,9 @@ def said(process):
 
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +53,21 @@ def on_one_device():
     return fits(None)
 
 
-def assert_same_losses(found, expected):
-    assert found.keys() == expected.keys()
+def assert_same_losses(actual, expected):
+    assert actual.keys() == expected.keys()
     for name, losses in expected.items():
-        np.testing.assert_allclose(found[name], losses, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(actual[name], losses, rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("counts", [(8,), pytest.param((1, 2, 4), marks=pytest.mark.slow)])
 def test_losses_are_those_of_one_device(on_one_device, counts):
     by_count = said(start("devices", *counts, devices=8))
     assert set(by_count) == set(map(str, counts))
-    for count, found in by_count.items():
-        assert_same_losses(found["losses"], on_one_device)
+    for count, report in by_count.items():
+        assert_same_losses(report["losses"], on_one_device)
         # What crosses is the sum of the gradients, all in one in a step, and that of the held-out values.
-        assert found["all-reduce"] == ([0, 0] if count == "1" else [2, 2])
-        assert found["all-gather"] == found["all-to-all"] == [0, 0]
+        assert report["all-reduce"] == ([0, 0] if count == "1" else [2, 2])
+        assert report["all-gather"] == report["all-to-all"] == [0, 0]
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_two_processes_come_to_the_losses_of_one_and_a_run_outlives_the_end_of_o
     assert "another of the 2 processes has ended or cannot be reached" in ended["said"]
     # Of a longer stream, in a part of an epoch, they read groups of their own.
     others = json.loads(second[0].splitlines()[-1])
-    assert min(len(own["groups"]) for own in (groups, others)) > 8
+    assert min(len(report["groups"]) for report in (groups, others)) > 8
     assert len(set(groups["groups"]) & set(others["groups"])) <= 1
     assert list(folder.glob("step-*"))
     assert (tmp_path / "run-whole" / "step-000000128").exists()

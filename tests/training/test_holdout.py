@@ -50,10 +50,10 @@ def test_copies_share_a_number_and_other_rows_have_their_own():
     rng = np.random.default_rng(0)
     number, level = rng.normal(size=(30, 2)), rng.integers(0, 3, (30, 1))
     index = rng.permutation(np.r_[np.arange(30), np.arange(10), np.arange(5)])
-    found = copies({"number": number[index], "level": level[index]})
-    assert len(set(found)) == 30
-    for own in set(index):
-        assert len(set(found[index == own])) == 1
+    numbers = copies({"number": number[index], "level": level[index]})
+    assert len(set(numbers)) == 30
+    for row in set(index):
+        assert len(set(numbers[index == row])) == 1
 
 
 def test_a_copy_is_known_by_a_number_of_its_own():

@@ -303,14 +303,14 @@ def test_a_member_is_what_it_would_be_alone(rows, monkeypatch, side_by_side):
     assert history["validation"].shape == history["skipped"].shape == (3, SIZE)
     models = []
     for k in range(SIZE):
-        model, own = run_alone(
+        model, alone = run_alone(
             k, *rows, learning_rate=rates[k], weight_decay=decays[k], sample_weight=weight
         )
         assert_close(mixture.member(k), model)
-        assert history.best_step[k] == own.best_step
-        np.testing.assert_allclose(history.best_value[k], own.best_value, rtol=1e-4)
+        assert history.best_step[k] == alone.best_step
+        np.testing.assert_allclose(history.best_value[k], alone.best_value, rtol=1e-4)
         for name in ("train", "validation"):
-            np.testing.assert_allclose(history[name][:, k], own[name], rtol=1e-4)
+            np.testing.assert_allclose(history[name][:, k], alone[name], rtol=1e-4)
         models.append(weights(model))
     assert min(np.abs(models[i] - models[j]).max() for i, j in ((0, 1), (0, 2), (1, 2))) > 0.1
 
@@ -327,13 +327,13 @@ def test_a_member_that_has_stopped_changes_no_more_and_depends_on_no_other(rows,
     later = free["validation"][free["step"] > stops[first], first]
     assert later.max() > history.best_value[first]  # it would have changed
     for k in range(SIZE):
-        model, own = run_alone(k, *rows, **options)
+        model, alone = run_alone(k, *rows, **options)
         assert_close(mixture.member(k), model)
-        assert own["step"][-1] == stops[k]
-        assert own.best_step == history.best_step[k]
-        np.testing.assert_allclose(history.best_value[k], own.best_value, rtol=1e-4)
+        assert alone["step"][-1] == stops[k]
+        assert alone.best_step == history.best_step[k]
+        np.testing.assert_allclose(history.best_value[k], alone.best_value, rtol=1e-4)
         trained = history["step"] <= stops[k]
-        np.testing.assert_allclose(history["validation"][trained, k], own["validation"], rtol=1e-4)
+        np.testing.assert_allclose(history["validation"][trained, k], alone["validation"], rtol=1e-4)
         assert np.isnan(history["validation"][~trained, k]).all()
         assert (history["skipped"][~trained, k] == 0).all()
     shorter, cut = run_members(*rows, **options | {"num_steps": int(stops[first])})
@@ -375,10 +375,10 @@ def test_a_mixture_is_trained_on(rows):
 def test_one_member_is_a_mixture_too_and_a_function_alone_is_a_model(rows):
     mixture, history = run_members(*rows, num_members=1)
     assert (mixture.num_members, history["validation"].shape) == (1, (3, 1))
-    model, own = run_members(*rows, num_members=None)
+    model, of_model = run_members(*rows, num_members=None)
     assert isinstance(model, CVAE)
-    assert isinstance(own.best_step, int)
-    assert own["validation"].shape == (3,)
+    assert isinstance(of_model.best_step, int)
+    assert of_model["validation"].shape == (3,)
     assert_close(mixture.member(0), model)
 
 

@@ -66,8 +66,8 @@ def compilations(caplog):
         with caplog.at_level(logging.WARNING, logger="jax"), jax.log_compiles():
             run()
         messages = [record.getMessage() for record in caplog.records]
-        found = [re.search(r"Finished XLA compilation of jit\((.*)\) in", m) for m in messages]
-        return [match[1] for match in found if match]
+        matches = [re.search(r"Finished XLA compilation of jit\((.*)\) in", m) for m in messages]
+        return [match[1] for match in matches if match]
 
     return count
 

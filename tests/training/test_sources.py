@@ -19,10 +19,10 @@ def test_members_hold_out_rows_of_their_own():
     def held(groups=None, time=None):
         along = {"groups": groups, "time": time, "sample_weight": None}
         keys = draw_keys(None, SIZE, KEY, to_permute(ROWS, 0.2, groups, time))
-        batches, own = from_arrays(ROWS, None, keys, validation=0.2, **along, **SIZES)
+        batches, per_member = from_arrays(ROWS, None, keys, validation=0.2, **along, **SIZES)
         _, order = batches.round(0)
-        assert own.num_validation.tolist() == [60] * SIZE
-        places = [np.asarray(own.validation[k, :60]) for k in range(SIZE)]
+        assert per_member.num_validation.tolist() == [60] * SIZE
+        places = [np.asarray(per_member.validation[k, :60]) for k in range(SIZE)]
         for k in range(SIZE):
             used = np.unique(order[k])
             np.testing.assert_array_equal(np.sort(np.concatenate([used, places[k]])), np.arange(N))
@@ -42,9 +42,9 @@ def from_rows(n=N, **options):
 
 
 def test_of_a_stream_members_hold_out_the_same_rows_and_none_trains_on_them():
-    batches, own = from_rows()
-    held = np.asarray(own.validation)[:, :60]
-    assert own.num_validation.tolist() == [60] * SIZE
+    batches, per_member = from_rows()
+    held = np.asarray(per_member.validation)[:, :60]
+    assert per_member.num_validation.tolist() == [60] * SIZE
     assert (held == np.arange(60)).all()
     (judged, weights), _ = batches.held_rows(held[0]), None
     data, order = batches.round(0)
@@ -58,16 +58,16 @@ def test_of_a_stream_members_hold_out_the_same_rows_and_none_trains_on_them():
 
 
 def test_of_a_long_stream_few_rows_are_held_out():
-    batches, own = from_rows(n=10 * MAX_HELD, validation=0.5)
-    assert own.num_validation.tolist() == [MAX_HELD] * SIZE
+    batches, per_member = from_rows(n=10 * MAX_HELD, validation=0.5)
+    assert per_member.num_validation.tolist() == [MAX_HELD] * SIZE
     batches.close()
 
 
 def test_rows_to_judge_by_may_be_given():
     given = -ROWS[:7], None
-    batches, own = from_rows(validation=given)
+    batches, per_member = from_rows(validation=given)
     np.testing.assert_array_equal(batches.held_rows(np.arange(7))[0][0], given[0])
-    assert own.num_validation.tolist() == [7] * SIZE
+    assert per_member.num_validation.tolist() == [7] * SIZE
     batches.close()
 
 

@@ -27,16 +27,16 @@ class Numbered(streams.Stream):
 def sequence(order, lane, epochs):
     """The rows of a lane in their order, an epoch a list."""
     starts = np.cumsum([0, *order.sizes])
-    found = []
+    windows = []
     for epoch in range(epochs):
         rows = []
         for window, slices in enumerate(order.windows(lane, epoch)):
-            own = np.concatenate([starts[s.group] + np.arange(s.start, s.stop) for s in slices])
-            shuffled = np.empty_like(own)
-            shuffled[order.shuffled(lane, epoch, window)] = own
+            rows_of_window = np.concatenate([starts[s.group] + np.arange(s.start, s.stop) for s in slices])
+            shuffled = np.empty_like(rows_of_window)
+            shuffled[order.shuffled(lane, epoch, window)] = rows_of_window
             rows.append(shuffled)
-        found.append(np.concatenate(rows))
-    return found
+        windows.append(np.concatenate(rows))
+    return windows
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
@@ -83,21 +83,21 @@ def small_windows(monkeypatch):
 def test_blocks_are_the_same_wherever_a_run_begins_and_name_their_rows():
     blocks = Blocks(Numbered(), batch_size=8, num_batches=5, seed=[7])
     assert blocks.lanes == 2
-    found = [blocks.block(first)[0] for first in range(0, 60, 5)]
-    for first, block in zip(range(0, 60, 5), found, strict=True):
+    blocks_read = [blocks.block(first)[0] for first in range(0, 60, 5)]
+    for first, block in zip(range(0, 60, 5), blocks_read, strict=True):
         assert block["a"].shape == (5, 8, 1)
         np.testing.assert_array_equal(block["a"][..., 0], block["b"])
         named = [blocks.stream.number(*source) for source in blocks.sources(first, 5).reshape(-1, 2)]
         np.testing.assert_array_equal(named, block["b"].ravel())
     blocks.close()
     later = Blocks(Numbered(), batch_size=8, num_batches=5, seed=[7])
-    np.testing.assert_array_equal(later.block(35, more=False)[0]["b"], found[7]["b"])
+    np.testing.assert_array_equal(later.block(35, more=False)[0]["b"], blocks_read[7]["b"])
     later.close()
     # Of each batch half comes from either lane.
     order = Order(SIZES, 2, blocks.order.window_rows, seed=[7])
     for lane in (0, 1):
         expected = np.concatenate(sequence(order, lane, 4))[: 4 * 60]
-        got = [block["b"][:, 4 * lane : 4 * lane + 4] for block in found]
+        got = [block["b"][:, 4 * lane : 4 * lane + 4] for block in blocks_read]
         np.testing.assert_array_equal(np.concatenate(got).ravel(), expected)
 
 
@@ -135,9 +135,9 @@ def test_rows_can_be_taken_and_left_out():
     rest = Without(stream, places)
     rows = [rest.read(group)[0]["b"] for group in range(len(SIZES))]
     np.testing.assert_array_equal(np.concatenate(rows), np.delete(np.arange(N), places))
-    assert [len(own) for own in rows] == rest.sizes.tolist()
-    for group, own in enumerate(rows):
-        assert [rest.number(group, i) for i in range(len(own))] == own.tolist()
+    assert [len(of_group) for of_group in rows] == rest.sizes.tolist()
+    for group, of_group in enumerate(rows):
+        assert [rest.number(group, i) for i in range(len(of_group))] == of_group.tolist()
 
 
 def test_equal_rows_are_looked_for_in_all_groups():

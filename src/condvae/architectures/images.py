@@ -101,12 +101,12 @@ def image_cvae(
     def image(rows: Any, limits: tuple[float, float]) -> Encoder:
         like = _first(rows)
         if kind == "patch":
-            own: dict[str, Any] = {"patch": patch, "width": 4 * width}
+            sizes: dict[str, Any] = {"patch": patch, "width": 4 * width}
             return PatchEncoder(
-                like, depth=depth, limits=limits, activation=activation, key=next(keys), **own
+                like, depth=depth, limits=limits, activation=activation, key=next(keys), **sizes
             )
-        own = {"width": width, "out_size": features}
-        return ConvEncoder(like, depth=depth, limits=limits, activation=activation, key=next(keys), **own)
+        sizes = {"width": width, "out_size": features}
+        return ConvEncoder(like, depth=depth, limits=limits, activation=activation, key=next(keys), **sizes)
 
     def of(rows: PyTree, left: list[int]) -> Encoder:
         """An encoder for a part of c; integer cells take their levels off `left`."""
@@ -125,9 +125,9 @@ def image_cvae(
                 f"c_levels has {len(c_levels)} entries, fewer than there are integer cells: give the "
                 "number of categories of each"
             )
-        own = tuple(left[:cells])
+        entries = tuple(left[:cells])
         del left[:cells]
-        return Features(own)
+        return Features(entries)
 
     def given() -> Encoder:
         """Each of prior, likelihood and posterior has an encoder of c of its own."""

@@ -99,13 +99,13 @@ def latent_pair(
 
 
 def _check(prior: str, posterior: str, flow: str, num_layers: int) -> None:
-    for name, found, expected in (
+    for name, chosen, expected in (
         ("prior", prior, get_args(Prior)),
         ("posterior", posterior, get_args(Posterior)),
         ("flow", flow, get_args(FlowKind)),
     ):
-        if found not in expected:
-            raise ValueError(f"{name} is {found!r}, expected one of {', '.join(expected)}")
+        if chosen not in expected:
+            raise ValueError(f"{name} is {chosen!r}, expected one of {', '.join(expected)}")
     if posterior == "correction" and prior not in GAUSSIAN:
         raise ValueError(
             f"posterior='correction' corrects a diagonal Gaussian, and prior={prior!r} is none: use "

@@ -197,8 +197,8 @@ def _head(
         heads = {}
         for name in sorted(row):  # the order of a pytree, hence that of `levels`
             part = row[name].value if isinstance(row[name], Observed) else row[name]
-            own = [left.pop(0) for _ in range(part.size)] if _is_integer(part) else []
-            heads[name] = _head(part, size, family, scale, own, keys[name])
+            cardinalities = [left.pop(0) for _ in range(part.size)] if _is_integer(part) else []
+            heads[name] = _head(part, size, family, scale, cardinalities, keys[name])
         return ProductHead(heads)
     if _is_integer(row):
         if len(codes) != row.size:

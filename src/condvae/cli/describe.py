@@ -72,12 +72,12 @@ def likelihoods(target: Any) -> list[str]:
     """What each target is modelled by, and why; and of what log p then is."""
     from condvae.tables import density_units
 
-    found: dict[tuple[str, str], list[str]] = {}
+    names_of: dict[tuple[str, str], list[str]] = {}
     for column in target:
         if column.likelihood is not None:
-            own = (column.likelihood.family, column.likelihood.reason)
-            found.setdefault(own, []).append(str(column.name))
-    lines = [f"{listed(names, 6)}: {family} ({reason})" for (family, reason), names in found.items()]
+            choice = (column.likelihood.family, column.likelihood.reason)
+            names_of.setdefault(choice, []).append(str(column.name))
+    lines = [f"{listed(names, 6)}: {family} ({reason})" for (family, reason), names in names_of.items()]
     return [*lines, f"log p is {density_units(target)}"] if lines else []
 
 
@@ -119,15 +119,15 @@ def _dependence(estimator: "ConditionalVAE") -> str:
 
 def verdict(estimator: "ConditionalVAE") -> str:
     """In one sentence, what was learned, against what is simpler."""
-    found = estimator.validation_
-    if found is None:
+    measured = estimator.validation_
+    if measured is None:
         return "not evaluated: no rows were held out"
-    rows = count(found["rows"], "row")
+    rows = count(measured["rows"], "row")
     where = f"{rows} kept from training"
-    if found["how"] != "test":
+    if measured["how"] != "test":
         where = f"{rows} held out by the members, each by itself"
-    value = plus_minus(found["log_prob"], found["stderr"])
-    return f"learned: log p = {value} nats per row on {where}: {against(estimator, found['baseline'])}"
+    value = plus_minus(measured["log_prob"], measured["stderr"])
+    return f"learned: log p = {value} nats per row on {where}: {against(estimator, measured['baseline'])}"
 
 
 def against(estimator: "ConditionalVAE", baseline: dict[str, Any]) -> str:
@@ -149,8 +149,8 @@ def regression(estimator: "ConditionalVAE") -> str:
     return "linear regression" if numeric else "multinomial regression"
 
 
-def _compared(found: dict[str, Any], other: str) -> str:
-    gain, stderr = found["gain"], found["gain_stderr"]
+def _compared(comparison: dict[str, Any], other: str) -> str:
+    gain, stderr = comparison["gain"], comparison["gain_stderr"]
     if gain is None:
         return f"not to be compared with {other}, as a density is 0"
     if stderr is None:
@@ -162,8 +162,8 @@ def _compared(found: dict[str, Any], other: str) -> str:
 
 def worse_than_linear(baseline: dict[str, Any]) -> bool:
     """Whether regression is better, beyond doubt."""
-    found = baseline["linear"]
-    return found["gain_stderr"] is not None and found["gain"] < -2 * found["gain_stderr"]
+    linear = baseline["linear"]
+    return linear["gain_stderr"] is not None and linear["gain"] < -2 * linear["gain_stderr"]
 
 
 def _training(estimator: "ConditionalVAE") -> dict[str, Any]:
@@ -179,17 +179,17 @@ def _training(estimator: "ConditionalVAE") -> dict[str, Any]:
 
 
 def _column(column: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"name": str(column.name), "kind": column.kind, "missing": column.missing}
+    summary: dict[str, Any] = {"name": str(column.name), "kind": column.kind, "missing": column.missing}
     if column.likelihood is not None:
-        found["likelihood"] = asdict(column.likelihood)
+        summary["likelihood"] = asdict(column.likelihood)
     if column.reading is not None:
-        found["reading"] = asdict(column.reading)
+        summary["reading"] = asdict(column.reading)
     if column.kind == "categorical":
-        return found | {"levels": list(column.levels), "other": column.other}
+        return summary | {"levels": list(column.levels), "other": column.other}
     low, high = _ends(column)
     if column.kind == "datetime":
-        return found | {"minimum": low, "maximum": high}
-    return found | {"mean": column.mean, "sd": column.sd, "minimum": low, "maximum": high}
+        return summary | {"minimum": low, "maximum": high}
+    return summary | {"mean": column.mean, "sd": column.sd, "minimum": low, "maximum": high}
 
 
 def _ends(column: Any) -> tuple[Any, Any]:

@@ -64,11 +64,11 @@ def impute(
     def filled(number: int, first: int, part: Any) -> Any:
         rows = inputs.conditions(estimator, part)
         drawn = estimator.impute(rows, part, n, random_state=seed, part=number)
-        found, holes = _completed(part, drawn, targets, n, (numbers, first)), _holes(part, targets)
+        completed, holes = _completed(part, drawn, targets, n, (numbers, first)), _holes(part, targets)
         cells = sum(part[name].null_count for name in targets)
         counts.update(rows=len(part), rows_filled=int(holes.sum()), cells_filled=cells)
-        seen.look(found.filter(holes.repeat(n or 1)))
-        return found
+        seen.look(completed.filter(holes.repeat(n or 1)))
+        return completed
 
     with inputs.outside_counted() as outside, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", RoughWarning)

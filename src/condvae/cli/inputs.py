@@ -35,24 +35,24 @@ def read_data(path: str, columns: Any = (), text: Iterable[str] = ()) -> "tables
     from condvae.table_models.streaming import is_long
     from condvae.tables.cells import open_frame
 
-    found = None
+    file = None
     if path != "-" and (Path(path).is_dir() or Path(path).suffix.lower() in tables.PARQUET):
         scan = tables.scan(path)
-        found = tables.File(scan) if is_long(scan) else None
-    found = tables.read_file(path, columns, text) if found is None else found
-    if not isinstance(found.table, tables.Scan):
-        open_frame(found.table)
-    if len(found.table) == 0:
-        raise tables.TableError(f"{path} has no rows; give at least one")
-    return found
+        file = tables.File(scan) if is_long(scan) else None
+    file = tables.read_file(path, columns, text) if file is None else file
+    if not isinstance(file.table, tables.Scan):
+        open_frame(file.table)
+    if len(file.table) == 0:
+        raise tables.TableError("{path} has no rows", remedy="give at least one", path=path)
+    return file
 
 
 def read_for(estimator: "ConditionalVAE", path: str) -> Any:
     """The rows of a file, its cells read as the model's columns were; how is said, if progress is."""
-    found = read_data(path, _columns(estimator))
-    for sentence in found.notes if estimator.progress else ():
+    file = read_data(path, _columns(estimator))
+    for sentence in file.notes if estimator.progress else ():
         note(sentence)
-    return found.table
+    return file.table
 
 
 def _columns(estimator: "ConditionalVAE") -> tuple[Any, ...]:
@@ -82,8 +82,8 @@ def by_part(estimator: "ConditionalVAE", table: Any, work: Callable[[int, int, A
         for number, part in enumerate(table.parts()):
             with located(table, number):
                 read = tables.read_as(_columns(estimator), part)
-                found = work(number, table.groups[number].first, read)
-            yield found
+                result = work(number, table.groups[number].first, read)
+            yield result
             bar.advance(len(part))
     estimator.progress = shown
 
@@ -100,7 +100,7 @@ def require_outputs(out: str | None, as_json: bool) -> None:
     if out is None:
         return
     if out == "-" and as_json:
-        raise tables.TableError("--out - and --json both write to standard output; choose one")
+        raise tables.TableError("--out - and --json both write to standard output", remedy="choose one")
     tables.require_writable(out)
 
 
@@ -111,11 +111,13 @@ def require_budget(method: str, num_samples: int | None, budget: int | None) -> 
     draws = 1000 if num_samples is None else num_samples
     if method == "is" and budget is not None and budget < draws:
         raise TableError(
-            f"--budget is {budget}, less than the {draws} draws that every row gets: raise it, or lower "
-            "--num-samples"
+            "--budget is {budget}, less than the {draws} draws that every row gets",
+            remedy="raise it, or lower --num-samples",
+            budget=budget,
+            draws=draws,
         )
     if method == "ais" and budget is not None and budget < 10:
-        raise TableError(f"--budget is {budget}, expected at least 10 temperatures")
+        raise TableError("--budget is {budget}, expected at least 10 temperatures", budget=budget)
 
 
 def to_judge(
@@ -136,10 +138,10 @@ def to_judge(
     require_budget(options["method"], options["num_samples"], options["budget"])
     if deep and train is None:
         raise TableError(
-            "--deep fits again to the rows that the model was trained on: name them with --train"
+            "--deep fits again to the rows that the model was trained on", remedy="name them with --train"
         )
     if train == "-" == data:
-        raise TableError("DATA and --train are both standard input; name a file for one of them")
+        raise TableError("DATA and --train are both standard input", remedy="name a file for one of them")
     estimator = load(model, quiet)
     table = read_whole(estimator, data)
     more: dict[str, Any] = {"deep": True} if deep else {}

@@ -1,45 +1,70 @@
 """What the program says, and where: results on standard output, all else on standard error."""
 
 import json
-import re
+import shlex
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from condvae.sentences import Argument, written
 from condvae.text import MAX_NAMES, count, cut, listed, plus_minus
 
 if TYPE_CHECKING:
     from condvae.judging import Evaluation
     from condvae.scoring import ScoreSummary
 
-OPTIONS = {
-    'unknown="other"': "--unknown other",
-    "test_fraction=": "--test-fraction ",
-    "calibration_fraction=": "--calibration-fraction ",
-    "test_fraction is": "--test-fraction is",
-    "calibration_fraction is": "--calibration-fraction is",
-    "resume=True": "--resume",
-    "num_samples is": "--num-samples is",
-    "kl_warmup=": "--kl-warmup ",
-    "kl_warmup is": "--kl-warmup is",
-    "kl_warmup needs": "--kl-warmup needs",
-    "kl_cycles=": "--kl-cycles ",
-    "lower learning_rate": "lower --learning-rate",
+NAMES = {
+    "num_members": "members",
+    "num_steps": "steps",
+    "likelihoods": "likelihood",
+    "random_state": "seed",
+    "groups": "group-column",
+    "time": "time-column",
+    "q": "quantiles",
+    "coverage": "interval",
 }
+"""The options that are not called what their argument is called in Python."""
 
 
-def in_options(sentence: str) -> str:
-    """A sentence of the library in which arguments are called what they are called here.
+def as_option(argument: Argument) -> str:
+    """An argument of the library as an option of the command line.
 
     Example:
-        >>> in_options('(fitting with unknown="other" accepts such levels)')
-        '(fitting with --unknown other accepts such levels)'
-        >>> in_options("say read={'hp': 'text'} or missing=('?',)")
-        "say --read 'hp=text' or --missing '?'"
+        >>> as_option(Argument("test_fraction", 0.1)), as_option(Argument("resume", True))
+        ('--test-fraction 0.1', '--resume')
+        >>> as_option(Argument("read", {"hp": "text"})), as_option(Argument("missing", ("?",)))
+        ("--read 'hp=text'", "--missing '?'")
     """
-    for argument, option in OPTIONS.items():
-        sentence = sentence.replace(argument, option)
-    sentence = re.sub(r"read=\{(['\"])(.+?)\1: '([^']*)'\}", r"--read '\2=\3'", sentence)
-    return cut(re.sub(r"missing=\((['\"])(.+?)\1,\)", r"--missing '\2'", sentence))
+    from condvae.tables import join_names
+
+    name, value = NAMES.get(argument.name, argument.name.replace("_", "-")), argument.value
+    option = f"-{name}" if len(name) == 1 else f"--{name}"
+    if value is ... or value is True:
+        return option
+    if isinstance(value, Mapping):
+        value = _quoted(", ".join(f"{key}={item}" for key, item in value.items()))
+    elif isinstance(value, tuple | list):
+        value = _quoted(join_names(value))
+    else:
+        value = shlex.quote(f"{value:g}" if isinstance(value, float) else str(value))
+    return f"{option} {value}"
+
+
+def in_options(said: str | Exception) -> str:
+    """A sentence or an error in one line, in which arguments are the options of the command line.
+
+    Example:
+        >>> from condvae.sentences import Text
+        >>> in_options(Text("(fitting with {it} accepts such levels)", it=Argument("unknown", "other")))
+        '(fitting with --unknown other accepts such levels)'
+    """
+    return cut(" ".join(line.strip() for line in written(said, as_option).splitlines()))
+
+
+def _quoted(text: str) -> str:
+    """A text in quotation marks of the shell, even where it would need none."""
+    quoted = shlex.quote(text)
+    return f"'{text}'" if quoted == text else quoted
 
 
 def console() -> Any:
@@ -55,9 +80,9 @@ def say(sentence: str, style: str | None = None, *, wrap: bool = True) -> None:
     console().print(sentence, style=style, soft_wrap=not wrap)
 
 
-def say_json(found: Any) -> None:
+def say_json(value: Any) -> None:
     """Print an object as JSON that every program reads: no NaN, no letters beyond ASCII."""
-    print(json.dumps(found, indent=2, allow_nan=False))
+    print(json.dumps(value, indent=2, allow_nan=False))
 
 
 def note(sentence: str) -> None:
@@ -70,9 +95,9 @@ def warn(sentence: str) -> None:
     print(f"condvae: warning: {cut(sentence)}", file=sys.stderr)
 
 
-def stopped(sentence: str, signal: int) -> NoReturn:
+def stopped(error: Exception, signal: int) -> NoReturn:
     """Say how to go on, and exit as a program does that a signal has stopped."""
-    print(f"condvae: {in_options(sentence)}", file=sys.stderr)
+    print(f"condvae: {in_options(error)}", file=sys.stderr)
     sys.exit(128 + signal)
 
 

@@ -7,7 +7,7 @@ import typer
 from condvae.cli import inputs, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet
 from condvae.cli.output import say, say_json
-from condvae.text import count, listed, quote
+from condvae.text import count, listed
 
 EXAMPLES = (
     "condvae predict model rows.csv --out predictions.csv",
@@ -69,7 +69,11 @@ def predict(
 
     levels = _levels(quantiles)
     if interval is not None and not 0 < interval < 1:
-        raise TableError(f"--interval is {interval:g}; give a probability between 0 and 1, such as 0.9")
+        raise TableError(
+            "--interval is {interval:g}",
+            remedy="give a probability between 0 and 1, such as 0.9",
+            interval=interval,
+        )
     inputs.require_outputs(out, as_json)
     estimator = inputs.load(model, quiet)
     schema = estimator.schema_
@@ -79,14 +83,25 @@ def predict(
         ("--proba", proba, any(column.outcomes for column in schema.target), "targets with levels"),
     ):
         if wanted and not has:
-            raise TableError(f"{option} is of {kind}, and the model has none; leave it out")
+            raise TableError(
+                "{option} is of {kind}, and the model has none",
+                remedy="leave it out",
+                option=option,
+                kind=kind,
+            )
     names = listed(column.name for column in schema.given)
     if schema.given and data is None:
-        raise TableError(f"the model needs conditions ({names}); name a file of them after the model")
+        raise TableError(
+            "the model needs conditions ({names})",
+            remedy="name a file of them after the model",
+            names=names,
+        )
     if not schema.given and data is not None:
-        raise TableError("the model has no conditions, and one prediction for all rows; leave out DATA")
+        raise TableError(
+            "the model has no conditions, and one prediction for all rows", remedy="leave out DATA"
+        )
     if not schema.given and support:
-        raise TableError("--support is about conditions, and the model has none; leave it out")
+        raise TableError("--support is about conditions, and the model has none", remedy="leave it out")
     rows = None if data is None else inputs.read_whole(estimator, data)
     with inputs.outside_counted() as outside:
         # The plain means first: they check every cell before anything is sampled.
@@ -109,10 +124,14 @@ def _levels(text: str) -> list[float]:
     try:
         levels = [float(piece) for piece in pieces]
     except ValueError as error:
-        raise TableError(f"--quantiles {quote(text)} is no list of numbers; write 0.05,0.5,0.95") from error
+        raise TableError(
+            "--quantiles {text!q} is no list of numbers", remedy="write 0.05,0.5,0.95", text=text
+        ) from error
     for level in levels:
         if not 0 <= level <= 1:
-            raise TableError(f"--quantiles: {level:g} is not between 0 and 1; write 0.05,0.5,0.95")
+            raise TableError(
+                "--quantiles: {level:g} is not between 0 and 1", remedy="write 0.05,0.5,0.95", level=level
+            )
     return list(dict.fromkeys(levels))
 
 
@@ -141,28 +160,31 @@ def _tables(
     schema = estimator.schema_
     names = _added(schema, levels, interval is not None, proba, support)
     centre = estimator.predict(rows)
-    found: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for column in schema.target:
         ending = "mode" if column.kind == "categorical" else "mean"
-        found[f"{column.name}_{ending}"] = centre[str(column.name)]
+        columns[f"{column.name}_{ending}"] = centre[str(column.name)]
     if levels:
         quantiles = estimator.quantile(rows, levels)
-        found |= {name: quantiles[name] for name in quantiles.column_names}
+        columns |= {name: quantiles[name] for name in quantiles.column_names}
     kinds = {column.kind for column in schema.target}
     if interval is not None and "numeric" in kinds:
         ends = estimator.interval(rows, interval)
-        found |= {name: ends[name] for name in ends.column_names}
+        columns |= {name: ends[name] for name in ends.column_names}
     if interval is not None and "categorical" in kinds:
         sets = estimator.level_set(rows, interval)
-        found |= {name: [join_names(own) for own in sets[name].to_pylist()] for name in sets.column_names}
+        columns |= {
+            name: [join_names(levels_in) for levels_in in sets[name].to_pylist()]
+            for name in sets.column_names
+        }
     if proba:
         shares = estimator.predict_proba(rows)
         pairs = [level_name(column.name, level) for column in schema.target for level in column.outcomes]
-        found |= dict(zip(pairs, shares.columns, strict=True))
+        columns |= dict(zip(pairs, shares.columns, strict=True))
     if support:
         measured = estimator.support(rows)
-        found |= {f"support_{name}": measured[name] for name in measured.column_names}
-    return {name: found[name] for name in names}
+        columns |= {f"support_{name}": measured[name] for name in measured.column_names}
+    return {name: columns[name] for name in names}
 
 
 def _beside(rows: Any, names: list[str], made: dict[str, Any]) -> Any:

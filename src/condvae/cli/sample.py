@@ -59,9 +59,13 @@ def sample(
     schema = estimator.schema_
     if given is None and schema.given:
         names = listed(column.name for column in schema.given)
-        raise tables.TableError(f"the model needs conditions ({names}); name a file of them with --given")
+        raise tables.TableError(
+            "the model needs conditions ({names})", remedy="name a file of them with --given", names=names
+        )
     if given is not None and not schema.given and plot is None:
-        raise tables.TableError("the model has no conditions; leave out --given, and ask for draws by -n")
+        raise tables.TableError(
+            "the model has no conditions", remedy="leave out --given, and ask for draws by -n"
+        )
     if plot is not None:
         pictures.require_picture(estimator, plot)
     conditions = [str(column.name) for column in schema.given]
@@ -74,11 +78,11 @@ def sample(
     def drawn(number: int, first: int, part: Any) -> Any:
         nonlocal axes
         samples = estimator.sample(part, n, random_state=seed, part=number)
-        found = _with_conditions(samples, part, n, conditions, targets, (numbers, first))
-        seen.look(found)
+        rows = _with_conditions(samples, part, n, conditions, targets, (numbers, first))
+        seen.look(rows)
         if plot is not None and number == 0:  # of a long table, its first part
-            axes = pictures.draw(estimator, found, _first_part(real))
-        return found
+            axes = pictures.draw(estimator, rows, _first_part(real))
+        return rows
 
     rows = inputs.conditions(estimator, real)
     with inputs.outside_counted() as outside:
@@ -88,8 +92,8 @@ def sample(
 
         save_figure(axes, plot)  # pyright: ignore[reportArgumentType]
     if as_json:
-        found = {"out": out, "plot": None if plot is None else str(plot), "draws": seen.rows}
-        say_json(found | {"outside": outside.rows, "columns": [*numbers, *conditions, *targets]})
+        summary = {"out": out, "plot": None if plot is None else str(plot), "draws": seen.rows}
+        say_json(summary | {"outside": outside.rows, "columns": [*numbers, *conditions, *targets]})
     elif not quiet and out != "-":
         seen.show("draw")
         picture = "" if plot is None else f", a picture to {plot}"

@@ -58,10 +58,14 @@ def score(
 
     def scored(_: int, __: int, part: Any) -> Any:
         rows = inputs.conditions(estimator, part)
-        found = estimator.log_prob(rows, part, **options)
-        totals.add(found, estimator.observed_rows(part))
-        columns = {"log_prob": found.value, "log_prob_stderr": found.stderr, "ess": found.ess}
-        more = {"pareto_k": found.pareto_k, "draws": found.num_samples, "trusted": found.trusted}
+        densities = estimator.log_prob(rows, part, **options)
+        totals.add(densities, estimator.observed_rows(part))
+        columns = {"log_prob": densities.value, "log_prob_stderr": densities.stderr, "ess": densities.ess}
+        more = {
+            "pareto_k": densities.pareto_k,
+            "draws": densities.num_samples,
+            "trusted": densities.trusted,
+        }
         return pa.table(columns | more)
 
     parts = inputs.by_part(estimator, table, scored)

@@ -80,11 +80,11 @@ class ConditionalInTurn(eqx.Module):
         keep its parameters of another step.
         """
         cells, networks = self.order.size, self.networks
-        own, rows = jnp.arange(cells), jnp.repeat(jnp.arange(cells), networks.own.shape[-1])
+        each, rows = jnp.arange(cells), jnp.repeat(jnp.arange(cells), networks.own.shape[-1])
         networks = eqx.tree_at(
             lambda it: (it.shared.weight, it.shared.bias, it.own, it.weights, it.biases),
             networks,
-            (rows, rows, own, (own,) * len(networks.weights), (rows,) * len(networks.biases)),
+            (rows, rows, each, (each,) * len(networks.weights), (rows,) * len(networks.biases)),
         )
         return eqx.tree_at(lambda it: (it.networks, it.head), self, (networks, owners(self.head, cells)))
 
@@ -97,12 +97,12 @@ class ConditionalInTurn(eqx.Module):
             return self.targets(hidden(x, self.order < rank))
 
         def within(features: Array, x: PyTree) -> Distribution:
-            found = as_distribution(self.head(features.reshape(-1)), "the head")
-            return found.between(*self._between(x, c)) if self.limits else found
+            distribution = as_distribution(self.head(features.reshape(-1)), "the head")
+            return distribution.between(*self._between(x, c)) if self.limits else distribution
 
         def given(x: PyTree) -> Distribution:
-            own = jax.vmap(lambda rank: seen_by(x, rank))(self.order)
-            return within(self.networks(first, own), x)
+            inputs = jax.vmap(lambda rank: seen_by(x, rank))(self.order)
+            return within(self.networks(first, inputs), x)
 
         def next_given(x: PyTree, rank: Array) -> Distribution:
             cell = jnp.argmax(self.order == rank)
@@ -134,13 +134,13 @@ def hidden(x: PyTree, seen: Array) -> PyTree:
     """The row with only those of its cells that are `seen`, [cells] in the order of a pytree."""
     is_observed = lambda leaf: isinstance(leaf, Observed)  # noqa: E731
     leaves, shape = jax.tree.flatten(x, is_leaf=is_observed)
-    place, found = 0, []
+    place, shown = 0, []
     for leaf in leaves:
         size = leaf.mask.size
         mask = leaf.mask & seen[place : place + size].reshape(leaf.mask.shape)
-        found.append(Observed(leaf.value, mask))
+        shown.append(Observed(leaf.value, mask))
         place += size
-    return jax.tree.unflatten(shape, found)
+    return jax.tree.unflatten(shape, shown)
 
 
 def _flat(row: PyTree) -> tuple[Float[Array, " cells"], Bool[Array, " cells"]]:

@@ -211,16 +211,17 @@ class Numpyro(Distribution):
         return Spread(self, jnp.where(jnp.isfinite(centre), centre, 0.0), factor)
 
     def unconstrained(self) -> tuple[PyTree[Array], Callable[[PyTree[Array]], Distribution]]:
-        found = {name: getattr(self.base, name) for name in _FREED if hasattr(self.base, name)}
-        if not found:
+        constrained = {name: getattr(self.base, name) for name in _FREED if hasattr(self.base, name)}
+        if not constrained:
             raise TypeError(
                 f"{type(self.base).__name__} has no location, scale or logits that may be refined: use a "
                 "Gaussian or another location-scale family, or define unconstrained() on a distribution of "
                 "your own"
             )
         shape = {name: self.base.shape() for name in ("loc", "scale")}
-        found = {
-            name: jnp.broadcast_to(value, shape.get(name, value.shape)) for name, value in found.items()
+        constrained = {
+            name: jnp.broadcast_to(value, shape.get(name, value.shape))
+            for name, value in constrained.items()
         }
 
         def rebuild(parameters: dict[str, Array]) -> Distribution:
@@ -229,7 +230,7 @@ class Numpyro(Distribution):
                 setattr(base, name, _FREED[name][1](value))
             return Numpyro(base)
 
-        return {name: _FREED[name][0](value) for name, value in found.items()}, rebuild
+        return {name: _FREED[name][0](value) for name, value in constrained.items()}, rebuild
 
     @property
     def on_reals(self) -> bool:
@@ -239,10 +240,10 @@ class Numpyro(Distribution):
         return isinstance(support, type(npd.constraints.real))
 
 
-def _kl_to_independent(own: Any, other: Any) -> Scalar:
+def _kl_to_independent(joint: Any, independent: Any) -> Scalar:
     """KL(Normal(μ, L Lᵀ) || Normal(m, diag s²)), which numpyro has not."""
-    rows = own.scale_tril / jnp.broadcast_to(other.scale, own.loc.shape)[:, None]
-    apart = (own.loc - other.loc) / other.scale
+    rows = joint.scale_tril / jnp.broadcast_to(independent.scale, joint.loc.shape)[:, None]
+    apart = (joint.loc - independent.loc) / independent.scale
     return 0.5 * (jnp.sum(rows**2) + jnp.sum(apart**2 - 1.0)) - jnp.sum(jnp.log(jnp.diagonal(rows)))
 
 

@@ -117,8 +117,8 @@ class Chain(Distribution):
         for depth, layer_key in enumerate(jax.random.split(key, self.num_layers)):
             layer = self.layer(depth, value)
             count = layer.branches or 1
-            z, own = layer.sample_branch(index % count, layer_key)
-            value, share, index = (*value, z), share + own, index // count
+            z, layer_share = layer.sample_branch(index % count, layer_key)
+            value, share, index = (*value, z), share + layer_share, index // count
         return value, share
 
     def enumerate_support(self) -> tuple | None:
@@ -134,8 +134,8 @@ class Chain(Distribution):
 
         def rebuild(offsets: tuple) -> Distribution:
             rest = tuple(
-                lambda above, function=function, own=own: moved(as_distribution(function(above)), own)
-                for function, own in zip(self.rest, offsets[1:], strict=True)
+                lambda above, function=function, shift=shift: moved(as_distribution(function(above)), shift)
+                for function, shift in zip(self.rest, offsets[1:], strict=True)
             )
             return Chain(moved(self.first, offsets[0]), rest)
 
@@ -188,8 +188,8 @@ class Product(Distribution):
 
     def _of_each(self, function: Callable[[str, Distribution], Any]) -> dict[str, Any] | None:
         """What the function gives for each block; None where it is None for one."""
-        found = {name: function(name, block) for name, block in self.blocks.items()}
-        return None if any(own is None for own in found.values()) else found
+        results = {name: function(name, block) for name, block in self.blocks.items()}
+        return None if any(result is None for result in results.values()) else results
 
     def reparameterised_at(self, value: dict[str, Any]) -> dict[str, Any] | None:
         return self._of_each(lambda name, block: block.reparameterised_at(value[name]))
@@ -234,8 +234,8 @@ class Product(Distribution):
         keys = jax.random.split(key, len(self.blocks))
         for (name, block), block_key in zip(self.blocks.items(), keys, strict=True):
             count = block.branches or 1
-            value[name], own = block.sample_branch(index % count, block_key)
-            share, index = share + own, index // count
+            value[name], block_share = block.sample_branch(index % count, block_key)
+            share, index = share + block_share, index // count
         return value, share
 
     def enumerate_support(self) -> dict[str, Any] | None:
@@ -292,19 +292,21 @@ class Cells(Distribution):
         size = sum(map(len, self.places))
         if jnp.shape(value) != (size,):
             raise ValueError(f"Cells expected a value of shape ({size},), got {jnp.shape(value)}")
-        return self._joined([part.terms(own) for part, own in self._split(value)])
+        return self._joined([part.terms(cells) for part, cells in self._split(value)])
 
     def marginal(self, mask: Array) -> "Cells":
-        return Cells(tuple(part.marginal(own) for part, own in self._split(mask)), self.places)
+        return Cells(tuple(part.marginal(cells) for part, cells in self._split(mask)), self.places)
 
     def conditional(self, value: Array, mask: Array) -> "Cells":
         pairs = zip(self._split(value), self._split(mask), strict=True)
-        return Cells(tuple(part.conditional(own, seen) for (part, own), (_, seen) in pairs), self.places)
+        return Cells(
+            tuple(part.conditional(cells, seen) for (part, cells), (_, seen) in pairs), self.places
+        )
 
     def between(self, low: Array, high: Array, doubt: Array) -> "Cells":
         parts = [
-            part.between(*(jnp.asarray(limit)[np.array(own)] for limit in (low, high, doubt)))
-            for part, own in zip(self.parts, self.places, strict=True)
+            part.between(*(jnp.asarray(limit)[np.array(places)] for limit in (low, high, doubt)))
+            for part, places in zip(self.parts, self.places, strict=True)
         ]
         return Cells(tuple(parts), self.places)
 
@@ -315,17 +317,18 @@ class Cells(Distribution):
         return self._joined([part.location() for part in self.parts])
 
     def cdf(self, value: Array) -> Array | None:
-        return self._joined([part.cdf(own) for part, own in self._split(value)])
+        return self._joined([part.cdf(cells) for part, cells in self._split(value)])
 
     def _split(self, whole: Array) -> list[tuple[Distribution, Array]]:
         whole = jnp.asarray(whole)
         return [
-            (part, whole[..., np.array(own)]) for part, own in zip(self.parts, self.places, strict=True)
+            (part, whole[..., np.array(places)])
+            for part, places in zip(self.parts, self.places, strict=True)
         ]
 
-    def _joined(self, found: list[Any]) -> Any:
+    def _joined(self, results: list[Any]) -> Any:
         """Cells of the parts in the order of the whole; None where one of them has none."""
-        if any(own is None for own in found):
+        if any(result is None for result in results):
             return None
-        order = np.argsort([place for own in self.places for place in own])
-        return jnp.concatenate(found, axis=-1)[..., order]
+        order = np.argsort([place for places in self.places for place in places])
+        return jnp.concatenate(results, axis=-1)[..., order]

@@ -138,9 +138,11 @@ class Universal(npd.Distribution):
         at = jnp.abs(value - self.points) <= 2 * eps * jnp.maximum(jnp.abs(value), 1e-3)
         on, log_mass = at, jnp.zeros(at.shape, value.dtype)
         if not self.closed:
-            others, own = self._log_density(value, at) if self.steps is None else self._log_masses(value)
+            others, in_steps = (
+                self._log_density(value, at) if self.steps is None else self._log_masses(value)
+            )
             on = jnp.concatenate([at, others], axis=-1)
-            log_mass = jnp.concatenate([log_mass, own], axis=-1)
+            log_mass = jnp.concatenate([log_mass, in_steps], axis=-1)
         total = logsumexp(jnp.where(on, self.logits + jnp.where(on, log_mass, 0.0), NO_CLASS), axis=-1)
         return jnp.where(on.any(axis=-1), total, -jnp.inf)
 

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import clone
 
 from condvae import judging
+from condvae.estimator.fitted import FittedTable, fitted_table
 from condvae.judging import Diagnosis, Evaluation, Keys, Rows
 from condvae.table_models import outside
 from condvae.table_models.model import observed_rows
@@ -30,16 +31,17 @@ def diagnose(
         model: Any = clone(estimator)
         model.set_params(**change, objective="elbo", progress=False, random_state=estimator.seed_)
         model.fit(*(train or ()))
-        return _rows(model, X, y, told=True)
+        return _rows(fitted_table(model), X, y, told=True)
 
-    everything = _rows(estimator, X, y)
+    table = fitted_table(estimator)
+    everything = _rows(table, X, y)
     training = None
     if train is not None:
-        training = _rows(estimator, *train, told=True)
+        training = _rows(table, *train, told=True)
         training = training.take(np.flatnonzero(observed_rows(training.x)))
     return judging.diagnose(
         everything,
-        _keys(estimator, random_state),
+        _keys(table, random_state),
         training=training,
         refit=again if deep else None,
         validation=estimator.validation_,
@@ -79,17 +81,18 @@ def evaluate(estimator: Any, X: Any, y: Any, *, diagnosis: bool = True, **option
     """
     if diagnosis:
         return diagnose(estimator, X, y, **options).evaluation
-    everything, keys = _rows(estimator, X, y), _keys(estimator, None)
+    table = fitted_table(estimator)
+    everything, keys = _rows(table, X, y), _keys(table, None)
     return judging.measure(everything, keys, validation=estimator.validation_, **options).evaluation
 
 
-def _rows(estimator: Any, X: Any, y: Any, told: bool = False) -> Rows:
+def _rows(table: FittedTable, X: Any, y: Any, told: bool = False) -> Rows:
     """The rows of a table, encoded; with their support, unless it was `told` which of them are outside."""
-    model, c, x, unforeseen = estimator._scored(X, y, told=told)
+    model, c, x, unforeseen = table.scored(X, y, told=told)
     support = None if told else outside.support(model, c, as_frame(X, "c"))
     return Rows(model, x, c, np.arange(len(unforeseen)), unforeseen, support)
 
 
-def _keys(estimator: Any, random_state: int | None) -> Keys:
-    log_prob, elbo, probabilities, predictions = (estimator._key(None, purpose) for purpose in (2, 3, 4, 5))
-    return Keys(log_prob, elbo, probabilities, predictions, estimator._key(random_state, 8))
+def _keys(table: FittedTable, random_state: int | None) -> Keys:
+    log_prob, elbo, probabilities, predictions = (table.key(None, purpose) for purpose in (2, 3, 4, 5))
+    return Keys(log_prob, elbo, probabilities, predictions, table.key(random_state, 8))

@@ -46,8 +46,8 @@ def load(cls: Any, path: str | Path) -> Any:
         StorageError: if there is no intact model there.
         BundleError: if it is a model, but not of a table, or of another version.
     """
-    found = bundle.load_bundle(path)
-    manifest = found.manifest
+    saved = bundle.load_bundle(path)
+    manifest = saved.manifest
     if manifest.get("kind") != "table":
         raise bundle.BundleError(f"{path} holds a model that is not of a table: use condvae.load")
     try:
@@ -59,11 +59,11 @@ def load(cls: Any, path: str | Path) -> Any:
         for name in PLAIN:
             setattr(estimator, name, manifest["fitted"][name])
         estimator.settings_ = Settings(**manifest["settings"])
-        if not isinstance(found.model, Mixture):
+        if not isinstance(saved.model, Mixture):
             raise TypeError("the model is no mixture")
-        estimator.model_ = found.model
+        estimator.model_ = saved.model
         estimator.table_ = TableModel.from_arrays(
-            estimator.schema_, found.model, manifest["best"], found.arrays
+            estimator.schema_, saved.model, manifest["best"], saved.arrays
         )
         estimator.history_ = History.from_json(manifest["history"])
     except (KeyError, TypeError, ValueError) as error:

@@ -59,11 +59,11 @@ def training_table(
     """
     options: dict[str, Any] = {"unknown": unknown, "read": settled_keys(read), "missing": missing}
     named = (likelihood, settled_keys(likelihoods))
-    if (found := one_scan(X, y)) is not None:
-        if is_long(found):
+    if (scan := one_scan(X, y)) is not None:
+        if is_long(scan):
             along = {"sample_weight": sample_weight, "groups": groups, "time": time}
             options |= {"seed": seed, "progress": progress}
-            return _streamed_table(found, X, y, along, options, named, schema)
+            return _streamed_table(scan, X, y, along, options, named, schema)
         X, y = None if X is None else X.read(), y.read()
     given, target = as_frame(X, "c"), target_frame(y)
     rows = len(nw.from_native(target, eager_only=True))
@@ -82,7 +82,9 @@ def training_table(
         schema = tables.Schema.infer_pair(given, target, **options)
         schema = _with_likelihoods(schema, target, *named, given)
     elif (given is None) != (not schema.given):
-        raise tables.TableError("the model was fitted with other conditions: give the same columns again")
+        raise tables.TableError(
+            "the model was fitted with other conditions", remedy="give the same columns again"
+        )
     c = None if given is None else tables.encode(schema.given, given)
     x = tables.encode(schema.target, target)
     assert x is not None
@@ -91,7 +93,10 @@ def training_table(
     keep = np.flatnonzero(seen)
     if len(keep) < 2:
         raise tables.TableError(
-            f"only {len(keep)} of {len(seen)} rows have an observed target; give at least two"
+            "only {kept} of {rows} rows have an observed target",
+            remedy="give at least two",
+            kept=len(keep),
+            rows=len(seen),
         )
     # So that the same rows in another order, or copied by weights, give the same model to the bit.
     keep = keep[np.argsort(content_hashes(_take((x, c), keep)), kind="stable")]
@@ -114,7 +119,7 @@ def training_table(
 
 
 def _streamed_table(
-    found: tables.Scan,
+    scan: tables.Scan,
     X: Any,
     y: tables.Scan,
     along: dict[str, Any],
@@ -125,20 +130,22 @@ def _streamed_table(
     for name, value in along.items():
         if value is not None:
             raise tables.TableError(
-                f"{name} is for tables in memory, and this one has {len(found):,} rows: leave it out, or "
-                "give fewer rows"
+                "{argument} is for tables in memory, and this one has {rows:,} rows",
+                remedy="leave it out, or give fewer rows",
+                argument=name,
+                rows=len(scan),
             )
-    known = look_over(found, X, y, **options)
+    known = look_over(scan, X, y, **options)
     schema = _with_likelihoods(known.schema, known.sample, *named) if schema is None else schema
     if fits_memory(known.rows):  # most have nothing to learn from: the others go into memory
-        some, numbers = observed(schema, found)
+        some, numbers = observed(schema, scan)
         given = None if X is None else some.select(X.column_names)
         table = training_table(given, some.select(y.column_names), None, None, None, schema=schema)
-        left_out = _notes(schema, len(found), known.rows, None)[:1]
+        left_out = _notes(schema, len(scan), known.rows, None)[:1]
         return replace(table, source=numbers[table.source], notes=[*left_out, *table.notes])
     c, x = encoded(schema, known.sample)
     notes = [note.words() for note in tables.notes_on(schema, known.sample, known.sample)]
-    notes += _notes(schema, len(found), known.rows, known.holes if schema.given else None)
+    notes += _notes(schema, len(scan), known.rows, known.holes if schema.given else None)
     notes.append(
         f"the table is read as it is needed; what is measured is measured on {num_rows(x=x):,} of its "
         "rows, drawn at random, that are not trained on"
@@ -154,7 +161,7 @@ def _streamed_table(
         notes=notes,
         source=known.sample_rows,
         rows=known.rows,
-        stream=TableStream(schema, found, known.sizes, options["seed"]),
+        stream=TableStream(schema, scan, known.sizes, options["seed"]),
     )
 
 
@@ -173,8 +180,9 @@ def target_frame(y: Any) -> Any:
     """y as a frame."""
     if y is None:
         raise tables.TableError(
-            "ConditionalVAE requires y to be passed, but the target y is None: y holds the targets, X the "
-            "conditions; for the plain VAE of a table, fit(None, table)"
+            "ConditionalVAE requires y to be passed, but the target y is None: y holds the "
+            "targets, X the conditions",
+            remedy="for the plain VAE of a table, fit(None, table)",
         )
     return as_frame(y, "x")
 
@@ -336,10 +344,12 @@ def seed(random_state: Any) -> int:
 
 def settings(estimator: Any, rows: int, schema: tables.Schema) -> Settings:
     """The estimator's own sizes, and those of the data where it has none."""
-    found = defaults(rows, len(schema.target), decoded_in_turn(estimator, len(schema.target)))
-    own = {name: getattr(estimator, name) for name in found._fields if name != "in_turn"}
-    kinds = {name: type(value) for name, value in found._asdict().items()}
-    return found._replace(**{name: kinds[name](value) for name, value in own.items() if value is not None})
+    sizes = defaults(rows, len(schema.target), decoded_in_turn(estimator, len(schema.target)))
+    asked = {name: getattr(estimator, name) for name in sizes._fields if name != "in_turn"}
+    kinds = {name: type(value) for name, value in sizes._asdict().items()}
+    return sizes._replace(
+        **{name: kinds[name](value) for name, value in asked.items() if value is not None}
+    )
 
 
 def remember_features(estimator: Any, X: Any, schema: tables.Schema) -> None:
@@ -352,18 +362,20 @@ def remember_features(estimator: Any, X: Any, schema: tables.Schema) -> None:
         del estimator.feature_names_in_
 
 
-def require_features(estimator: Any, X: Any, given: Any) -> None:
+def require_features(expected: int, X: Any, given: Any) -> None:
     """Arrays have as many columns as they had at fitting.
 
     Raises:
         TableError: with both numbers, in scikit-learn's words.
     """
     if kind(X) == "numpy":
-        found = len(nw.from_native(given, eager_only=True).columns)
-        if found != (expected := estimator.n_features_in_):
+        features = len(nw.from_native(given, eager_only=True).columns)
+        if features != expected:
             raise tables.TableError(
-                f"X has {found} features, but {type(estimator).__name__} is expecting {expected} features "
-                "as input: give the columns that it was fitted to"
+                "X has {features} features, but ConditionalVAE is expecting {expected} features as input",
+                remedy="give the columns that it was fitted to",
+                features=features,
+                expected=expected,
             )
 
 
@@ -375,8 +387,10 @@ def require_rows(c: Any, x: Any) -> None:
     """
     if c is not None and (of_c := num_rows(c=c)) != (of_x := num_rows(x=x)):
         raise tables.TableError(
-            f"the conditions have {of_c} rows and the targets {of_x} rows; give one row of each for every "
-            "example"
+            "the conditions have {of_c} rows and the targets {of_x} rows",
+            remedy="give one row of each for every example",
+            of_c=of_c,
+            of_x=of_x,
         )
 
 
@@ -392,14 +406,23 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
     if isinstance(y, dict):
         y = settled_keys(y)
         if unknown := [name for name in y if name not in names]:
-            raise tables.TableError(f"{quote(unknown[0])} is no numeric target; these are {listed(names)}")
+            raise tables.TableError(
+                "{unknown!q} is no numeric target",
+                remedy="these are {names}",
+                unknown=unknown[0],
+                names=listed(names),
+            )
         given = {name: np.asarray(value, float) for name, value in y.items()}
         rows = max((value.size for value in given.values()), default=1) if rows is None else rows
         for name, value in given.items():
             if value.shape not in ((), (rows,)):
                 raise tables.TableError(
-                    f"y[{quote(name)}] has shape {value.shape}: give one number, or one for each of "
-                    f"{rows} rows"
+                    "y[{column!q}] has shape {shape}",
+                    remedy="give one number, or one for each of {rows} rows",
+                    column=name,
+                    argument="y",
+                    shape=value.shape,
+                    rows=rows,
                 )
         values = np.full((rows, len(names)), np.nan)
         for name, value in given.items():
@@ -413,7 +436,7 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
             require_rows({"c": np.zeros(rows)}, {"x": np.zeros(len(frame))})
         # As they are: through float32 and back a whole number n may come out below n.
         read = [measured(c, checked(c, cells(frame, c.name))) for c in model.numeric]
-        values = np.stack([np.where(mask, own, np.nan) for own, mask in read], axis=1)
+        values = np.stack([np.where(mask, value, np.nan) for value, mask in read], axis=1)
         chosen = model.numeric
     # A whole number n stands for what rounds to it: P(x ≤ n) is that of n + 1/2.
     ends = [tables.reach(column, values[:, j])[1] for j, column in enumerate(model.numeric)]
@@ -424,14 +447,14 @@ def native_columns(columns: list[tables.Column], blocks: dict[str, np.ndarray], 
     """Decoded columns by name, each of the type that it had, for a frame of the kind `of`."""
     backend: Any = of if of in FRAMES else "pyarrow"
     decoded = nw.from_native(tables.decode(columns, blocks, backend), eager_only=True)
-    found = {}
+    native = {}
     for column in columns:
         series = decoded[str(column.name)]
         if of == "pandas":
-            found[column.name] = series.to_native().array  # without the index that it came with
+            native[column.name] = series.to_native().array  # without the index that it came with
         else:
-            found[column.name] = series if of in FRAMES else np.array(series.to_list(), dtype=object)
-    return found
+            native[column.name] = series if of in FRAMES else np.array(series.to_list(), dtype=object)
+    return native
 
 
 def _take(tree: Any, index: np.ndarray) -> Any:

@@ -50,8 +50,8 @@ def _from(head: Any, first: int, sizes: tuple[int, int]) -> tuple[Any, int]:
     if isinstance(head, ProductHead):
         heads, count = {}, 0
         for name in sorted(head.heads):
-            heads[name], own = _from(head.heads[name], first + count, sizes)
-            count += own
+            heads[name], used = _from(head.heads[name], first + count, sizes)
+            count += used
         return ProductHead(heads), count
     if isinstance(head, ColumnsHead | CodesHead):
         parts = [
@@ -95,9 +95,9 @@ def _at(head: Any, places: np.ndarray, sizes: tuple[int, int]) -> Any:
     weight, bias = head.linear.weight, jnp.asarray(head.linear.bias)
     linear = CellwiseLinear(weight, bias, tuple(map(int, cells)), total)
     if direct:
-        own = tuple(map(int, np.flatnonzero(leads)))
-        paths = jnp.zeros((len(own), direct), weight.dtype)
-        linear = replace(linear, weight=jnp.zeros_like(weight), leads=own, direct=paths)
+        leading = tuple(map(int, np.flatnonzero(leads)))
+        paths = jnp.zeros((len(leading), direct), weight.dtype)
+        linear = replace(linear, weight=jnp.zeros_like(weight), leads=leading, direct=paths)
     return eqx.tree_at(lambda head: head.linear, head, linear)
 
 
@@ -115,8 +115,8 @@ def owners(head: Any, num_cells: int) -> Any:
     if isinstance(head, OrdinalHead):
         linear: Any = head.parameters.linear
         places = _places(linear)
-        own = [jnp.full(gaps.shape, place) for gaps, place in zip(head.log_gaps, places, strict=True)]
-        parts = owners(head.parameters, num_cells), jnp.asarray(places), tuple(own)
+        gap_cells = [jnp.full(gaps.shape, place) for gaps, place in zip(head.log_gaps, places, strict=True)]
+        parts = owners(head.parameters, num_cells), jnp.asarray(places), tuple(gap_cells)
         return eqx.tree_at(lambda head: (head.parameters, head.first, head.log_gaps), head, parts)
     if isinstance(head, GaussianHead | StudentTHead):
         rest = _owned(eqx.tree_at(lambda head: head.parameters, head, None), (), num_cells)
@@ -139,7 +139,7 @@ def _owned(tree: Any, places: tuple[int, ...], num_cells: int) -> Any:
     """Arrays with a row for each of these cells are theirs, others are of all."""
 
     def of(leaf: Any) -> Any:
-        own = jnp.shape(leaf)[:1]
-        return jnp.asarray(places) if own == (len(places),) else jnp.full(own, num_cells)
+        rows = jnp.shape(leaf)[:1]
+        return jnp.asarray(places) if rows == (len(places),) else jnp.full(rows, num_cells)
 
     return jax.tree.map(of, tree)

@@ -72,30 +72,32 @@ class ColumnsHead(eqx.Module):
         for (family, plain, _), places, own_key in zip(
             groups, groups.values(), jax.random.split(key, len(groups)), strict=True
         ):
-            own = [cells[place] for place in places]
+            members = [cells[place] for place in places]
             units.append(
                 None
                 if plain
-                else tuple((float(a), float(b)) for a, b in (c.units or (0.0, 1.0) for c in own))
+                else tuple((float(a), float(b)) for a, b in (c.units or (0.0, 1.0) for c in members))
             )
             if family == "ordinal":
-                ends = [(dict(c.options)["low"], dict(c.options)["high"]) for c in own]
+                ends = [(dict(c.options)["low"], dict(c.options)["high"]) for c in members]
                 limits.append(tuple((float(low), float(high)) for low, high in ends))
                 heads.append(OrdinalHead(in_size, [int(b - a) + 1 for a, b in ends], key=own_key))
                 continue
             limits.append(None)
             if family == "universal":
-                heads.append(UniversalHead(in_size, [dict(c.options)["cell"] for c in own], key=own_key))
+                heads.append(
+                    UniversalHead(in_size, [dict(c.options)["cell"] for c in members], key=own_key)
+                )
                 continue
-            heads.append(_family_head(in_size, family, own, own_key))
+            heads.append(_family_head(in_size, family, members, own_key))
         self.heads, self.places = tuple(heads), tuple(map(tuple, groups.values()))
         self.units, self.limits = tuple(units), tuple(limits)
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
         parts = []
         for head, units, limits in zip(self.heads, self.units, self.limits, strict=True):
-            found: Any = head(features)
-            base = found.base
+            made: Any = head(features)
+            base = made.base
             if limits is not None:
                 base = Levels(base.logits, *jnp.asarray(limits, features.dtype).T)
             parts.append(base if units is None else InUnits(base, *jnp.asarray(units, features.dtype).T))
@@ -137,19 +139,19 @@ class CodesHead(eqx.Module):
     def __init__(self, in_size: int, levels: Sequence[int], *, ordinal: Sequence[bool], key: PRNGKeyArray):
         heads, places = [], []
         for kind, own_key in zip((CategoricalHead, OrdinalHead), jax.random.split(key), strict=True):
-            own = tuple(i for i, ordered in enumerate(ordinal) if ordered == (kind is OrdinalHead))
-            if own:
-                heads.append(kind(in_size, [levels[i] for i in own], key=own_key))
-                places.append(own)
+            alike = tuple(i for i, ordered in enumerate(ordinal) if ordered == (kind is OrdinalHead))
+            if alike:
+                heads.append(kind(in_size, [levels[i] for i in alike], key=own_key))
+                places.append(alike)
         self.heads, self.places = tuple(heads), tuple(places)
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
         made: list[Any] = [head(features) for head in self.heads]
-        found = [one.base.logits for one in made]
-        widest = max(logits.shape[1] for logits in found)
+        blocks = [one.base.logits for one in made]
+        widest = max(logits.shape[1] for logits in blocks)
         rows = [
             jnp.pad(logits, ((0, 0), (0, widest - logits.shape[1])), constant_values=NO_LEVEL)
-            for logits in found
+            for logits in blocks
         ]
         order = [place for places in self.places for place in places]
         back = [order.index(place) for place in range(len(order))]

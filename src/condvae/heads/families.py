@@ -164,10 +164,10 @@ def _family(name: str, options: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     if odd := [option for option in options if option not in known]:
         takes = f"takes {' and '.join(known)}" if known else "takes no options"
         raise ValueError(f"{odd[0]!r} is no option of {name!r}, which {takes}")
-    found = known | options
-    if missing := [option for option, value in found.items() if value is ...]:
+    values = known | options
+    if missing := [option for option, value in values.items() if value is ...]:
         raise ValueError(f"{name!r} needs {missing[0]!r}: give {missing[0]}=, for all cells or for each")
-    return tuple((option, _plain(value)) for option, value in found.items())
+    return tuple((option, _plain(value)) for option, value in values.items())
 
 
 def _plain(value: Any) -> Any:
@@ -209,16 +209,16 @@ class FamilyHead(eqx.Module):
         self, in_size: int, shape: Sequence[int], family: str, *, key: PRNGKeyArray, **options: Any
     ):
         self.options = _family(family, options)
-        found = FAMILIES[family]
-        self.linear = eqx.nn.Linear(in_size, len(found.parameters) * math.prod(shape), key=key)
-        self.shared = {name: jnp.full(shape, start, float) for name, start in found.shared.items()}
+        entry = FAMILIES[family]
+        self.linear = eqx.nn.Linear(in_size, len(entry.parameters) * math.prod(shape), key=key)
+        self.shared = {name: jnp.full(shape, start, float) for name, start in entry.shared.items()}
         self.shape, self.family = tuple(shape), family
 
     def __call__(self, features: Float[Array, "*map in_size"]) -> Distribution:
-        found = FAMILIES[self.family]
-        raw = raw_parameters(self.linear, features, len(found.parameters), self.shape)
-        shared = (jnp.broadcast_to(self.shared[name], raw[0].shape) for name in found.shared)
-        return Numpyro(found.build(*raw, *shared, **dict(self.options)))
+        entry = FAMILIES[self.family]
+        raw = raw_parameters(self.linear, features, len(entry.parameters), self.shape)
+        shared = (jnp.broadcast_to(self.shared[name], raw[0].shape) for name in entry.shared)
+        return Numpyro(entry.build(*raw, *shared, **dict(self.options)))
 
     def eased(self, ramp: Float[Array, ""]) -> "FamilyHead":
         """The same, all but the first parameter depending on the features by the part `ramp`."""

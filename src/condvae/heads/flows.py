@@ -76,8 +76,8 @@ class FlowHead(eqx.Module):
         self.parameters = LocationScale(in_size, (size,), "input", own_key)
         self.context = eqx.nn.Linear(in_size, width, key=context_key)
         self.size, self.kind, self.layers, self.width = size, kind, layers, width
-        found = jax.tree.leaves(eqx.filter(_bijection(size, kind, layers, width, flow_key), eqx.is_array))
-        self.weights = tuple(found)
+        arrays = jax.tree.leaves(eqx.filter(_bijection(size, kind, layers, width, flow_key), eqx.is_array))
+        self.weights = tuple(arrays)
 
     def __call__(self, features: Float[Array, " in_size"]) -> Distribution:
         from flowjax.bijections import Affine, Chain

@@ -104,8 +104,8 @@ def diagnose(
     rows, score, probability = measured.rows, measured.score, measured.probability
     if len(rows) < 2:
         raise tables.TableError(
-            "only 1 row has an observed target, too few to tell whether the model is right: give more, or "
-            "leave the diagnosis out"
+            "only 1 row has an observed target, too few to tell whether the model is right",
+            remedy="give more, or leave the diagnosis out",
         )
     split = iter(jax.random.split(keys.diagnosis, 16))
     looked_at, evaluation = measured.looked_at, measured.evaluation

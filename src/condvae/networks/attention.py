@@ -58,8 +58,8 @@ class AttentionBlock(eqx.Module):
     ) -> Float[Array, "count width"]:
         count, width = h.shape
         looked = affine(self.look, jax.vmap(self.norms[0])(h))
-        query, own, value = jnp.moveaxis(looked.reshape(count, 3, self.num_heads, -1), 1, 0)
-        logits = jnp.einsum("ihd,jhd->hij", query, own) * (width // self.num_heads) ** -0.5
+        query, keys, value = jnp.moveaxis(looked.reshape(count, 3, self.num_heads, -1), 1, 0)
+        logits = jnp.einsum("ihd,jhd->hij", query, keys) * (width // self.num_heads) ** -0.5
         if there is not None:
             logits = jnp.where(there, logits, HIDDEN)
         # Not jax.nn.dot_product_attention, whose softmax is in float32 whatever its inputs are.

@@ -47,7 +47,7 @@ class CellwiseLinear(eqx.Module):
         return len(self.cells)
 
     def __call__(self, features: Float[Array, " num_cells*in_size"]) -> Float[Array, " out_size"]:
-        own, direct = jnp.split(features.reshape(self.num_cells, -1), [self.weight.shape[1]], axis=1)
+        hidden, direct = jnp.split(features.reshape(self.num_cells, -1), [self.weight.shape[1]], axis=1)
         cells = np.array(self.cells)
         present, counts = np.unique(cells, return_counts=True)
         # The rows of each cell as one block, of the size of the largest, so that there is one product.
@@ -57,11 +57,13 @@ class CellwiseLinear(eqx.Module):
             rows = np.flatnonzero(cells == cell)
             blocks[block, : len(rows)] = rows
             back[rows] = block * counts.max() + np.arange(len(rows))
-        found = jnp.einsum("ci,cri->cr", own[present], self.weight[blocks]).reshape(-1)[back] + self.bias
+        outputs = (
+            jnp.einsum("ci,cri->cr", hidden[present], self.weight[blocks]).reshape(-1)[back] + self.bias
+        )
         if self.direct is None:
-            return found
+            return outputs
         leads = np.array(self.leads)
-        return found.at[leads].add(jnp.sum(self.direct * direct[cells[leads]], axis=1))
+        return outputs.at[leads].add(jnp.sum(self.direct * direct[cells[leads]], axis=1))
 
     def opened(self, leads: Float[Array, ""], others: Float[Array, ""]) -> "CellwiseLinear":
         """The same, outputs that lead and others following the features by these parts.
@@ -100,7 +102,7 @@ class CellwiseMLP(eqx.Module):
     """
 
     shared: eqx.nn.Linear
-    own: Float[Array, "cells own_size width"]
+    own: Float[Array, "cells own_size width"]  # W; saved models name it so
     weights: tuple[Float[Array, "cells width width"], ...]
     biases: tuple[Float[Array, " cells*width"], ...]
     activation: str = eqx.field(static=True)
@@ -145,26 +147,26 @@ class CellwiseMLP(eqx.Module):
         return jnp.concatenate([affine(self.shared, shared).reshape(cells, -1), handed_on], axis=1)
 
     def __call__(
-        self, first: Float[Array, "cells _"], own: Float[Array, "cells own_size"]
+        self, first: Float[Array, "cells _"], inputs: Float[Array, "cells own_size"]
     ) -> Float[Array, "cells out_size"]:
         """The features of each cell.
 
         Args:
             first: what `of_shared` gives.
-            own: the inputs of each cell's own.
+            inputs: v_i, of each cell.
         """
         activation, (cells, _, width) = ACTIVATIONS[self.activation], self.own.shape
-        h = activation(first[:, :width] + jnp.einsum("ci,cio->co", own, self.own))
+        h = activation(first[:, :width] + jnp.einsum("ci,cio->co", inputs, self.own))
         for weight, bias in zip(self.weights, self.biases, strict=True):
             h = activation(jnp.einsum("ci,cio->co", h, weight) + bias.reshape(cells, -1))
-        return jnp.concatenate([h, first[:, width:], own[:, : self.direct[1]]], axis=1)
+        return jnp.concatenate([h, first[:, width:], inputs[:, : self.direct[1]]], axis=1)
 
     def only(
-        self, cell: Int[Array, ""], first: Float[Array, "cells _"], own: Float[Array, " own_size"]
+        self, cell: Int[Array, ""], first: Float[Array, "cells _"], inputs: Float[Array, " own_size"]
     ) -> Float[Array, " out_size"]:
         """The features of one cell, from the inputs of its own."""
         activation, (cells, _, width) = ACTIVATIONS[self.activation], self.own.shape
-        h = activation(first[cell, :width] + own @ self.own[cell])
+        h = activation(first[cell, :width] + inputs @ self.own[cell])
         for weight, bias in zip(self.weights, self.biases, strict=True):
             h = activation(h @ weight[cell] + bias.reshape(cells, -1)[cell])
-        return jnp.concatenate([h, first[cell, width:], own[: self.direct[1]]])
+        return jnp.concatenate([h, first[cell, width:], inputs[: self.direct[1]]])

@@ -64,7 +64,7 @@ class ByPart(Encoder):
                     f"there are encoders for {', '.join(sorted(self.parts))}, the inputs are {got}: give "
                     "a dictionary with these names, what is missing as an Observed whose mask is false"
                 )
-            found = [self.parts[name](inputs[name]) for name in sorted(self.parts)]
+            features = [self.parts[name](inputs[name]) for name in sorted(self.parts)]
         else:
             is_tuple = isinstance(inputs, tuple) and not isinstance(inputs, Observed)
             if not is_tuple or len(inputs) != len(self.parts):
@@ -73,8 +73,8 @@ class ByPart(Encoder):
                     f"there are {len(self.parts)} encoders in a tuple, the inputs are {got}: give an "
                     "encoder for each input, (x, c), (z, c) or (c,)"
                 )
-            found = [part(own) for part, own in zip(self.parts, inputs, strict=True)]
-        return jnp.concatenate(found) if found else jnp.zeros((0,))
+            features = [part(entry) for part, entry in zip(self.parts, inputs, strict=True)]
+        return jnp.concatenate(features) if features else jnp.zeros((0,))
 
 
 def leaves_of(inputs: PyTree) -> list[Any]:

@@ -60,8 +60,8 @@ class PiecewiseLinear(Encoder):
 
     def __init__(self, features: Features, knots: Sequence[Sequence[float]]):
         self.features = features
-        self.knots = tuple(tuple(map(float, own)) for own in knots)
-        if any(np.any(np.diff(own) <= 0) for own in self.knots):
+        self.knots = tuple(tuple(map(float, column)) for column in knots)
+        if any(np.any(np.diff(column) <= 0) for column in self.knots):
             raise ValueError("knots do not increase: give each cell's in order, without repeats")
 
     def __call__(self, inputs: PyTree) -> Float[Array, " features"]:
@@ -71,7 +71,7 @@ class PiecewiseLinear(Encoder):
                 f"knots has {len(self.knots)} entries for {len(values)} floating-point cells: give one for "
                 "each, () for a cell without knots"
             )
-        pieces = [(i, *ends) for i, own in enumerate(self.knots) for ends in pairwise(own)]
+        pieces = [(i, *ends) for i, column in enumerate(self.knots) for ends in pairwise(column)]
         if not pieces:
             return self.features(inputs)
         cell, low, high = (np.array(part) for part in zip(*pieces, strict=True))
@@ -107,8 +107,8 @@ def quantile_knots(
     for column, there in zip(value.T, mask.T, strict=True):
         cells = column[there].astype(np.float64)
         chosen: list[float] = []
-        if (own := min(pieces, len(cells) // rows)) > 1:
-            for knot in np.quantile(cells, np.linspace(0, 1, own + 1), method="lower"):
+        if (count := min(pieces, len(cells) // rows)) > 1:
+            for knot in np.quantile(cells, np.linspace(0, 1, count + 1), method="lower"):
                 if not chosen or knot - chosen[-1] > LEAST_PIECE * max(1.0, abs(knot)):
                     chosen.append(float(knot))
         knots.append(tuple(chosen) if len(chosen) > 2 else ())
@@ -117,12 +117,12 @@ def quantile_knots(
 
 def _numbers(inputs: PyTree) -> tuple[Array, Array]:
     """All floating-point cells end to end, and which are there."""
-    found = [_whole(leaf) for leaf in leaves_of(inputs)]
-    found = [part for part in found if not jnp.issubdtype(part.value.dtype, jnp.integer)]
-    if not found:
+    leaves = [_whole(leaf) for leaf in leaves_of(inputs)]
+    leaves = [part for part in leaves if not jnp.issubdtype(part.value.dtype, jnp.integer)]
+    if not leaves:
         return jnp.zeros(0), jnp.zeros(0, bool)
     value, mask = (
-        jnp.concatenate([jnp.ravel(part) for part in parts]) for parts in zip(*found, strict=True)
+        jnp.concatenate([jnp.ravel(part) for part in parts]) for parts in zip(*leaves, strict=True)
     )
     return jnp.where(mask, value, 0.0), mask
 

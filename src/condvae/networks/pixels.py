@@ -50,8 +50,8 @@ class Pixels(eqx.Module):
     @property
     def channels(self) -> int:
         """How many there are, those of the mask too."""
-        own = self.shape[2] if len(self.shape) == 3 else 1
-        return own * (2 if self.masked else 1)
+        channels = self.shape[2] if len(self.shape) == 3 else 1
+        return channels * (2 if self.masked else 1)
 
     def __call__(self, inputs: PyTree) -> Float[Array, "height width channels"]:
         leaf = only_array(inputs, "an image encoder")

@@ -312,8 +312,8 @@ def _dreamt(
     z, seen = jax.lax.stop_gradient(over_draws(dream, chunk)(_keys(key, num_samples)))
 
     def score(z: PyTree, x: PyTree) -> tuple[Array, Array, Array, Array]:
-        own = model.q_z(x, c, still.p_z(c)).log_prob(z), still.q_z(x, c).log_prob(z)
-        return prior.log_prob(z), model.p_x(z, c).log_prob(x), *own
+        of_posterior = model.q_z(x, c, still.p_z(c)).log_prob(z), still.q_z(x, c).log_prob(z)
+        return prior.log_prob(z), model.p_x(z, c).log_prob(x), *of_posterior
 
     log_prior, log_likelihood, log_posterior, stopped = over_draws(score, chunk)(z, seen)
     return Draws(
@@ -383,8 +383,8 @@ def _scored(
 
 
 def _replaced(draws: Draws, **fields: Any) -> Draws:
-    own = {name: getattr(draws, name) for name in Draws.__dataclass_fields__}
-    return Draws(**{**own, **fields})
+    kept = {name: getattr(draws, name) for name in Draws.__dataclass_fields__}
+    return Draws(**{**kept, **fields})
 
 
 def _evenly(like: Array) -> Array:
@@ -398,10 +398,10 @@ def _keys(key: PRNGKeyArray, num_samples: int) -> PRNGKeyArray:
 def _in_place_of(x: PyTree, drawn: PyTree) -> PyTree:
     """A drawn x as the data have it: of the same types, and with the same cells missing."""
 
-    def one(own: Any, new: Array) -> Any:
-        if isinstance(own, Observed):
-            return Observed(jnp.where(own.mask, new, 0).astype(own.value.dtype), own.mask)
-        return new.astype(jnp.asarray(own).dtype)
+    def one(old: Any, new: Array) -> Any:
+        if isinstance(old, Observed):
+            return Observed(jnp.where(old.mask, new, 0).astype(old.value.dtype), old.mask)
+        return new.astype(jnp.asarray(old).dtype)
 
     return jax.tree.map(one, x, drawn, is_leaf=lambda leaf: isinstance(leaf, Observed))
 

@@ -40,9 +40,9 @@ def info_vae(
     Source:
         Zhao, Song and Ermon 2019; Gretton et al. 2012 (the discrepancy).
     """
-    for who, own in (("posterior", draws), ("prior", from_prior)):
-        real = all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(own.z))
-        if not own.reparameterised or not real:
+    for who, sample in (("posterior", draws), ("prior", from_prior)):
+        real = all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(sample.z))
+        if not sample.reparameterised or not real:
             raise ValueError(
                 f"info_vae compares z by distances, along which gradients go, and this {who}'s draws are "
                 "discrete or carry none: use elbo with free_bits"

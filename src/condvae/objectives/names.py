@@ -51,13 +51,13 @@ def objective(text: str) -> Callable[..., Any]:
         >>> objective("elbo") is elbo, objective("renyi(alpha=0.25)").keywords
         (True, {'alpha': 0.25})
     """
-    found = as_call(text)
-    if found is None:
+    call = as_call(text)
+    if call is None:
         raise ValueError(
             f"objective is {text!r}: write a name, such as iwae, or one with its numbers, such as "
             "renyi(alpha=0.5)"
         )
-    name, options = found
+    name, options = call
     if name not in OBJECTIVES:
         raise ValueError(f"objective is {name!r}, expected one of {', '.join(OBJECTIVES)}")
     function = OBJECTIVES[name]

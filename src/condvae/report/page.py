@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from condvae import plots, storage
 from condvae.diagnosis.findings import Finding
+from condvae.estimator.fitted import fitted_table
 from condvae.judging import Diagnosis, Evaluation
 from condvae.judging.densities import simpler
 from condvae.progress import Progress
@@ -157,7 +158,7 @@ def three(evaluation: Evaluation) -> list[dict[str, str]]:
 def sections(estimator: Any, diagnosis: Diagnosis, name: str) -> list[dict[str, Any]]:
     """What follows the verdicts, each part with its words, tables and pictures; those that have any."""
     evaluation = diagnosis.evaluation
-    keys = jax.random.split(estimator._key(None, 9))
+    keys = jax.random.split(fitted_table(estimator).key(None, 9))
     effect = _EFFECT.format(figures.held(diagnosis)) if estimator.schema_.given else ""
     parts: list[tuple[str, str, str, list[numbers.Table], Iterable[Picture]]] = [
         (

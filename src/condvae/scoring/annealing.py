@@ -135,8 +135,8 @@ def anneal(
         >>> from condvae.scoring import anneal
         >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2, c_size=1)
         >>> x, c = jax.random.normal(jax.random.key(1), (5, 3)), jax.numpy.ones((5, 1))
-        >>> found = anneal(model, x, c, key=jax.random.key(2), num_temperatures=200)
-        >>> bool((abs(found.lower.value - exact_log_prob(model, x, c)) < 0.2).all())
+        >>> annealed = anneal(model, x, c, key=jax.random.key(2), num_temperatures=200)
+        >>> bool((abs(annealed.lower.value - exact_log_prob(model, x, c)) < 0.2).all())
         True
     """
     n = num_rows(x=x, c=c)
@@ -200,10 +200,10 @@ def sandwich(
         >>> from condvae.linear_gaussian import random_linear_gaussian
         >>> from condvae.scoring import sandwich
         >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2, c_size=1)
-        >>> found = sandwich(
+        >>> interval = sandwich(
         ...     model, jax.numpy.ones((5, 1)), key=jax.random.key(2), num_temperatures=200
         ... )
-        >>> width, stderr = found.width
+        >>> width, stderr = interval.width
         >>> abs(width) < 0.1
         True
     """
@@ -250,7 +250,8 @@ def _by_share(
     seeds = np.arange(n, dtype=np.uint32) if seeds is None else seeds
     rough = Options(max(10, options.num_temperatures // 10), FEW_CHAINS, options.start)
     parts = [
-        _ends(model, rows, own, seeds, rough, bar) for model, own in zip(models, keys[:, 0], strict=True)
+        _ends(model, rows, rough_key, seeds, rough, bar)
+        for model, rough_key in zip(models, keys[:, 0], strict=True)
     ]
     value = np.stack([lower.value for lower, _ in parts])
     most = value.max(axis=0)
@@ -259,11 +260,11 @@ def _by_share(
     few = options._replace(num_chains=min(FEW_CHAINS, options.num_chains))
     for k, model in enumerate(models):
         much, some = share[k] >= MUCH, (share[k] >= SOME) & (share[k] < MUCH)
-        for own, chosen, places in ((keys[k, 1], options, much), (keys[k, 2], few, some)):
+        for chain_keys, chosen, places in ((keys[k, 1], options, much), (keys[k, 2], few, some)):
             index = np.flatnonzero(places)
             if len(index):
                 taken = jax.tree.map(lambda leaf, index=index: leaf[index], rows)
-                better = _ends(model, taken, own, seeds[index], chosen, bar)
+                better = _ends(model, taken, chain_keys, seeds[index], chosen, bar)
                 (lower, upper), (from_below, from_above) = parts[k], better
                 parts[k] = lower.put(index, from_below), upper.put(index, from_above)
     return parts

@@ -76,13 +76,13 @@ def bound(
                         member,
                         x,
                         c,
-                        key=own,
+                        key=half_key,
                         objective=objective,
                         num_samples=num_samples,
                         seeds=seeds,
                         progress=progress,
                     )
-                    for own in pair
+                    for half_key in pair
                 ]
                 for member, pair in zip(model, keys, strict=True)
             ]

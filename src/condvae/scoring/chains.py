@@ -41,15 +41,15 @@ class Options(NamedTuple):
 
 def moves_through_reals(model: CVAE, c: PyTree) -> bool:
     """Whether the latent ranges over all real numbers, so that chains can move it."""
-    found = []
+    answers = []
 
     def look(c: PyTree) -> Array:
-        found.append(is_real(model.p_z(c)))
+        answers.append(is_real(model.p_z(c)))
         return jnp.zeros(())
 
     blank = jax.tree.map(lambda leaf: jnp.asarray(np.zeros(leaf.shape[1:], leaf.dtype)), c)
     eqx.filter_eval_shape(look, blank)
-    return found[0]
+    return answers[0]
 
 
 def is_real(prior: Distribution) -> bool:
@@ -163,7 +163,7 @@ def anneal_row(model: CVAE, row: PyTree, key: PRNGKeyArray, options: Options) ->
     Those from above start in the latent that comes with the row; without one, in a chain of those from
     below, drawn by its weight.
     """
-    x, c, own = row
+    x, c, latent = row
     up_key, choose_key, above_key = jax.random.split(key, 3)
     path, steps, z, below = _up(model, x, c, up_key, options)
     betas = schedule(options.num_temperatures, options.start)
@@ -174,11 +174,11 @@ def anneal_row(model: CVAE, row: PyTree, key: PRNGKeyArray, options: Options) ->
         z = move(z, beta, step, jax.random.split(key, options.num_chains))[0]
         return z, difference(z)
 
-    if own is None:
+    if latent is None:
         log_weights = _log_weights(below, betas)
         z = z[jax.random.categorical(choose_key, log_weights, shape=(options.num_chains,))]
     else:
-        z = jnp.broadcast_to(ravel_pytree(own)[0], z.shape)
+        z = jnp.broadcast_to(ravel_pytree(latent)[0], z.shape)
     keys = jax.random.split(above_key, options.num_temperatures)
     at = (jnp.asarray(betas[1:], z.dtype), steps, keys)
     _, above = jax.lax.scan(down, z, at, reverse=True)

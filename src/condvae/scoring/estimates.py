@@ -89,7 +89,7 @@ class LogProb(NamedTuple):
     def joined(cls, parts: Sequence["LogProb"]) -> "LogProb":
         """The scores of parts of a table, end to end."""
         whole = [[*part[:5], np.broadcast_to(part.df, np.shape(part.value))] for part in parts]
-        *arrays, df = (np.concatenate(own) for own in zip(*whole, strict=True))
+        *arrays, df = (np.concatenate(column) for column in zip(*whole, strict=True))
         return cls(*arrays, method=parts[0].method, df=df)
 
 
@@ -242,7 +242,7 @@ class Tally:
         scale = np.maximum(mine.scale, more.scale)
         width = self.counts.shape[1]
         sums = zip(mine._relative_to(scale), more._relative_to(scale), strict=True)
-        totals, squares = (own + _wide(other, width) for own, other in sums)
+        totals, squares = (total + _wide(other, width) for total, other in sums)
         counts = mine.counts + _wide(more.counts, width)
         top = _largest(np.concatenate([mine.top, more.top], axis=1), counts.sum(axis=1).max(initial=0))
         self.put(rows, Tally(scale, totals, squares, counts, top))
@@ -251,10 +251,10 @@ class Tally:
         """Other draws instead of those of some rows, from strata that may be fewer, or more."""
         self.scale[rows] = other.scale
         for name, empty in (("totals", 0.0), ("squares", 0.0), ("counts", 0.0), ("top", -np.inf)):
-            mine, own = getattr(self, name), getattr(other, name)
-            width = max(mine.shape[1], own.shape[1])
+            mine, theirs = getattr(self, name), getattr(other, name)
+            width = max(mine.shape[1], theirs.shape[1])
             mine = _wide(mine, width, empty)
-            mine[rows] = _wide(own, width, empty)
+            mine[rows] = _wide(theirs, width, empty)
             setattr(self, name, mine)
 
     def _relative_to(self, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -280,12 +280,12 @@ class Tally:
         return LogProb(*arrays, num_samples=draws, method=method)
 
     def _pareto_k(self, draws: np.ndarray) -> np.ndarray:
-        found = np.full(len(draws), np.nan)
+        shapes = np.full(len(draws), np.nan)
         eps = float(np.finfo(self.top.dtype).eps)
         for number in np.unique(draws):
             rows = draws == number
-            found[rows] = pareto_k(_largest(self.top[rows], number), eps)
-        return found
+            shapes[rows] = pareto_k(_largest(self.top[rows], number), eps)
+        return shapes
 
 
 def _wide(array: np.ndarray, width: int, empty: float = 0.0) -> np.ndarray:

@@ -119,7 +119,7 @@ def imputed(
     if isinstance(model, Mixture):
         options = {"num_samples": num_samples, "num_proposals": num_proposals}
         return draw_by_members(
-            lambda member, own: imputed(member, x, c, key=own, progress=progress, **options),
+            lambda member, member_key: imputed(member, x, c, key=member_key, progress=progress, **options),
             model,
             x,
             c,
@@ -232,8 +232,8 @@ def _chosen(
     places = jax.random.categorical(choose_key, log_w, shape=(num_samples,))
 
     def draw(place: jax.Array, key: PRNGKeyArray) -> PyTree:
-        own = jax.tree.map(lambda leaf: leaf[place], z)
-        return model.p_x(own, c).conditional(*_apart(x)).sample(key)
+        chosen = jax.tree.map(lambda leaf: leaf[place], z)
+        return model.p_x(chosen, c).conditional(*_apart(x)).sample(key)
 
     drawn = jax.vmap(draw)(places, jax.random.split(draw_key, num_samples))
     return drawn, jnp.full(num_samples, effective(log_w))

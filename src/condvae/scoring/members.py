@@ -41,10 +41,10 @@ def draw_by_members(
     below = generator.random((n, num_samples, 1)) > np.cumsum(share, axis=1)[:, None, :-1]
     choice = below.sum(axis=-1)
     result = None
-    for k, (member, own) in enumerate(zip(mixture, keys[:, 1], strict=True)):
+    for k, (member, draw_key) in enumerate(zip(mixture, keys[:, 1], strict=True)):
         if result is not None and not (choice == k).any():
             continue
-        drawn = draw(member, own)
+        drawn = draw(member, draw_key)
 
         def pick(new: np.ndarray, old: np.ndarray, k: int = k) -> np.ndarray:
             chosen = (choice == k).reshape(n, num_samples, *[1] * (new.ndim - 2))

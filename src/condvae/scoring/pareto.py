@@ -52,16 +52,16 @@ def pareto_k(largest: np.ndarray, eps: float = float(np.finfo(np.float32).eps)) 
     if size < 5:
         return np.full(n, np.nan)
     top, floor = ordered[:, -1], ordered[:, 0]
-    found = np.full(n, np.inf)
+    shapes = np.full(n, np.inf)
     fits = np.isfinite(floor) & np.isfinite(top)
     rounding = 32.0 * eps * np.maximum(np.abs(np.where(fits, top, 0.0)), 1.0)
     constant = fits & (np.where(fits, top, 0.0) - np.where(fits, floor, 0.0) <= rounding)
-    found[constant] = -np.inf
+    shapes[constant] = -np.inf
     heavy = fits & ~constant
     if heavy.any():
         weights = np.exp(ordered[heavy] - top[heavy, None])
-        found[heavy] = _shape(weights[:, 1:] - weights[:, :1])
-    return found
+        shapes[heavy] = _shape(weights[:, 1:] - weights[:, :1])
+    return shapes
 
 
 def _shape(excess: np.ndarray) -> np.ndarray:

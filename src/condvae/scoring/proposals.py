@@ -112,11 +112,11 @@ class Strata(NamedTuple):
             else jax.vmap(lambda f, q=source: _spread(q, f).log_prob(z))(jnp.array(factors))
             for source, factors in self.groups
         ]
-        found = jnp.concatenate(terms)
+        densities = jnp.concatenate(terms)
         # A density that overflows far from where it was made for counts as none.
-        found = jnp.where(jnp.isnan(found), -jnp.inf, found)
+        densities = jnp.where(jnp.isnan(densities), -jnp.inf, densities)
         share = np.array(self.counts) / sum(self.counts)
-        return jax.nn.logsumexp(found + np.log(share).astype(found.dtype))
+        return jax.nn.logsumexp(densities + np.log(share).astype(densities.dtype))
 
 
 ALONE = (1.0,)

@@ -57,8 +57,8 @@ def posterior_mean(
         >>> from condvae.scoring import posterior_mean
         >>> model = random_linear_gaussian(jax.random.key(0), x_size=3, z_size=2, c_size=1)
         >>> x, c = jnp.ones((5, 3)), jnp.zeros((5, 1))
-        >>> found = posterior_mean(model, x, c, key=jax.random.key(1))
-        >>> found.value.shape, bool(found.trusted.all())
+        >>> estimate = posterior_mean(model, x, c, key=jax.random.key(1))
+        >>> estimate.value.shape, bool(estimate.trusted.all())
         ((5, 2), True)
     """
     mean, ess = map_rows(
@@ -118,11 +118,11 @@ def reconstruct(
     """
     if isinstance(model, Mixture):
         return draw_by_members(
-            lambda member, own: reconstruct(
+            lambda member, member_key: reconstruct(
                 member,
                 x,
                 c,
-                key=own,
+                key=member_key,
                 num_samples=num_samples,
                 new_c=new_c,
                 refine=refine,

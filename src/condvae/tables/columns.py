@@ -111,12 +111,12 @@ class Column:
             low = -free if support.low is None else support.low
             high = free if support.high is None else support.high
             return min((low, *support.points)), max((high, *support.points))
-        found = self.likelihood
-        if found is None:
+        likelihood = self.likelihood
+        if likelihood is None:
             return -math.inf, math.inf
-        low, high = found.low, found.high
+        low, high = likelihood.low, likelihood.high
         if low is None:  # numbers above 0 are known by there being none below it
-            low = -math.inf if found.possible(np.array([-1.0, -1e9])).any() else 0.0
+            low = -math.inf if likelihood.possible(np.array([-1.0, -1e9])).any() else 0.0
         return low, math.inf if high is None else high
 
     @property

@@ -76,7 +76,12 @@ def text_of(data: bytes, source: str) -> tuple[str, str | None]:
         text, named = data.decode("cp1252", errors="replace"), "Latin-1"
     if "\0" in text or (named == "Latin-1" and _strange(text)):
         what = "it holds zero bytes" if "\0" in text else "it is no text"
-        raise TableError(f"{source} is not a CSV table ({what}); export it as CSV in UTF-8")
+        raise TableError(
+            "{source} is not a CSV table ({what})",
+            remedy="export it as CSV in UTF-8",
+            source=source,
+            what=what,
+        )
     return text, named
 
 
@@ -97,12 +102,14 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
         TableError: for a file without a table.
 
     Example:
-        >>> found = dialect_of("Survey of 2020\\n\\na;b\\n1,5;2\\n", "a.csv", ",")
-        >>> found.separator, found.names, found.body
+        >>> dialect = dialect_of("Survey of 2020\\n\\na;b\\n1,5;2\\n", "a.csv", ",")
+        >>> dialect.separator, dialect.names, dialect.body
         (';', ('a', 'b'), '1,5;2\\n')
     """
     if not text.strip():
-        raise TableError(f"{source} is empty; a table needs a line of column names, then rows")
+        raise TableError(
+            "{source} is empty", remedy="a table needs a line of column names, then rows", source=source
+        )
     if "\n" not in text:
         text = text.replace("\r", "\n")
     told = re.match(r"sep=(.)\r?\n", text)
@@ -110,8 +117,8 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
     separator, records = _separated(text[start : start + LOOKED_AT], usual, len(text) - start > LOOKED_AT)
     rows = [cells for cells, _ in records]
     if usual is None and all(len(cells) < 2 for cells in rows) and (spaced := _by_blanks(text, rows)):
-        found = dialect_of(spaced, source, "\t")
-        return replace(found, notes=(*found.notes, f"{source}: its cells are separated by blanks"))
+        dialect = dialect_of(spaced, source, "\t")
+        return replace(dialect, notes=(*dialect.notes, f"{source}: its cells are separated by blanks"))
     place = header_place(rows)
     names = list(rows[place])
     for _ in range(records[place][1]):
@@ -220,9 +227,9 @@ def _separated(text: str, usual: str | None, cut: bool) -> tuple[str, list[tuple
     """The separator that makes the most lines of one number of cells of a text, and those lines."""
     candidates: list[str] = list(dict.fromkeys(filter(None, (usual, *SEPARATORS))))
     best: str = usual or ","
-    found = {candidate: _records(text, candidate, cut) for candidate in candidates}
+    records_of = {candidate: _records(text, candidate, cut) for candidate in candidates}
     most = 0.0
-    for candidate, records in found.items():
+    for candidate, records in records_of.items():
         widths = [len(cells) for cells, _ in records if any(cell.strip() for cell in cells)]
         several = Counter(width for width in widths if width > 1)
         if not several:
@@ -235,7 +242,7 @@ def _separated(text: str, usual: str | None, cut: bool) -> tuple[str, list[tuple
             candidate == usual or (lines > 1 and below.count(width) >= STEADY * len(below))
         ):
             best, most = candidate, share
-    return best, found[best]
+    return best, records_of[best]
 
 
 def _records(text: str, separator: str, cut: bool) -> list[tuple[list[str], int]]:
@@ -255,7 +262,9 @@ def _records(text: str, separator: str, cut: bool) -> list[tuple[list[str], int]
 def _after_titles(rows: Sequence[Sequence[str]], filled: Sequence[list[int]], width: int) -> int:
     """Where a table begins whose titles have separators in them: after one without, and an empty line."""
     for place in range(min(len(rows), MOST_TITLES) - 1, 0, -1):
-        below = [len(cells) for cells, own in zip(rows[place:], filled[place:], strict=True) if own]
+        below = [
+            len(cells) for cells, positions in zip(rows[place:], filled[place:], strict=True) if positions
+        ]
         ends = not filled[place] and len(filled[place - 1]) == 1 and len(rows[place - 1]) < width
         if ends and len(below) > 1 and set(below) == {width}:
             return place
@@ -272,18 +281,20 @@ def header_place(rows: Sequence[Sequence[str]]) -> int:
         2
     """
     filled = [[i for i, cell in enumerate(cells) if cell.strip()] for cells in rows]
-    widths = Counter(len(cells) for cells, own in zip(rows, filled, strict=True) if own)
+    widths = Counter(len(cells) for cells, positions in zip(rows, filled, strict=True) if positions)
     several = Counter({width: lines for width, lines in widths.items() if width > 1})
     width = several.most_common(1)[0][0] if several else 1
     first = _after_titles(rows, filled, width)
-    for place, (cells, own) in enumerate(zip(rows, filled, strict=True)):
-        if not own or place < first:
+    for place, (cells, positions) in enumerate(zip(rows, filled, strict=True)):
+        if not positions or place < first:
             continue
-        title = width > 1 and len(own) == 1 and (len(cells) < width or (width > 2 and own == [0]))
+        title = (
+            width > 1 and len(positions) == 1 and (len(cells) < width or (width > 2 and positions == [0]))
+        )
         start = cells[0].lstrip()
         comment = start.startswith("//") or (
             start.startswith("# " if width == 1 else "#") and (len(cells) != width or width == 1)
         )
         if not (title or comment):
             return place
-    return next((place for place, own in enumerate(filled) if own), 0)
+    return next((place for place, positions in enumerate(filled) if positions), 0)

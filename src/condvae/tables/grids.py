@@ -78,8 +78,8 @@ def grids_of(values: np.ndarray) -> Grids:
         # Some cells may be on a grid all the same; the others then have one that is as good as none.
         top = int(np.floor(np.log10(spread)))
         coarser = _candidates(float(_shifted(1.0, top - 3)), float(np.ptp(distinct)))
-        found = _mixture(distinct, counts, float(_shifted(1.0, top - FINE)), coarser)
-        return found if len(found.steps) > 1 else Grids((), (), 0.0)
+        mixture = _mixture(distinct, counts, float(_shifted(1.0, top - FINE)), coarser)
+        return mixture if len(mixture.steps) > 1 else Grids((), (), 0.0)
     step, origin = finest
     if origin != 0.0:
         return Grids((step,), (1.0,), origin)

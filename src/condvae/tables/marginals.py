@@ -63,24 +63,24 @@ def start_of(family: str, values: np.ndarray) -> tuple[float, ...]:
     """The parameters of a family's head for the column by itself."""
     mean = max(float(values.mean()), 1e-3)
     if family in ("poisson", "zero_inflated_poisson", "hurdle_poisson"):
-        own: tuple[float, ...] = (float(np.log(mean)),)
+        start: tuple[float, ...] = (float(np.log(mean)),)
     elif family in COUNTS:
         r, _ = nb_fit(values)
-        own = (float(np.log(mean)), float(np.clip(np.log(r), -2.0, 5.0)))
+        start = (float(np.log(mean)), float(np.clip(np.log(r), -2.0, 5.0)))
     elif family in ("log_normal", "hurdle_log_normal"):
         logs = np.log(values[values > 0])
-        own = (float(logs.mean()), float(np.log(max(logs.std(), 1e-3))))
+        start = (float(logs.mean()), float(np.log(max(logs.std(), 1e-3))))
     elif family in ("gamma", "hurdle_gamma"):
         above = values[values > 0]
         shape = float(np.clip(np.log(_gamma_shape(above)), -2.0, 5.0))
-        own = (float(np.log(above.mean())), shape)
+        start = (float(np.log(above.mean())), shape)
     elif family == "beta":
         inside = np.clip(values, 1e-6, 1 - 1e-6)
         a, b = _beta_shapes(inside)
-        own = (float(logit(a / (a + b))), float(np.clip(np.log(a + b), -2.0, 5.0)))
+        start = (float(logit(a / (a + b))), float(np.clip(np.log(a + b), -2.0, 5.0)))
     else:
-        own = (float(logit(np.clip(mean, 0.02, 0.98))),)
+        start = (float(logit(np.clip(mean, 0.02, 0.98))),)
     if family.startswith(("zero_inflated", "hurdle")):
         share = float(np.clip((values == 0).mean(), 0.01, 0.99))
-        own = (*own, float(logit(share if family.startswith("hurdle") else 0.5 * share)))
-    return own
+        start = (*start, float(logit(share if family.startswith("hurdle") else 0.5 * share)))
+    return start

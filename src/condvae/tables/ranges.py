@@ -59,20 +59,20 @@ def unseen(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dict[An
         {'a': {'x': array([0, 3])}}
     """
     table = open_frame(frame)
-    found = {}
+    rows_of = {}
     for column in columns:
         if column.kind != "categorical":
             continue
-        own = checked(column, cells(table, column.name))
-        strange, _ = _strange_levels(column, own)
+        column_cells = checked(column, cells(table, column.name))
+        strange, _ = _strange_levels(column, column_cells)
         if strange.any():
             rows = np.flatnonzero(strange)
-            names = own.array.take(rows).dictionary_encode()
+            names = column_cells.array.take(rows).dictionary_encode()
             codes = np.asarray(names.indices)
-            found[column.name] = {
+            rows_of[column.name] = {
                 level: rows[codes == code] for code, level in enumerate(names.dictionary.to_pylist())
             }
-    return found
+    return rows_of
 
 
 def impossible(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dict[Any, np.ndarray]]:
@@ -95,7 +95,7 @@ def impossible(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dic
         >>> impossible([count], pa.table({"n": [3, -1, 0, None]}))
         {'n': {-1.0: array([1])}}
     """
-    found = unseen(columns, frame)
+    rows_of = unseen(columns, frame)
     table = open_frame(frame)
     for column in columns:
         if column.kind != "numeric" or column.likelihood is None:
@@ -105,13 +105,13 @@ def impossible(columns: Sequence[Column], frame: IntoDataFrame) -> dict[Any, dic
         if len(rows):
             each, counts = np.unique(values[rows], return_counts=True)
             places = np.split(rows[np.argsort(values[rows], kind="stable")], np.cumsum(counts)[:-1])
-            found[column.name] = dict(zip(each.tolist(), places, strict=True))
-    return found
+            rows_of[column.name] = dict(zip(each.tolist(), places, strict=True))
+    return rows_of
 
 
 def log_unforeseen(
     columns: Sequence[Column],
-    found: Mapping[Any, Mapping[Any, np.ndarray]],
+    rows_of: Mapping[Any, Mapping[Any, np.ndarray]],
     num_rows: int,
     training_rows: int,
 ) -> np.ndarray:
@@ -125,7 +125,7 @@ def log_unforeseen(
 
     Args:
         columns: targets, each with its likelihood.
-        found: what `impossible` gives.
+        rows_of: what `impossible` gives.
         num_rows: rows of the frame.
         training_rows: n.
 
@@ -139,7 +139,7 @@ def log_unforeseen(
     """
     total = np.zeros(num_rows)
     for column in columns:
-        for value, rows in found.get(column.name, {}).items():
+        for value, rows in rows_of.get(column.name, {}).items():
             cell = -np.log(training_rows + 1.0)
             if column.kind == "numeric":
                 cell += -np.inf if column.universal is None else _log_cauchy(column, float(value))
@@ -155,21 +155,21 @@ def _log_cauchy(column: Column, value: float) -> float:
     return float(scale - np.log(np.pi * column.sd) - np.log1p(((value - column.mean) / column.sd) ** 2))
 
 
-def _strange_levels(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
+def _strange_levels(column: Column, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
     """Which cells are of a level that was not there, and which are observed."""
-    codes, mask = coded(column, found)
+    codes, mask = coded(column, cells)
     strange = codes == UNSEEN
     if column.boolean and column.minimum is not None and column.minimum == column.maximum:
         strange |= codes != int(column.minimum)
     return strange & mask, mask
 
 
-def _outside(column: Column, found: Cells) -> np.ndarray:
-    found = checked(column, found)
+def _outside(column: Column, cells: Cells) -> np.ndarray:
+    cells = checked(column, cells)
     if column.kind == "categorical":
-        strange, mask = _strange_levels(column, found)
+        strange, mask = _strange_levels(column, cells)
     else:
-        values, mask = measured(column, found)
+        values, mask = measured(column, cells)
         low = -np.inf if column.minimum is None else column.minimum
         high = np.inf if column.maximum is None else column.maximum
         strange = (values < low) | (values > high)

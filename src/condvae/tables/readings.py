@@ -11,14 +11,13 @@ from condvae.tables.cells import Cells, numbers
 from condvae.tables.columns import Column
 from condvae.tables.errors import TableError
 from condvae.tables.recognition import reading_of
-from condvae.tables.text_cells import Reading, Texts, read_cells, values_of
+from condvae.tables.text_cells import Reading, read_cells
 from condvae.tables.times import in_zone, seconds
-from condvae.text import quote
 
 UNSEEN = -1  # the code of a category that is none of the column's levels
 
 
-def checked(column: Column, found: Cells) -> Cells:
+def checked(column: Column, cells: Cells) -> Cells:
     """The cells, read as the column was, if they are of its kind; those of dates by the clock of its zone.
 
     A column without any observed cell passes whatever its type: a reader that sees no cell of a column
@@ -34,15 +33,15 @@ def checked(column: Column, found: Cells) -> Cells:
         condvae.tables.errors.TableError: column 'a' was numeric when the model was fitted and is text here
         (row 1: 'x'); give it the type it had, or correct the cell
     """
-    found = as_read(column, found)
-    if found.empty:
-        return found
-    if not _accepts(column, found):
-        raise TableError(_wrong_kind(column, found))
-    return in_zone(found, column.zone) if column.kind == "datetime" else found
+    cells = as_read(column, cells)
+    if cells.empty:
+        return cells
+    if not _accepts(column, cells):
+        raise _wrong_kind(column, cells)
+    return in_zone(cells, column.zone) if column.kind == "datetime" else cells
 
 
-def as_read(column: Column, found: Cells) -> Cells:
+def as_read(column: Column, cells: Cells) -> Cells:
     """The cells, read as the column was when the model was fitted.
 
     Raises:
@@ -54,39 +53,36 @@ def as_read(column: Column, found: Cells) -> Cells:
         [45]
     """
     reading = column.reading
-    text = pa.types.is_large_string(found.array.type)
-    if text and not found.empty and (reading is None or reading.kind == "as is"):
+    text = pa.types.is_large_string(cells.array.type)
+    if text and not cells.empty and (reading is None or reading.kind == "as is"):
         missing = () if reading is None else reading.missing
         if column.kind == "numeric":
-            reading = _as_number(column, found, missing)
+            reading = _as_number(column, cells, missing)
         elif column.kind == "datetime":
-            told = reading_of(found, missing=missing)
+            told = reading_of(cells, missing=missing)
             reading = told if told is not None and told.kind == "date" else reading
     if reading is None:
-        return found
-    array = read_cells(column.name, found.array, reading)
-    return found if array is found.array else Cells(found.name, array, found.category, found.declared)
+        return cells
+    array = read_cells(column.name, cells.array, reading)
+    return cells if array is cells.array else Cells(cells.name, array, cells.category, cells.declared)
 
 
-def _as_number(column: Column, found: Cells, missing: tuple[str, ...]) -> Reading:
+def _as_number(column: Column, cells: Cells, missing: tuple[str, ...]) -> Reading:
     """How text is read in a column that held plain numbers: as such, in the way of its file."""
-    reading = Reading("number", decimal=found.decimal, missing=missing)
+    reading = Reading("number", decimal=cells.decimal, missing=missing)
     try:
-        read_cells(column.name, found.array, reading)
+        read_cells(column.name, cells.array, reading)
     except TableError as error:
-        texts = Texts(found.array, missing)
-        read = values_of(texts, reading)
-        row, _ = texts.first([text for text in texts.counts if text not in read])
-        raise TableError(_wrong_kind(column, found, row)) from error
+        raise _wrong_kind(column, cells, error.row) from error
     return reading
 
 
-def measured(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
+def measured(column: Column, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
     """The cells of a numeric column, or a date's seconds since 1970, and where they are observed.
 
     Args:
         column: numeric or datetime.
-        found: its cells, as `checked` returns them.
+        cells: its cells, as `checked` returns them.
 
     Returns:
         float64 [n], 0 where missing; bool [n].
@@ -98,17 +94,17 @@ def measured(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
         >>> measured(Column("a", "given", "numeric", "double"), Cells("a", pa.array([1.5, None])))
         (array([1.5, 0. ]), array([ True, False]))
     """
-    if found.empty:
-        return np.zeros(len(found.array)), np.zeros(len(found.array), bool)
-    return seconds(found) if column.kind == "datetime" else numbers(found)
+    if cells.empty:
+        return np.zeros(len(cells.array)), np.zeros(len(cells.array), bool)
+    return seconds(cells) if column.kind == "datetime" else numbers(cells)
 
 
-def coded(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
+def coded(column: Column, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
     """The codes of a categorical column, and where its cells are observed.
 
     Args:
         column: categorical.
-        found: its cells, as `checked` returns them.
+        cells: its cells, as `checked` returns them.
 
     Returns:
         int64 [n], 0 where missing and `UNSEEN` where the category is none of the levels; bool [n].
@@ -118,12 +114,12 @@ def coded(column: Column, found: Cells) -> tuple[np.ndarray, np.ndarray]:
         >>> coded(column, Cells("a", pa.array(["m", None, "x"])))
         (array([ 1,  0, -1]), array([ True, False,  True]))
     """
-    if found.empty:
-        return np.zeros(len(found.array), np.int64), np.zeros(len(found.array), bool)
+    if cells.empty:
+        return np.zeros(len(cells.array), np.int64), np.zeros(len(cells.array), bool)
     code_of = {level: code for code, level in enumerate(column.levels)}
     # A level such as "1" may come as a number, from a reader that saw no other level.
     as_level = str if is_text(column.levels) else lambda value: value
-    unique = found.array.dictionary_encode()
+    unique = cells.array.dictionary_encode()
     code_of_unique = np.array([code_of.get(as_level(v), UNSEEN) for v in unique.dictionary.to_pylist()])
     mask = np.asarray(unique.is_valid())
     return np.where(mask, code_of_unique[np.asarray(unique.indices.fill_null(0))], 0), mask
@@ -139,12 +135,12 @@ def is_text(levels: tuple[Any, ...]) -> bool:
     return bool(levels) and isinstance(levels[0], str)
 
 
-def _accepts(column: Column, found: Cells) -> bool:
+def _accepts(column: Column, cells: Cells) -> bool:
     if column.kind == "datetime":
-        return found.datetime
+        return cells.datetime
     if column.kind == "numeric":
-        return found.numeric
-    kind, types = found.array.type, pa.types
+        return cells.numeric
+    kind, types = cells.array.type, pa.types
     if is_text(column.levels):
         return types.is_large_string(kind) or types.is_integer(kind)
     if types.is_boolean(kind) or isinstance(column.levels[0], bool):
@@ -152,12 +148,17 @@ def _accepts(column: Column, found: Cells) -> bool:
     return types.is_integer(kind) or types.is_floating(kind)
 
 
-def _wrong_kind(column: Column, found: Cells, row: int | None = None) -> str:
-    row = int(np.argmax(np.asarray(found.array.is_valid()))) if row is None else row
+def _wrong_kind(column: Column, cells: Cells, row: int | None = None) -> TableError:
+    row = int(np.argmax(np.asarray(cells.array.is_valid()))) if row is None else row
     was = {"numeric": "numeric", "datetime": "a date or time"}.get(column.kind, "text")
     if column.kind == "categorical" and not is_text(column.levels):
         was = "true or false" if column.boolean else "a category of numbers"
-    return (
-        f"column {quote(column.name)} was {was} when the model was fitted and is {found.type_name} "
-        f"here (row {row + 1}: {found.shown(row)}); give it the type it had, or correct the cell"
+    return TableError(
+        "column {column!q} was {was} when the model was fitted and is {type} here (row {row}: {cell})",
+        remedy="give it the type it had, or correct the cell",
+        column=column.name,
+        row=row,
+        was=was,
+        type=cells.type_name,
+        cell=cells.shown(row),
     )

@@ -102,14 +102,14 @@ def log_scale(columns: Sequence[Column], block: Observed) -> np.ndarray:
     numeric = numbers_of(columns)
     total = np.zeros(len(block.mask))
     for j, column in enumerate(numeric):
-        found = column.likelihood
+        likelihood = column.likelihood
         if column.universal is not None and column.universal.closed:
             continue
-        own = np.log(column.sd if found is None or found.step is None else found.step)
+        unit = np.log(column.sd if likelihood is None or likelihood.step is None else likelihood.step)
         dense = np.array(block.mask[:, j])
         for atom in () if column.universal is not None and column.step is not None else column.atoms:
             dense &= ~_at(column, atom, block.value[:, j])
-        total += np.where(dense, own, 0.0)
+        total += np.where(dense, unit, 0.0)
     return total
 
 
@@ -119,20 +119,23 @@ def intervals(columns: Sequence[Column], block: Observed) -> tuple[np.ndarray, n
     Of an end that piles up, all that is beyond. None where every cell is a single number.
     """
     numeric = numbers_of(columns)
-    if all((found := column.likelihood) is None or not (found.step or found.atoms) for column in numeric):
+    if all(
+        (likelihood := column.likelihood) is None or not (likelihood.step or likelihood.atoms)
+        for column in numeric
+    ):
         return None
     low, high = (np.array(block.value, np.float64) for _ in range(2))
     for j, column in enumerate(numeric):
-        found = column.likelihood
-        if found is None:
+        likelihood = column.likelihood
+        if likelihood is None:
             continue
-        if found.step is not None:
-            half = 0.5 * found.step / column.sd
+        if likelihood.step is not None:
+            half = 0.5 * likelihood.step / column.sd
             low[:, j] -= half
             high[:, j] += half
-        for atom in found.atoms:
+        for atom in likelihood.atoms:
             at = _at(column, atom, block.value[:, j])
-            if atom == found.high:
+            if atom == likelihood.high:
                 high[at, j] = np.inf
             else:
                 low[at, j] = -np.inf
@@ -205,7 +208,7 @@ def density_units(columns: Sequence[Column]) -> str:
         >>> density_units([claims, Column("age", "target", "numeric", "double")])
         'of a probability in claims; of a density in age'
     """
-    found: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
     for column in columns:
         step = None if column.likelihood is None else column.likelihood.step
         levels = column.universal is not None and column.universal.closed
@@ -217,8 +220,8 @@ def density_units(columns: Sequence[Column]) -> str:
             what = f"of a density, and at {' and '.join(f'{a:g}' for a in column.atoms)} a probability, in"
         else:
             what = "of a density in"
-        found.setdefault(what, []).append(str(column.name))
-    return "; ".join(f"{what} {listed(names, 6)}" for what, names in found.items())
+        names_of.setdefault(what, []).append(str(column.name))
+    return "; ".join(f"{what} {listed(names, 6)}" for what, names in names_of.items())
 
 
 def _at(column: Column, atom: float, standard: np.ndarray) -> np.ndarray:

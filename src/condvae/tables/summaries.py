@@ -70,24 +70,26 @@ class Summary:
         """
         array = column.array
         kind: Kind = "datetime" if column.datetime else "numeric" if column.numeric else "categorical"
-        found = cls(column.name, kind, str(array.type), len(array), array.null_count)
-        found = replace(found, cells=column if whole else None)
+        summary = cls(column.name, kind, str(array.type), len(array), array.null_count)
+        summary = replace(summary, cells=column if whole else None)
         if kind == "categorical":
             plain = "bool" if pa.types.is_boolean(array.type) else "string"
             return replace(
-                found,
+                summary,
                 dtype="category" if column.category else plain,
                 levels=frozenset(array.drop_null().unique().to_pylist()),
                 category=column.category,
                 declared=column.declared,
             )
-        if found.empty:
-            return found
+        if summary.empty:
+            return summary
         values, mask = seconds(column) if kind == "datetime" else numbers(column)
         values = np.sort(values[mask]) if whole else values[mask]
         mean, sd = _moments(values)
-        found = replace(found, mean=mean, sd=sd, minimum=float(values.min()), maximum=float(values.max()))
-        return replace(found, zone=zone(column), reached=reach(column)) if kind == "datetime" else found
+        summary = replace(
+            summary, mean=mean, sd=sd, minimum=float(values.min()), maximum=float(values.max())
+        )
+        return replace(summary, zone=zone(column), reached=reach(column)) if kind == "datetime" else summary
 
     @property
     def empty(self) -> bool:
@@ -128,11 +130,13 @@ class Summary:
         levels = self.levels | other.levels
         if len(levels) > MOST_LEVELS:
             raise TableError(
-                f"column {quote(self.name)} looks like an identifier (more than {MOST_LEVELS:,} different "
-                "values); drop it, or group its values"
+                "column {column!q} looks like an identifier (more than {most:,} different values)",
+                remedy="drop it, or group its values",
+                column=self.name,
+                most=MOST_LEVELS,
             )
-        own, others = self.rows - self.missing, other.rows - other.missing
-        share, rest = own / (own + others), others / (own + others)
+        observed, others = self.rows - self.missing, other.rows - other.missing
+        share, rest = observed / (observed + others), others / (observed + others)
         between = np.sqrt(share * rest) * (self.mean - other.mean)
         reached = None
         if self.reached is not None and other.reached is not None:

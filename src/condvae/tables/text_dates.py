@@ -101,19 +101,19 @@ def _shape(text: str) -> tuple | None:
         return None
     if any(pattern.fullmatch(text) for pattern in (_DIGITS, _MONTH, _QUARTER, _WEEK)):
         return (len(text), "whole")
-    if (found := _MONTH_FIRST.fullmatch(text)) is not None:
-        return ("month", found["sep"], found["month"].isdigit(), len(found["month"]) > 3)
-    if (found := _DATES.fullmatch(text)) is None:
+    if (match := _MONTH_FIRST.fullmatch(text)) is not None:
+        return ("month", match["sep"], match["month"].isdigit(), len(match["month"]) > 3)
+    if (match := _DATES.fullmatch(text)) is None:
         return None
-    first, second, third = found["first"], found["second_part"], found["third"]
+    first, second, third = match["first"], match["second_part"], match["third"]
     parts = tuple(
         len(part) if part.isdigit() and len(part) > 2 else part.isdigit() for part in (first, third)
     )
     more = tuple(
-        found[name] is not None for name in ("weekday", "time", "second", "fraction", "half", "zone")
+        match[name] is not None for name in ("weekday", "time", "second", "fraction", "half", "zone")
     )
     months = tuple(len(part) > 3 for part in (first, second) if not part.isdigit())
-    return parts, second.isdigit(), months, found["sep"], found["sep2"], found["gap"], more
+    return parts, second.isdigit(), months, match["sep"], match["sep2"], match["gap"], more
 
 
 def _formats(text: str) -> list[str]:
@@ -126,17 +126,17 @@ def _formats(text: str) -> list[str]:
         return [QUARTER]
     if _WEEK.fullmatch(text):
         return [WEEK]
-    if (found := _MONTH_FIRST.fullmatch(text)) is not None:
-        month = "%m" if found["month"].isdigit() else _month(found["month"])
-        return [f"{month}{found['sep']}%Y"]
-    found = _DATES.fullmatch(text)
-    assert found is not None
-    first, second, third = found["first"], found["second_part"], found["third"]
+    if (match := _MONTH_FIRST.fullmatch(text)) is not None:
+        month = "%m" if match["month"].isdigit() else _month(match["month"])
+        return [f"{month}{match['sep']}%Y"]
+    match = _DATES.fullmatch(text)
+    assert match is not None
+    first, second, third = match["first"], match["second_part"], match["third"]
     year = "%Y" if len(third) == 4 else "%y"
-    sep, sep2 = found["sep"], found["sep2"]
-    sep = f"{sep} " if text[found.end("sep") : found.end("sep") + 1] == " " and sep != " " else sep
+    sep, sep2 = match["sep"], match["sep2"]
+    sep = f"{sep} " if text[match.end("sep") : match.end("sep") + 1] == " " and sep != " " else sep
     sep2 = (
-        f"{sep2} " if text[found.end("sep2") : found.end("sep2") + 1] == " " and sep2[-1] != " " else sep2
+        f"{sep2} " if text[match.end("sep2") : match.end("sep2") + 1] == " " and sep2[-1] != " " else sep2
     )
     if not first.isdigit():
         orders = [f"{_month(first)}{sep}%d{sep2}{year}"]
@@ -151,16 +151,16 @@ def _formats(text: str) -> list[str]:
     else:
         return []
     name = (
-        "" if (weekday := found["weekday"]) is None else ("%a" if len(weekday.strip(", ")) == 3 else "%A")
+        "" if (weekday := match["weekday"]) is None else ("%a" if len(weekday.strip(", ")) == 3 else "%A")
     )
     name += weekday[len(weekday.rstrip(", ")) :] if weekday else ""
     clock = ""
-    if found["time"] is not None:
-        clock = found["gap"] + ("%I:%M" if found["half"] else "%H:%M")
-        clock += "" if found["second"] is None else ":%S"
-        clock += "" if found["fraction"] is None else f"{found['fraction'][0]}%f"
-        clock += "" if found["half"] is None else (" %p" if found["half"][0] == " " else "%p")
-    zone = found["zone"]
+    if match["time"] is not None:
+        clock = match["gap"] + ("%I:%M" if match["half"] else "%H:%M")
+        clock += "" if match["second"] is None else ":%S"
+        clock += "" if match["fraction"] is None else f"{match['fraction'][0]}%f"
+        clock += "" if match["half"] is None else (" %p" if match["half"][0] == " " else "%p")
+    zone = match["zone"]
     clock += "" if zone is None else (" %z" if zone[0] == " " else "%z")
     return [name + order + clock for order in orders]
 
@@ -180,12 +180,12 @@ def parse(text: str, pattern: str) -> datetime | None:
     if len(text) > LONGEST_DATE:
         return None
     if pattern == QUARTER:
-        found = _QUARTER.fullmatch(text)
-        return None if found is None else datetime(int(found["year"]), 3 * int(found["quarter"]) - 2, 1)
+        match = _QUARTER.fullmatch(text)
+        return None if match is None else datetime(int(match["year"]), 3 * int(match["quarter"]) - 2, 1)
     try:
         if pattern == WEEK:
-            found = _WEEK.fullmatch(text)
-            year, week, day = found.group("year", "week", "day") if found else (0, 0, 0)
+            match = _WEEK.fullmatch(text)
+            year, week, day = match.group("year", "week", "day") if match else (0, 0, 0)
             return datetime.fromisocalendar(int(year), int(week), int(day or 1))
         return datetime.strptime(text, pattern)
     except ValueError:
@@ -238,10 +238,10 @@ def clock(text: str) -> float | None:
         >>> clock("08:30"), clock("8:30 pm"), clock("25:00")
         (8.5, 20.5, None)
     """
-    if len(text) > LONGEST_DATE or (found := _CLOCK.fullmatch(text)) is None:
+    if len(text) > LONGEST_DATE or (match := _CLOCK.fullmatch(text)) is None:
         return None
     plain = text.replace(",", ".")
-    half = found["half"]
+    half = match["half"]
     plain = plain[: len(plain) - len(half)] if half else plain
     hours, minutes, *seconds = plain.split(":")
     hour, minute, second = int(hours), int(minutes), float(seconds[0]) if seconds else 0.0
@@ -263,14 +263,14 @@ def duration(text: str) -> float | None:
     """
     if len(text) > LONGEST_DATE:
         return None
-    found = _DURATION.fullmatch(text) or _ISO_DURATION.fullmatch(text)
-    if found is None:
+    match = _DURATION.fullmatch(text) or _ISO_DURATION.fullmatch(text)
+    if match is None:
         return None
-    parts = {name: found[name] for name in ("days", "hours", "minutes", "seconds")}
+    parts = {name: match[name] for name in ("days", "hours", "minutes", "seconds")}
     if all(part is None for part in parts.values()):
         return None
     length = timedelta(**{name: float(part) for name, part in parts.items() if part}).total_seconds()
-    return -length if found["sign"] else length
+    return -length if match["sign"] else length
 
 
 SECONDS = {"seconds": 1.0, "hours": 3600.0, "days": 86400.0}
@@ -288,6 +288,6 @@ def unit_of(seconds: np.ndarray) -> str:
     return "seconds" if longest < 3600 else "hours" if longest < 100 * 86400 else "days"
 
 
-def count_dates(texts: Mapping[str, int], found: Dates) -> int:
+def count_dates(texts: Mapping[str, int], dates: Dates) -> int:
     """How many cells are dates."""
-    return sum(texts[text] for text in found.values)
+    return sum(texts[text] for text in dates.values)

@@ -88,13 +88,13 @@ def written(text: str) -> Written | None:
         return None
     if _INFINITE.fullmatch(text):
         return Written(text.startswith("-"), "inf", "", "")
-    if (found := _CELL.fullmatch(text)) is None or (found["sign"] and found["sign2"]):
+    if (match := _CELL.fullmatch(text)) is None or (match["sign"] and match["sign2"]):
         return None
-    before, after = found["before"] or "", found["after"] or ""
+    before, after = match["before"] or "", match["after"] or ""
     if before and after:
         return None
-    negative = "-" in (sign := found["sign"] + found["sign2"]) or "−" in sign
-    return Written(negative, found["core"], found["power"] or "", before or after)
+    negative = "-" in (sign := match["sign"] + match["sign2"]) or "−" in sign
+    return Written(negative, match["core"], match["power"] or "", before or after)
 
 
 @dataclass(frozen=True)
@@ -145,22 +145,22 @@ def numbers_of(texts: Mapping[str, int], hint: Decimal = ".", decimal: Decimal |
         decimal: the decimal separator, where it is known.
 
     Example:
-        >>> found = numbers_of({"45%": 1, "7,5%": 1, "?": 3})
-        >>> found.values, found.odd, found.decimal, found.unit
+        >>> numbers = numbers_of({"45%": 1, "7,5%": 1, "?": 3})
+        >>> numbers.values, numbers.odd, numbers.decimal, numbers.unit
         ({'45%': 45.0, '7,5%': 7.5}, ('?',), ',', '%')
     """
-    cells = {text: found for text in texts if (found := written(text)) is not None}
+    cells = {text: cell for text in texts if (cell := written(text)) is not None}
     units = Counter[str]()
-    for text, found in cells.items():
-        units[found.unit] += texts[text]
+    for text, cell in cells.items():
+        units[cell.unit] += texts[text]
     unit = units.most_common(1)[0][0] if units else ""
     if not unit and (money := [name for name in units if is_currency(name)]):
         unit = money[0]
     # "100" beside "$100" is the same number; beside "45%" or "45 kg" it may be another.
     allowed = {unit, ""} if is_currency(unit) else {unit}
-    cells = {text: found for text, found in cells.items() if found.unit in allowed}
+    cells = {text: cell for text, cell in cells.items() if cell.unit in allowed}
     values = {
-        kind: {text: value for text, found in cells.items() if (value := found.value(kind)) is not None}
+        kind: {text: value for text, cell in cells.items() if (value := cell.value(kind)) is not None}
         for kind in (".", ",")
     }
     chosen: Decimal
@@ -181,7 +181,7 @@ def is_code(text: str) -> bool:
         >>> is_code("00501"), is_code("501")
         (True, False)
     """
-    return (found := written(text)) is not None and found.is_code
+    return (cell := written(text)) is not None and cell.is_code
 
 
 def is_currency(unit: str) -> bool:
@@ -202,10 +202,10 @@ def _decimal(
         return ("." if point > comma else ","), True
     if all(values["."][text] == values[","].get(text) for text in values["."]):
         return hint, True  # whole numbers
-    if hint == "," or not any("," in found.core for found in cells.values()):
+    if hint == "," or not any("," in cell.core for cell in cells.values()):
         return hint, True
     # "1,702" and the like: a number of four digits without a comma contradicts thousands.
-    return ".", not any(re.fullmatch(r"\d{4,}(\.\d*)?", found.core) for found in cells.values())
+    return ".", not any(re.fullmatch(r"\d{4,}(\.\d*)?", cell.core) for cell in cells.values())
 
 
 def count_of(texts: Mapping[str, int], chosen: Iterable[str]) -> int:

@@ -102,14 +102,14 @@ def check_conditional(
 def _made(name: str, check: Callable[[Subject], str | None], subject: Subject) -> str:
     where = f"{type(subject.module).__name__}, {name}"
     try:
-        found = check(subject)
+        remark = check(subject)
     except Untested as reason:
         return f"not checked: {reason}"
     except AssertionError as error:
         raise AssertionError(f"{where}: {error}") from error
     except Exception as error:
         raise AssertionError(f"{where}: {type(error).__name__} was raised: {error}") from error
-    return f"passed: {found}" if found else "passed"
+    return f"passed: {remark}" if remark else "passed"
 
 
 def _called(subject: Subject) -> None:
@@ -121,12 +121,12 @@ def _require(condition: Any, message: str) -> None:
         raise AssertionError(message)
 
 
-def _close(found: Any, expected: Any, tolerance: float, what: str) -> None:
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    apart = np.abs(found - expected)
-    ok = (apart <= tolerance * (1 + np.abs(expected))) | (found == expected)
+def _close(actual: Any, expected: Any, tolerance: float, what: str) -> None:
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    apart = np.abs(actual - expected)
+    ok = (apart <= tolerance * (1 + np.abs(expected))) | (actual == expected)
     where = int(np.argmin(ok.reshape(-1)))
-    _require(ok, f"{what}: expected {expected.reshape(-1)[where]:.6g}, got {found.reshape(-1)[where]:.6g}")
+    _require(ok, f"{what}: expected {expected.reshape(-1)[where]:.6g}, got {actual.reshape(-1)[where]:.6g}")
 
 
 def _scores(subject: Subject) -> None:
@@ -166,8 +166,8 @@ def _compiled(subject: Subject) -> None:
 
     rows = [(value, nudged(factor)) for factor in (1.0, 0.9, 1.1)]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
-    found = jax.vmap(score)(*stacked)
-    _close(found, [score(*row) for row in rows], 1e-4, "under vmap a row's log_prob changes")
+    batched = jax.vmap(score)(*stacked)
+    _close(batched, [score(*row) for row in rows], 1e-4, "under vmap a row's log_prob changes")
     drawn = subject.sample(200)
     flat = [np.asarray(leaf).reshape(200, -1) for leaf in jax.tree.leaves(drawn)]
     varied = any(len(np.unique(leaf, axis=0)) > 1 for leaf in flat)
@@ -198,9 +198,11 @@ def _total(subject: Subject) -> str | None:
         total = jnp.exp(jax.vmap(subject.at().log_prob)(values)).sum()
         return _close(total, 1.0, 1e-4, "the probabilities of all values")
     _require_volume(subject)
-    found, stderr = log_total(subject.flat[0], subject.score_of_rows, np.random.default_rng(1))
-    words = f"log of the total is {found:.4f} ± {stderr:.4f} nats"
-    _require(abs(found) <= SURE * stderr + ROUNDING, f"{words}, expected 0: a constant is wrong or missing")
+    log_sum, stderr = log_total(subject.flat[0], subject.score_of_rows, np.random.default_rng(1))
+    words = f"log of the total is {log_sum:.4f} ± {stderr:.4f} nats"
+    _require(
+        abs(log_sum) <= SURE * stderr + ROUNDING, f"{words}, expected 0: a constant is wrong or missing"
+    )
     if stderr > LOOSE:
         raise Untested(f"{words}, which tells too little")
     return words
@@ -298,7 +300,7 @@ def _path(subject: Subject) -> None:
 
     keys = jax.random.split(jax.random.fold_in(subject.key, 2), PATHS)
     in_parts = eqx.filter_jit(lambda keys: jax.lax.map(one, keys, batch_size=1000))
-    apart, moved = (np.asarray(found, float) for found in in_parts(keys))
+    apart, moved = (np.asarray(moments, float) for moments in in_parts(keys))
     if not np.isfinite(moved).all():
         raise Untested("its support moves with its parameters, where E f(x) ∇ log p(x) is not the gradient")
     off, stderr = abs(apart.mean()), apart.std() / np.sqrt(PATHS)
@@ -317,19 +319,19 @@ def _masking(subject: Subject) -> None:
     except TypeError as refusal:
         raise Untested(f"cells cannot be missing ({refusal})") from refusal
     full = distribution.log_prob(value)
-    found = distribution.marginal(mask_of(cells)).log_prob(value)
-    _close(found, full, 1e-4, "with nothing hidden log_prob changes")
+    unmasked = distribution.marginal(mask_of(cells)).log_prob(value)
+    _close(unmasked, full, 1e-4, "with nothing hidden log_prob changes")
     nothing = distribution.marginal(mask_of(~cells)).log_prob(value)
     _close(nothing, 0.0, 1e-4, "with everything hidden the log-density")
     flat, back = flattened(subject, 2000)
     log_prob = scores_of_rows(subject, back)
-    own = np.concatenate([np.asarray(leaf, float).reshape(-1) for leaf in jax.tree.leaves(value)])
+    values = np.concatenate([np.asarray(leaf, float).reshape(-1) for leaf in jax.tree.leaves(value)])
     arrays, rest = eqx.partition(subject.module, eqx.is_inexact_array)
-    for i in range(min(own.size, 3)) if own.size > 1 else ():
+    for i in range(min(values.size, 3)) if values.size > 1 else ():
         mask = mask_of(cells.at[i].set(False))
-        if (over := _summed_over(own, i, flat[:, i], log_prob)) is not None:
-            found = distribution.marginal(mask).log_prob(value)
-            _close(found, over, 0.02, f"with cell {i} hidden, against the sum over it")
+        if (over := _summed_over(values, i, flat[:, i], log_prob)) is not None:
+            masked = distribution.marginal(mask).log_prob(value)
+            _close(masked, over, 0.02, f"with cell {i} hidden, against the sum over it")
         hidden = jax.tree.map(_spoilt, mask, value)
 
         def score(arrays: PyTree, hidden: PyTree = hidden, mask: PyTree = mask) -> Array:

@@ -93,7 +93,7 @@ def scores_of_rows(subject: Subject, back: Callable[[np.ndarray], PyTree]) -> Ca
     score = over_rows(lambda value: subject.at().log_prob(value))
 
     def log_prob(rows: np.ndarray) -> np.ndarray:
-        found = np.asarray(score(back(rows)), np.float64)
-        return np.where(np.isnan(found), -np.inf, found)
+        scores = np.asarray(score(back(rows)), np.float64)
+        return np.where(np.isnan(scores), -np.inf, scores)
 
     return log_prob

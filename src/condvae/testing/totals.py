@@ -39,23 +39,23 @@ def is_thin(draws: np.ndarray) -> bool:
 class _Cell:
     """One cell of the stand-in, given those before it: values that come again, and a histogram."""
 
-    def __init__(self, before: np.ndarray, own: np.ndarray):
-        self.values = atoms(own)
-        place = np.searchsorted(self.values, own)
-        known = np.isin(own, self.values)
+    def __init__(self, before: np.ndarray, cell: np.ndarray):
+        self.values = atoms(cell)
+        place = np.searchsorted(self.values, cell)
+        known = np.isin(cell, self.values)
         counts = np.bincount(place[known], minlength=len(self.values))
         self.free = 0.0 if (~known).mean() < RARE else float((~known).mean())
         self.shares = (1.0 - self.free) * counts / max(counts.sum(), 1)
         self.slopes = np.zeros(before.shape[1])
         self.edges = np.zeros(2)
         if self.free:
-            self._fit(before[~known], own[~known])
+            self._fit(before[~known], cell[~known])
 
-    def _fit(self, before: np.ndarray, own: np.ndarray) -> None:
+    def _fit(self, before: np.ndarray, cell: np.ndarray) -> None:
         # A cell that goes along with those before it is looked at less what a line says of it.
         middle = before.mean(axis=0)
-        self.slopes = np.linalg.lstsq(before - middle, own - own.mean(), rcond=1e-6)[0]
-        left = own - before @ self.slopes
+        self.slopes = np.linalg.lstsq(before - middle, cell - cell.mean(), rcond=1e-6)[0]
+        left = cell - before @ self.slopes
         self.edges = np.unique(np.quantile(left, np.linspace(0.0, 1.0, BINS + 1)))
 
     @property
@@ -71,16 +71,16 @@ class _Cell:
         known = np.append(self.values, 0.0)[np.where(repeats, chosen, len(self.values))]
         return np.where(repeats, known, left + before @ self.slopes)
 
-    def log_prob(self, before: np.ndarray, own: np.ndarray) -> np.ndarray:
-        left = own - before @ self.slopes
+    def log_prob(self, before: np.ndarray, cell: np.ndarray) -> np.ndarray:
+        left = cell - before @ self.slopes
         bin_ = np.searchsorted(self.edges, left, side="right") - 1
         inside = (bin_ >= 0) & (bin_ < len(self.edges) - 1)
         bin_ = np.where(inside, bin_, 0)
         with np.errstate(divide="ignore"):
             dense = np.log(self._masses / np.maximum(np.diff(self.edges), 1e-300))[bin_]
-            place = np.minimum(np.searchsorted(self.values, own), max(len(self.values) - 1, 0))
+            place = np.minimum(np.searchsorted(self.values, cell), max(len(self.values) - 1, 0))
             shares = np.log(np.append(self.shares, 0.0))[place]
-        known = np.isin(own, self.values)
+        known = np.isin(cell, self.values)
         return np.where(known, shares, np.where(inside, dense, -np.inf))
 
 
@@ -98,9 +98,9 @@ def log_total(
     whole = np.array([np.array_equal(column, np.rint(column)) for column in draws.T])
     # A whole number x is as good as any number within 1/2 of it.
     smeared = draws + np.where(whole, rng.uniform(-0.5, 0.5, draws.shape), 0.0)
-    fitted, own = smeared[::2], smeared[1::2]
+    fitted, held_out = smeared[::2], smeared[1::2]
     cells = [_Cell(fitted[:, :i], fitted[:, i]) for i in range(draws.shape[1])]
-    other = np.empty_like(own)
+    other = np.empty_like(held_out)
     for i, cell in enumerate(cells):
         other[:, i] = cell.sample(other[:, :i], rng)
 
@@ -110,19 +110,19 @@ def log_total(
             odds = log_prob(np.where(whole, np.rint(rows), rows)) - stand_in
         return np.where(np.isnan(odds), -np.inf, odds)
 
-    return _offset(log_odds(own), log_odds(other))
+    return _offset(log_odds(held_out), log_odds(other))
 
 
-def _offset(own: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+def _offset(drawn: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """The c for which σ(log-odds − c) says best which is which, as many of either kind."""
     low, high = -50.0, 50.0
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
-        missed = (1.0 - _sigmoid(own - middle)).sum() - _sigmoid(other - middle).sum()
+        missed = (1.0 - _sigmoid(drawn - middle)).sum() - _sigmoid(other - middle).sum()
         low, high = (low, middle) if missed > 0 else (middle, high)
-    shares = _sigmoid(np.concatenate([own, other]) - high)
+    shares = _sigmoid(np.concatenate([drawn, other]) - high)
     information = max(float((shares * (1.0 - shares)).sum()), 1e-12)
-    return high, float(np.sqrt(max(1.0 / information - 2.0 / len(own), 0.0)))
+    return high, float(np.sqrt(max(1.0 / information - 2.0 / len(drawn), 0.0)))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -139,8 +139,8 @@ def furthest(draws: np.ndarray, below: np.ndarray) -> float:
         below: P(x ≤ draw) of each, (n,).
     """
     ordered = np.sort(draws)
-    found = np.searchsorted(ordered, draws, side="right") / len(draws)
-    return float(np.sqrt(len(draws)) * np.abs(found - below).max())
+    empirical = np.searchsorted(ordered, draws, side="right") / len(draws)
+    return float(np.sqrt(len(draws)) * np.abs(empirical - below).max())
 
 
 def summed_to(drawn: np.ndarray, listed: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -187,10 +187,10 @@ class StreamBatches:
             self._rows, self._start = self._devices.divided(self._blocks.block(start, more)), start
         block = (self._rows, self._weights)
         return Data(block, self._judged or block), np.stack(
-            [self._own_order(start, member) for member in range(len(self._keys))]
+            [self._member_order(start, member) for member in range(len(self._keys))]
         )
 
-    def _own_order(self, start: int, member: int) -> np.ndarray:
+    def _member_order(self, start: int, member: int) -> np.ndarray:
         """For each step and column of the block, of which of the block's batches the row is taken."""
         shape = (self.round_steps, self._batch_size)
         order = np.broadcast_to(np.arange(self.round_steps, dtype=np.int32)[:, None], shape)
@@ -202,8 +202,8 @@ class StreamBatches:
         start = (last - 1) // self.round_steps * self.round_steps
         first = max(first, start)
         rows, sources = self._blocks.block(start), self._blocks.sources(start, self.round_steps)
-        own, columns = self._devices.parts[0] * sources.shape[1], np.arange(sources.shape[1])
-        order = self._own_order(start, member)[first - start : last - start][:, own + columns]
+        first_column, columns = self._devices.parts[0] * sources.shape[1], np.arange(sources.shape[1])
+        order = self._member_order(start, member)[first - start : last - start][:, first_column + columns]
         taken = jax.tree.map(lambda leaf: leaf[order, columns].reshape(-1, *leaf.shape[2:]), rows)
         return taken, sources[order, columns].reshape(-1, 2)
 

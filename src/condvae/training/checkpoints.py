@@ -92,10 +92,10 @@ def require_usable(folder: str | Path, *, resume: bool) -> None:
             f"the folder {shown} holds other things than checkpoints ({others[0]!r}): choose another "
             "one, or a new one"
         )
-    found = _found(folder)
-    if found and not resume:
+    paths = _checkpoints_in(folder)
+    if paths and not resume:
         raise StorageError(
-            f"the folder {shown} holds checkpoints of a run (up to step {_step_of(found[-1]):,}): go on "
+            f"the folder {shown} holds checkpoints of a run (up to step {_step_of(paths[-1]):,}): go on "
             "with resume=True, or choose another folder"
         )
 
@@ -150,7 +150,7 @@ class Keeper:
         for leftover in self.folder.glob(".step-*"):  # of a run that was killed while it wrote
             shutil.rmtree(leftover, ignore_errors=True)
         problems = []
-        for path in reversed(_found(self.folder)):
+        for path in reversed(_checkpoints_in(self.folder)):
             try:
                 manifest, arrays = read_folder(path)
             except StorageError as error:
@@ -209,7 +209,7 @@ class Keeper:
         }
         write_folder(self.folder / f"step-{step:09d}", manifest, _arrays(state))
         self.saved = step
-        for path in _found(self.folder)[: -self.checkpoints.keep]:
+        for path in _checkpoints_in(self.folder)[: -self.checkpoints.keep]:
             shutil.rmtree(path, ignore_errors=True)
 
     def close(self) -> None:
@@ -217,7 +217,7 @@ class Keeper:
         self._lock.release()
 
 
-def _found(folder: Path) -> list[Path]:
+def _checkpoints_in(folder: Path) -> list[Path]:
     """The checkpoints, oldest first."""
     return sorted(folder.glob("step-*"))
 

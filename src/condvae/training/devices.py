@@ -169,8 +169,8 @@ class Devices:
         length = self.largest(len(data))
         padded = np.zeros(length, np.uint8)
         padded[: len(data)] = data
-        found = np.asarray(self.of_first((np.array(len(data)), padded))[1])
-        return bytes(found[: int(self.of_first(np.array(len(data))))]).decode()
+        sent = np.asarray(self.of_first((np.array(len(data)), padded))[1])
+        return bytes(sent[: int(self.of_first(np.array(len(data))))]).decode()
 
     @contextmanager
     def connected(self) -> Iterator[None]:

@@ -33,9 +33,9 @@ def require_parameters(parameters: PyTree) -> None:
             "the model has nothing to train: no floating-point array among the fields of its modules; make "
             "parameters jax.numpy arrays, and modules Equinox modules"
         )
-    if (found := _not_finite(parameters)) is not None:
+    if (path := _not_finite(parameters)) is not None:
         raise ValueError(
-            f"the model's parameters {found} have a NaN or an infinity: build it anew, or repair it, "
+            f"the model's parameters {path} have a NaN or an infinity: build it anew, or repair it, "
             "before training"
         )
 
@@ -60,9 +60,9 @@ def _of_steps(
     run: Run, batches: Batches, state: State, member: int, step: int, problem: str
 ) -> TrainingError:
     count = max(min(ROWS // run.plan.batch_size, step), 1)
-    found = batches.rows_of(max(step - count, 0), step, member)
+    taken = batches.rows_of(max(step - count, 0), step, member)
     progress = jnp.asarray(step) / int(run.rates.num_steps)
-    return _diagnose(run, state.best_parameters, member, found, batches.number, problem, progress)
+    return _diagnose(run, state.best_parameters, member, taken, batches.number, problem, progress)
 
 
 def require_trained(run: Run, batches: Batches, state: State, history: History) -> None:
@@ -71,10 +71,10 @@ def require_trained(run: Run, batches: Batches, state: State, history: History) 
     Raises:
         TrainingError: naming the row.
     """
-    if run.own.validation.shape[1] > 0:
+    if run.per_member.validation.shape[1] > 0:
         for member in np.flatnonzero(np.isneginf(np.asarray(state.best_value))):
             raise _unjudgeable(run, batches, state, int(member))
-    size = len(run.own.key)
+    size = len(run.per_member.key)
     for member in np.flatnonzero(_steps_taken(history, size) == 0):
         last = int(history.records[-1]["step"])
         problem = f"none of {last:,} steps gave numbers that are finite"
@@ -92,7 +92,7 @@ def _steps_taken(history: History, size: int) -> np.ndarray:
 
 def _unjudgeable(run: Run, batches: Batches, state: State, member: int) -> TrainingError:
     """The error to raise where the objective of a member's held-out rows was never finite."""
-    places = np.asarray(run.own.validation[member])[: int(run.own.num_validation[member])]
+    places = np.asarray(run.per_member.validation[member])[: int(run.per_member.num_validation[member])]
     problem = "the objective of the held-out rows was never finite"
     error = _diagnose(run, state.parameters, member, batches.held_rows(places), batches.number, problem)
     error.held = True
@@ -103,7 +103,7 @@ def _diagnose(
     run: Run,
     parameters: PyTree,
     member: int,
-    found: tuple[PyTree, np.ndarray],
+    taken: tuple[PyTree, np.ndarray],
     number: Callable[[np.ndarray], int],
     problem: str,
     progress: Array | None = None,
@@ -112,10 +112,10 @@ def _diagnose(
 
     Named are the row, the largest of its numbers, and the first tensor of its gradient that is not finite.
     """
-    arrays = run.plan.devices.local((run.static, parameters, run.own.key))
+    arrays = run.plan.devices.local((run.static, parameters, run.per_member.key))
     arrays, fixed = eqx.partition(arrays, eqx.is_array)
     arrays = jax.tree.map(lambda leaf: leaf[member], arrays)
-    rows, sources = found
+    rows, sources = taken
     sources, first = np.unique(sources[:ROWS], return_index=True, axis=0)
     rows = jax.tree.map(lambda leaf: leaf[first], rows)
 
@@ -125,7 +125,7 @@ def _diagnose(
     values, bad = map(
         np.asarray, _examine(run.plan._replace(devices=Devices()), rows, arrays, fixed, progress)
     )
-    problem = f"member {member}: {problem}" if len(run.own.key) > 1 else problem
+    problem = f"member {member}: {problem}" if len(run.per_member.key) > 1 else problem
     suspects = np.flatnonzero(~np.isfinite(values) | bad.any(axis=1))
     if not len(suspects):
         entry = largest(np.arange(len(sources)))
@@ -174,21 +174,21 @@ def _examine(
         return batch_objective(plan, model, batch, keys, beta)[0]
 
     def one(argument: tuple[PyTree, PRNGKeyArray]) -> tuple[Array, Array]:
-        found, gradient = jax.value_and_grad(value)(parameters, *argument)
-        return found, jnp.stack([~jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)])
+        loss, gradient = jax.value_and_grad(value)(parameters, *argument)
+        return loss, jnp.stack([~jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient)])
 
     return jax.lax.map(one, (rows, jax.random.split(key[0], num_rows(rows=rows))))
 
 
 def _largest_of(rows: PyTree, number: Callable[[int], int]) -> Entry:
     """The largest number of these rows, of which the i-th is called `number(i)`."""
-    found, row = Entry(("x",), (0,), 0.0, ""), 0
+    entry, row = Entry(("x",), (0,), 0.0, ""), 0
     for path, leaf in _inexact(dict(zip("xc", rows, strict=True))):
         size = np.abs(leaf)
-        if size.size and not (largest := np.max(size)) <= found.value:
+        if size.size and not (largest := np.max(size)) <= entry.value:
             row, *rest = map(int, np.unravel_index(int(np.argmax(size)), size.shape))
             names = tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
             inner = f"{names[0]}{jax.tree_util.keystr(path[1:])}"
-            found = Entry(names, tuple(rest), float(largest), inner)
-    place = (number(row), *found.place) if found.shown else (number(0),)
-    return found._replace(place=place, shown=f"{found.shown or 'x'}[{', '.join(map(str, place))}]")
+            entry = Entry(names, tuple(rest), float(largest), inner)
+    place = (number(row), *entry.place) if entry.shown else (number(0),)
+    return entry._replace(place=place, shown=f"{entry.shown or 'x'}[{', '.join(map(str, place))}]")

@@ -96,9 +96,9 @@ class History:
         return {name: spelled(value) for name, value in vars(self).items()}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Self:
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
         """What `to_json` gave."""
         history = cls()
         for name in vars(history):
-            setattr(history, name, unspelled(found[name]))
+            setattr(history, name, unspelled(record[name]))
         return history

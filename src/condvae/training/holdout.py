@@ -100,8 +100,8 @@ def copies(rows: PyTree) -> np.ndarray | None:
     copied = recognisable(rows, repeats) & (repeats > 1)
     if not copied.any():
         return None
-    own = np.where(copied, content, len(counts) + np.arange(len(content)))
-    _, first, number = np.unique(own, return_index=True, return_inverse=True)
+    labels = np.where(copied, content, len(counts) + np.arange(len(content)))
+    _, first, number = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[number]
 
 

@@ -213,11 +213,11 @@ def fit(
     chosen: dict[str, Any] = {"validation": validation, "batch_size": batch_size, "num_steps": num_steps}
     chosen["devices"] = devices
     if isinstance(x, Stream):
-        batches, own = from_stream(x, keys, refused={"c": c} | along, **chosen)
+        batches, per_member = from_stream(x, keys, refused={"c": c} | along, **chosen)
     else:
-        batches, own = from_arrays(x, c, keys, **along, **chosen)
+        batches, per_member = from_arrays(x, c, keys, **along, **chosen)
     schedule = learning_rate if callable(learning_rate) else None
-    own = own._replace(
+    per_member = per_member._replace(
         peak=for_each("learning_rate", 0.0 if schedule is not None else learning_rate, size),
         decay=for_each("weight_decay", weight_decay, size),
     )
@@ -246,8 +246,8 @@ def fit(
     kl_cycle = -(-num_steps // kl_cycles)
     rates = Rates(*map(np.array, (num_steps, max(kl_warmup, 1), kl_cycle, float(averaging))))
     state = first_state(plan, parameters, size, num_parts(eqx.combine(parameters, static)))
-    state, static, own, rates = devices.whole((state, static, own, rates))
-    run = Run(plan, static, own, rates)
+    state, static, per_member, rates = devices.whole((state, static, per_member, rates))
+    run = Run(plan, static, per_member, rates)
     history = History()
     if kl_warmup > num_steps:
         history.warn(
@@ -305,15 +305,15 @@ def _identity(
     run: Run, batches: Batches, state: State, clip: float | None, patience: int | None
 ) -> dict[str, str]:
     """What a run is given, apart from functions' code: what must be the same for it to be resumed."""
-    plan, own, rates = run.plan, run.own, run.rates
+    plan, per_member, rates = run.plan, run.per_member, run.rates
     functions = ("objective", "schedule", "anneal", "batch_transform")
     return {
         **{name: fingerprint(tree) for name, tree in batches.identity().items()},
         "model": fingerprint((state.parameters, run.static)),
-        "key": fingerprint(own.key),
+        "key": fingerprint(per_member.key),
         **{name: _name_of(getattr(plan, name)) for name in functions},
-        "learning_rate": fingerprint(own.peak),
-        "weight_decay": fingerprint(own.decay),
+        "learning_rate": fingerprint(per_member.peak),
+        "weight_decay": fingerprint(per_member.decay),
         "kl_warmup": str(rates.kl_warmup),
         "kl_cycles": str(-(-rates.num_steps // rates.kl_cycle)),
         "averaging": str(rates.averaging),
@@ -390,8 +390,10 @@ class _Loop:
         """From the newest checkpoint, if there is one."""
         history = ""
         if self.keeper is not None:
-            self.state, found, self.done = self.keeper.start(self.devices.local(self.state), self.history)
-            history = json.dumps(found.to_json())
+            self.state, restored, self.done = self.keeper.start(
+                self.devices.local(self.state), self.history
+            )
+            history = json.dumps(restored.to_json())
         arrays, rest = eqx.partition(self.devices.local(self.state), eqx.is_array)
         arrays = self.devices.of_first(arrays)
         self.state = self.devices.whole(eqx.combine(arrays, rest))
@@ -421,7 +423,7 @@ class _Loop:
         self._note_faults(old, last, numbers["skipped"])
         if last in (self._end_of_round(), self.total):
             self._record(last, numbers, active)
-            if self.patience is not None and self.run.own.validation.shape[1] > 0:
+            if self.patience is not None and self.run.per_member.validation.shape[1] > 0:
                 waited = last - np.asarray(self.state.best_step)
                 self.state = self.state._replace(
                     active=self.devices.whole(active & (waited < self.patience))

@@ -36,13 +36,13 @@ def count_members(model: Any, num_members: int | None) -> int:
         ValueError: for what is no model, and no function that could build one.
     """
     if isinstance(model, CVAE | Mixture):
-        found = model.num_members if isinstance(model, Mixture) else 1
-        if num_members not in (None, found):
+        given = model.num_members if isinstance(model, Mixture) else 1
+        if num_members not in (None, given):
             raise ValueError(
-                f"num_members is {num_members}, but the model given is of {found}: give a function that "
+                f"num_members is {num_members}, but the model given is of {given}: give a function that "
                 "builds a model from a key, and as many members are built"
             )
-        return found
+        return given
     if not callable(model):
         raise ValueError(
             f"model is {type(model).__name__}, expected a CVAE, a Mixture, or a function that builds a "

@@ -149,7 +149,7 @@ class Run(NamedTuple):
 
     plan: Plan
     static: PyTree
-    own: PerMember
+    per_member: PerMember
     rates: Rates
     data: Data | None = None
 
@@ -204,16 +204,16 @@ def run_steps(
     plan = run.plan
     start = first - first % plan.round_steps
     data, order = batches.round(start)
-    drawn = run._replace(own=run.own._replace(order=order), data=data)
+    drawn = run._replace(per_member=run.per_member._replace(order=order), data=data)
     count = _groups(plan, len(order))
     if count == 1:
         return _sound_steps(drawn, state, start, first, last)
 
     def steps(group: tuple) -> tuple[State, PyTree]:
-        static, state, own = group
-        return _sound_steps(drawn._replace(static=static, own=own), state, start, first, last)
+        static, state, per_member = group
+        return _sound_steps(drawn._replace(static=static, per_member=per_member), state, start, first, last)
 
-    groups = _split((run.static, state, drawn.own), count)
+    groups = _split((run.static, state, drawn.per_member), count)
     if in_turn:
         return joined([steps(group) for group in groups])
     with ThreadPoolExecutor(count) as pool:
@@ -305,12 +305,14 @@ def _round(
     run: Run, state: State, start: Array, first: Array, last: Array, *, watched: bool
 ) -> tuple[State, dict[str, Array], Array]:
     """Steps of the round from `start`, and at its end the held-out rows, for every member."""
-    arrays, fixed = eqx.partition((run.static, state, run.own), eqx.is_array)
+    arrays, fixed = eqx.partition((run.static, state, run.per_member), eqx.is_array)
     gather = run.plan.devices.gather
 
     def member(arrays: PyTree) -> tuple[State, dict[str, Array], Array]:
-        static, state, own = eqx.combine(arrays, fixed)
-        return _member_round(run._replace(static=static, own=own), state, start, first, last, watched)
+        static, state, per_member = eqx.combine(arrays, fixed)
+        return _member_round(
+            run._replace(static=static, per_member=per_member), state, start, first, last, watched
+        )
 
     if state.active.shape == (1,):
         result = member(jax.tree.map(lambda leaf: leaf[0], arrays))
@@ -334,10 +336,10 @@ def _if_active(member: Callable, arrays: PyTree, state: State) -> Any:
 def _member_round(
     run: Run, state: State, start: Array, first: Array, last: Array, watched: bool
 ) -> tuple[State, dict[str, Array], Array]:
-    plan, own, rates, data = run.plan, run.own, run.rates, run.data
+    plan, per_member, rates, data = run.plan, run.per_member, run.rates, run.data
     assert data is not None
-    noise_key, validation_key = own.key
-    order, take = jnp.asarray(own.order), _take_columns if plan.streamed else _take
+    noise_key, validation_key = per_member.key
+    order, take = jnp.asarray(per_member.order), _take_columns if plan.streamed else _take
     # All keys of the round at once: drawing them step by step would be several small kernels in each.
     every_step = start + jnp.arange(plan.round_steps)
     step_keys = jax.vmap(lambda step: jax.random.fold_in(noise_key, step))(every_step)
@@ -351,7 +353,7 @@ def _member_round(
             model = plan.anneal(model, step / rates.num_steps)
         batch, weights = take(data.train, plan.devices.divide(order[i]))
         values = batch_objective(plan, model, batch, (row_keys[i], transform_keys[i]), beta)
-        return -jnp.mean(values * weights) / own.weight_scale[0]
+        return -jnp.mean(values * weights) / per_member.weight_scale[0]
 
     def update(gradient: PyTree, optimiser: PyTree, parameters: PyTree, step: Array) -> tuple:
         updates, optimiser = plan.optimiser.update(gradient, optimiser, parameters)
@@ -359,8 +361,12 @@ def _member_round(
         if plan.own_rate:
             updates = jax.tree.map(lambda u: (caution * u).astype(u.dtype), updates)
         else:
-            rate = cosine(own.peak, step, rates.num_steps) if plan.schedule is None else plan.schedule(step)
-            updates = descend(updates, parameters, caution * rate, own.decay)
+            rate = (
+                cosine(per_member.peak, step, rates.num_steps)
+                if plan.schedule is None
+                else plan.schedule(step)
+            )
+            updates = descend(updates, parameters, caution * rate, per_member.decay)
         return eqx.apply_updates(parameters, updates), optimiser
 
     def averaged(average: PyTree, parameters: PyTree, step: Array) -> PyTree:
@@ -408,12 +414,12 @@ def _member_round(
     }
     better = jnp.broadcast_to(state.active & (last == end), state.best_parts.shape)
     parts = state.best_parts
-    if own.validation.shape[0] > 0:
+    if per_member.validation.shape[0] > 0:
         # The same noise at every round, so that rounds differ by their parameters alone.
         model = eqx.combine(average, run.static)
         parts = jax.lax.cond(
             last == end,
-            lambda: _validate(plan, model, data.held, own, validation_key).astype(parts.dtype),
+            lambda: _validate(plan, model, data.held, per_member, validation_key).astype(parts.dtype),
             lambda: jnp.full(parts.shape, jnp.nan, parts.dtype),
         )
         metrics["validation"] = parts[-1]
@@ -434,7 +440,7 @@ def _member_round(
     new = _where(state.active, new, state)
     best_parts = jnp.where(better, parts, state.best_parts)
     value, notable = best_parts[0], better[0]
-    if best_parts.size > 1 and own.validation.shape[0] > 0:
+    if best_parts.size > 1 and per_member.validation.shape[0] > 0:
         value = jnp.sum(best_parts[:-1])
         notable = value > state.best_value + NOTABLE
     new = new._replace(
@@ -450,18 +456,18 @@ def _where(condition: Array, new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def _validate(plan: Plan, model: CVAE, held: tuple, own: PerMember, key: PRNGKeyArray) -> Array:
+def _validate(plan: Plan, model: CVAE, held: tuple, per_member: PerMember, key: PRNGKeyArray) -> Array:
     """The weighted mean objective over the held-out rows, with β = 1, some rows at a time: [parts]."""
-    padded = own.validation.shape[0]
+    padded = per_member.validation.shape[0]
     size = min(padded, VALIDATION_ROWS)
     places = jnp.arange(-(-padded // size) * size).reshape(-1, size)  # past the end: of no weight
 
     def total(place_and_key: tuple[Array, PRNGKeyArray]) -> Array:
         place, key = place_and_key
-        index = own.validation[jnp.minimum(place, own.num_validation - 1)]
+        index = per_member.validation[jnp.minimum(place, per_member.num_validation - 1)]
         keys = _apart(key, size)
         rows, weights = _take(held, index)
-        there = place < own.num_validation
+        there = place < per_member.num_validation
         if num_parts(model) == 1:
             values = batch_objective(plan, model, rows, keys, None)[:, None]
         else:
@@ -470,4 +476,4 @@ def _validate(plan: Plan, model: CVAE, held: tuple, own: PerMember, key: PRNGKey
         return jnp.sum(jnp.where(there[:, None], values * weights[:, None], 0.0), axis=0)
 
     totals = jax.lax.map(total, (places, jax.random.split(key, len(places))))
-    return jnp.sum(totals, axis=0) / own.num_validation / own.weight_scale[1]
+    return jnp.sum(totals, axis=0) / per_member.num_validation / per_member.weight_scale[1]

@@ -50,7 +50,9 @@ def from_arrays(
     for row, places in zip(padded, held, strict=True):
         row[: len(places)] = places
     train = [np.flatnonzero(~mask) for mask in masks]
-    own = _own(padded, list(map(len, held)), [_mean_weights(weights, mask) for mask in masks], keys.noise)
+    per_member = _per_member(
+        padded, list(map(len, held)), [_mean_weights(weights, mask) for mask in masks], keys.noise
+    )
     batches = ArrayBatches(
         (x, c),
         weights,
@@ -61,7 +63,7 @@ def from_arrays(
         num_steps=num_steps,
         devices=devices,
     )
-    return batches, own
+    return batches, per_member
 
 
 def from_stream(
@@ -112,7 +114,7 @@ def from_stream(
         )
     padded = np.zeros((size, bucket(count) if count else 0), np.int32)
     padded[:, :count] = np.arange(count)
-    own = _own(padded, [count] * size, [[1.0, 1.0]] * size, keys.noise)
+    per_member = _per_member(padded, [count] * size, [[1.0, 1.0]] * size, keys.noise)
     batches = StreamBatches(
         stream,
         held,
@@ -122,7 +124,7 @@ def from_stream(
         keys=keys.order,
         devices=devices,
     )
-    return batches, own
+    return batches, per_member
 
 
 def to_permute(x: PyTree, validation: Any, groups: np.ndarray | None, time: np.ndarray | None) -> int:
@@ -134,7 +136,9 @@ def to_permute(x: PyTree, validation: Any, groups: np.ndarray | None, time: np.n
     return num_rows(x=x) if groups is None else len(np.unique(groups))
 
 
-def _own(held: np.ndarray, counts: list[int], scales: list[list[float]], keys: PRNGKeyArray) -> PerMember:
+def _per_member(
+    held: np.ndarray, counts: list[int], scales: list[list[float]], keys: PRNGKeyArray
+) -> PerMember:
     none = np.zeros(0)
     return PerMember(
         None, held, np.array(counts, np.int32), np.array(scales), peak=none, decay=none, key=keys
@@ -154,7 +158,7 @@ def _validation_masks(
         fraction = float(validation)
         along: dict[str, Any] = {"groups": groups, "time": time}
         return np.stack(
-            [held_out(n, fraction, permutation=own, **along) for own in np.asarray(permutations)]
+            [held_out(n, fraction, permutation=order, **along) for order in np.asarray(permutations)]
         )
     mask = np.asarray(validation)
     if mask.shape not in ((n,), (size, n)) or mask.dtype != bool:

@@ -101,7 +101,7 @@ class Without(Stream):
     def __init__(self, stream: Stream, places: np.ndarray):
         self.stream = stream
         self._left_out = split_places(stream, places)
-        self.sizes = stream.sizes - [len(own) for own in self._left_out]
+        self.sizes = stream.sizes - [len(left_out) for left_out in self._left_out]
 
     def read(self, group: int) -> tuple[PyTree, PyTree]:
         rows, out = self.stream.read(group), self._left_out[group]
@@ -124,11 +124,11 @@ def split_places(stream: Stream, places: np.ndarray) -> list[np.ndarray]:
 def rows_at(stream: Stream, places: np.ndarray, threads: int = 2) -> PyTree:
     """The rows at some places, counted over all groups and sorted: reads the groups that they are in."""
 
-    def take(group_and_own: tuple[int, np.ndarray]) -> PyTree:
-        group, own = group_and_own
-        return jax.tree.map(lambda leaf: leaf[own], stream.read(group))
+    def take(group_and_places: tuple[int, np.ndarray]) -> PyTree:
+        group, inside = group_and_places
+        return jax.tree.map(lambda leaf: leaf[inside], stream.read(group))
 
-    wanted = [(group, own) for group, own in enumerate(split_places(stream, places)) if len(own)]
+    wanted = [(group, inside) for group, inside in enumerate(split_places(stream, places)) if len(inside)]
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(take, wanted))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
@@ -208,8 +208,8 @@ class Order:
 
     def _windows(self, lane: int, epoch: int) -> tuple[list[list[Slice]], list[int]]:
         """The windows, and the position in the epoch that each starts at."""
-        found = self._known.get((lane, epoch))
-        if found is None:
+        windowed = self._known.get((lane, epoch))
+        if windowed is None:
             if len(self._known) > 4 * self.lanes:
                 self._known.clear()
             groups = np.random.default_rng([*self.seed, 0, epoch]).permutation(len(self.sizes))
@@ -228,8 +228,8 @@ class Order:
                 windows[-1].append(Slice(int(group), int(low - first), int(high - first)))
                 filled += int(high - low)
                 position += int(high - low)
-            found = self._known[lane, epoch] = windows, starts
-        return found
+            windowed = self._known[lane, epoch] = windows, starts
+        return windowed
 
     def find(self, lane: int, position: int) -> tuple[int, int, int]:
         """Epoch, window, and place in it, of a position in a lane's endless sequence."""
@@ -269,16 +269,16 @@ class Reader:
 
     def sources(self, position: int, count: int) -> np.ndarray:
         """Group and index of the same rows, shape (count, 2)."""
-        found: list[np.ndarray] = []
-        while (done := sum(map(len, found))) < count:
+        pieces: list[np.ndarray] = []
+        while (done := sum(map(len, pieces))) < count:
             epoch, window, place = self.order.find(self.lane, position + done)
             slices = self.order.windows(self.lane, epoch)[window]
             groups = np.repeat([part.group for part in slices], [part.stop - part.start for part in slices])
             index = np.concatenate([np.arange(part.start, part.stop) for part in slices])
             came_from = np.argsort(self.order.shuffled(self.lane, epoch, window))
             chosen = came_from[place : place + count - done]
-            found.append(np.stack([groups[chosen], index[chosen]], axis=1))
-        return np.concatenate(found)
+            pieces.append(np.stack([groups[chosen], index[chosen]], axis=1))
+        return np.concatenate(pieces)
 
     def _window(self, epoch: int, window: int) -> PyTree:
         following = (epoch, window + 1)
@@ -335,7 +335,7 @@ class Blocks:
         self.order = Order(stream.sizes, self.lanes, max(window_rows, 1), seed)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="blocks")
-        own, parts = part
+        index, parts = part
         if self.lanes % parts:
             raise ValueError(
                 f"{parts} processes cannot share a stream of {self.lanes} lanes: lanes are a power of two "
@@ -344,7 +344,7 @@ class Blocks:
             )
         each = self.lanes // parts
         self._readers = [
-            Reader(stream, self.order, lane, self._pool) for lane in range(own * each, (own + 1) * each)
+            Reader(stream, self.order, lane, self._pool) for lane in range(index * each, (index + 1) * each)
         ]
         self._blocks: dict[int, Any] = {}  # futures, by the first batch
 
@@ -385,8 +385,8 @@ class Blocks:
     def sources(self, first: int, count: int) -> np.ndarray:
         """Group and index of the rows of some batches, shape (count, batch_size / parts, 2)."""
         each = self.batch_size // self.lanes
-        found = [reader.sources(first * each, count * each) for reader in self._readers]
-        return np.array(found).reshape(len(found), count, each, 2).swapaxes(0, 1).reshape(count, -1, 2)
+        lanes = [reader.sources(first * each, count * each) for reader in self._readers]
+        return np.array(lanes).reshape(len(lanes), count, each, 2).swapaxes(0, 1).reshape(count, -1, 2)
 
     def close(self) -> None:
         """Stop reading."""
