@@ -8,6 +8,7 @@ import pytest
 from condvae.calibration import TwoSample
 from condvae.diagnosis import LatentUse
 from condvae.judging import refits
+from condvae.judging.results import Refits
 from judging.stand_in import rows_of
 
 N = 200
@@ -61,7 +62,7 @@ def test_the_same_recipe_without_z_and_with_free_bits(fitted):
     assert list(fitted_again.baseline) == ["without z", "trees", "NGBoost"]
     assert fitted_again.baseline["without z"].gain == pytest.approx(0.5, abs=0.5)
     assert [one.code for one in fitted_again.findings][1:] == ["x"]
-    assert fitted_again.summary().free_bits.gain == pytest.approx(0.0)
+    assert fitted_again.summary.free_bits.gain == pytest.approx(0.0)
 
 
 def test_without_a_latent_other_models_are_all_there_is(fitted):
@@ -69,4 +70,4 @@ def test_without_a_latent_other_models_are_all_there_is(fitted):
     fitted_again = refits.refit(again, rows, rows, None, jax.random.key(0))
     assert seen == []
     assert list(fitted_again.baseline) == ["trees", "NGBoost"]
-    assert (fitted_again.findings, fitted_again.free_bits, fitted_again.gaps) == ([], None, None)
+    assert (fitted_again.findings, fitted_again.summary) == ([], Refits(None, None))

@@ -151,7 +151,7 @@ def diagnose(
         dependence=None if shared is None else shared.summary(),
         samples=apart,
         copies=copied,
-        refits=None if again is None else again.summary(),
+        refits=None if again is None else again.summary,
         worst=worst(rows, score.value, next(split)),
     )
     verdicts = [

@@ -35,23 +35,17 @@ the ELBO.
 
 @dataclass(frozen=True)
 class Refits:
-    """What was found by fitting again.
+    """What is learned by fitting again.
 
     Attributes:
         baseline: comparisons with the model without z, boosted trees, and other packages.
         findings: whether z is used, not needed or ignored; what inference costs.
-        free_bits: nats that the model with free bits is better by, and the error; None without z.
-        gaps: nats per row that the encoder and the family of q cost, with errors; None without z.
+        summary: what free bits bring, and what inference costs.
     """
 
     baseline: dict[str, results.Comparison]
     findings: list[Finding]
-    free_bits: results.Gain | None
-    gaps: results.Gaps | None
-
-    def summary(self) -> results.Refits:
-        """What is said of them beside the comparisons and verdicts."""
-        return results.Refits(self.free_bits, self.gaps)
+    summary: results.Refits
 
 
 def refit(again: Refit, rows: Rows, training: Rows, use: LatentUse | None, key: jax.Array) -> Refits:
@@ -90,7 +84,8 @@ def refit(again: Refit, rows: Rows, training: Rows, use: LatentUse | None, key: 
             findings.append(said)
         others |= dict(trees(rows, training))
         others |= dict(peers(rows, training))
-    return Refits(results.comparisons(compare(log_prob, others)), findings, free_bits, costs)
+    baseline = results.comparisons(compare(log_prob, others))
+    return Refits(baseline, findings, results.Refits(free_bits, costs))
 
 
 def _inference(rows: Rows, key: jax.Array) -> tuple[results.Gaps, Finding]:
