@@ -47,6 +47,7 @@ from condvae.training.rounds import (
 )
 from condvae.training.sources import from_arrays, from_stream, to_permute
 from condvae.training.streams import Stream
+from condvae.training.support import require_held
 from condvae.vectorise import taken
 
 CALL_SECONDS = 0.5
@@ -158,6 +159,8 @@ def fit(
     Raises:
         ValueError: for rows that do not match, NaN or infinities, shapes that do not fit the model, an
             objective that cannot be used with its latent. Before any training.
+        SupportError: a `ValueError`, for a value of x that the likelihood cannot hold (of a stream, among
+            the rows held out). Before any training.
         TrainingError: if training gives numbers that are not finite over and over. A few bad steps are
             left out; where most are bad, a member goes back to its best parameters with a tenth of the
             rate, three times at most. `history.events` says when. The message names the row, and the
@@ -215,8 +218,12 @@ def fit(
     chosen["devices"] = devices
     if isinstance(x, Stream):
         batches, per_member = from_stream(x, keys, refused={"c": c} | along, **chosen)
+        if count := int(per_member.num_validation[0]):
+            (held_x, held_c), _ = batches.held_rows(np.arange(count))
+            require_held(stacked, held_x, held_c, batch_transform)
     else:
         batches, per_member = from_arrays(x, c, keys, **along, **chosen)
+        require_held(stacked, x, c, batch_transform)
     schedule = learning_rate if callable(learning_rate) else None
     per_member = per_member._replace(
         peak=for_each("learning_rate", 0.0 if schedule is not None else learning_rate, size),
