@@ -129,7 +129,7 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ValueError, match="this posterior's draws are discrete or carry none"):
         fit(model, jnp.tile(x, 10), key=jax.random.key(0), objective=info_vae, progress=False)
     other, x, c = batch()
-    with pytest.raises(ValueError, match="the objective is of one example: use evaluate, or mark it"):
+    with pytest.raises(ValueError, match="the objective is of one example: use evaluate, or declare"):
         evaluate_batch(elbo, other, (x, c), row_keys(1, ROWS))
     discrete = CVAE(model.prior, lambda z, c: other.likelihood(jnp.full(2, z), c), model.posterior)
     with pytest.raises(ValueError, match="use elbo with free_bits"):

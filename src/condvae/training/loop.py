@@ -55,6 +55,7 @@ from condvae.training.rounds import (
 )
 from condvae.training.sources import from_arrays, from_stream, to_permute
 from condvae.training.streams import Stream
+from condvae.training.support import require_held
 from condvae.vectorise import taken
 
 CALL_SECONDS = 0.5
@@ -145,8 +146,8 @@ def fit(
         anneal: `f(model, progress) -> model`, the model whose objective is maximised at a part of the
             way, 0 to 1: to ease in what is hard to learn from the start. Held-out rows are judged by the
             model itself.
-        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise,
-            or to hide cells at random. Held-out rows get it too, with the same key in every round.
+        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise
+            (`binarise`), or to hide cells at random. Held-out rows get it too, with the same key in every round.
         callbacks: each is called after a round with a dictionary of metrics and the step.
         checkpoint: a folder in which the run is kept, every minute and when it is interrupted by Ctrl-C
             or SIGTERM; or `Checkpoints`, which says how often.
@@ -166,6 +167,8 @@ def fit(
     Raises:
         ValueError: for rows that do not match, NaN or infinities, shapes that do not fit the model, an
             objective that cannot be used with its latent. Before any training.
+        SupportError: a `ValueError`, for a value of x that the likelihood cannot hold (of a stream, among
+            the rows held out). Before any training.
         TrainingError: if training gives numbers that are not finite over and over. A few bad steps are
             left out; where most are bad, a member goes back to its best parameters with a tenth of the
             rate, three times at most. `history.events` says when. The message names the row, and the
@@ -232,8 +235,12 @@ def fit(
     chosen["devices"] = devices
     if isinstance(x, Stream):
         batches, per_member = from_stream(x, keys, refused={"c": c} | along, **chosen)
+        if count := int(per_member.num_validation[0]):
+            (held_x, held_c), _ = batches.held_rows(np.arange(count))
+            require_held(stacked, held_x, held_c, batch_transform)
     else:
         batches, per_member = from_arrays(x, c, keys, **along, **chosen)
+        require_held(stacked, x, c, batch_transform)
     schedule = learning_rate if callable(learning_rate) else None
     per_member = per_member._replace(
         peak=for_each("learning_rate", 0.0 if schedule is not None else learning_rate, size),
