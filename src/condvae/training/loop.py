@@ -147,7 +147,7 @@ def fit(
             way, 0 to 1: to ease in what is hard to learn from the start. Held-out rows are judged by the
             model itself.
         batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise
-            (`binarise`), or to hide cells at random. Held-out rows get it too, with the same key in every round.
+            (`binarise`), or to hide cells at random. Held-out rows get it too, with one key in all rounds.
         callbacks: each is called after a round with a dictionary of metrics and the step.
         checkpoint: a folder in which the run is kept, every minute and when it is interrupted by Ctrl-C
             or SIGTERM; or `Checkpoints`, which says how often.
