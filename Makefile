@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-slow browser lint format clean
+.PHONY: demo test test-slow browser lint format schema clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -12,7 +12,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing condvae into $(VENV) ..."
+	@echo "Installing condvae into $(VENV): a minute or two ..."
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 
@@ -52,6 +52,11 @@ lint: $(VENV)/.installed-lint
 format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What `condvae evaluate --json` prints, described from the classes that hold it.
+schema: $(VENV)/.installed
+	$(BIN)/python -c 'from condvae.judging.results import evaluation_schema as made; print(made(), end="")' \
+	  > docs/evaluation.schema.json
 
 clean:
 	rm -rf $(VENV) demo

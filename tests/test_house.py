@@ -31,7 +31,8 @@ LAYERS = [
     ["vectorise", "plots"],
     ["calibration", "baselines"],
     ["tables", "storage"],
-    ["progress", "observed", "text", "normal_scores", "version"],
+    ["sentences"],
+    ["progress", "observed", "records", "text", "normal_scores", "version"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.
@@ -39,7 +40,9 @@ WITHOUT_JAX = {
     "tables",
     "storage",
     "observed",
+    "records",
     "text",
+    "sentences",
     "version",
     "normal_scores",
     "plots",

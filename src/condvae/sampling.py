@@ -11,6 +11,7 @@ from condvae.distributions import Distribution, InTurn
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
 from condvae.observed import Observed
+from condvae.sentences import InputError
 from condvae.vectorise import map_rows, num_rows
 
 DRAWS_AT_ONCE = 4096
@@ -295,7 +296,7 @@ def expect(
         (5, 3)
     """
     if num_samples < 1:
-        raise ValueError(f"num_samples is {num_samples}, expected at least 1")
+        raise InputError("{argument} is {n}, expected at least 1", argument="num_samples", n=num_samples)
     n = 1 if c is None and extra is None else num_rows(c=c, extra=extra)
     models = members(model)
     each = -(-num_samples // len(models))

@@ -24,6 +24,8 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from condvae.sentences import Text
+
 FORMAT = "condvae"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -219,6 +221,8 @@ def spelled(value: Any) -> Any:
         >>> unspelled(spelled([1.0, float("inf")]))
         [1.0, inf]
     """
+    if isinstance(value, Text):
+        return value.to_json()
     if isinstance(value, list):
         return [spelled(item) for item in value]
     if isinstance(value, dict):
@@ -233,6 +237,8 @@ def unspelled(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {"number"}:
             return NOT_FINITE[value["number"]]
+        if set(value) == {"template", "values"}:
+            return Text.from_json(value)
         return {name: unspelled(item) for name, item in value.items()}
     return value
 

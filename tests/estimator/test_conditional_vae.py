@@ -435,6 +435,6 @@ def test_bad_rows_beside_the_table(untrained, options, sentence):
 def test_too_few_rows_are_left(untrained):
     with pytest.raises(ValueError, match=r"^validation_fraction=0.9: holding out 0.9 of 3 rows"):
         ConditionalVAE(**BARE | {"validation_fraction": 0.9}).fit(X5[:3], Y5[:3])
-    with pytest.raises(ValueError, match="only 1 of 2 rows is left to train on: lower test_fraction"):
+    with pytest.raises(ValueError, match="only 1 of 2 rows is left to train on; lower test_fraction"):
         ConditionalVAE(**BARE, test_fraction=0.5).fit(X5[:2], Y5[:2])
     assert not untrained.calls

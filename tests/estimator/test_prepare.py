@@ -1,4 +1,4 @@
-"""The edge: rows to train on and their order, weights, seeds, thresholds."""
+"""The edge: rows to train on and their order, weights, thresholds."""
 
 import numpy as np
 import pandas as pd
@@ -56,16 +56,6 @@ def test_too_few_rows_with_a_target():
             None,
             schema=prepare.training_table(X, Y, None, None, None).schema,
         )
-
-
-def test_seeds():
-    assert [prepare.seed(s) for s in (0, 7, np.int64(7), 2**32 - 1)] == [0, 7, 7, 2**32 - 1]
-    first, second = (prepare.seed(np.random.RandomState(5)) for _ in range(2))
-    assert first == second
-    assert prepare.seed(None) >= 0
-    for bad in (-1, 2**32, "0", 1.0, True, np.random.default_rng(0)):
-        with pytest.raises(ValueError, match=r"^random_state is .*, expected a whole number from 0"):
-            prepare.seed(bad)
 
 
 def test_sizes_of_ones_own_and_those_of_the_data():

@@ -185,7 +185,7 @@ def test_without_conditions(known_plain):
 
 def test_thresholds_of_several_lengths(known_plain):
     with pytest.raises(
-        TableError, match=r"y\['x0'\] has shape \(2,\): give one number, or one for each of 3 rows"
+        TableError, match=r"y\['x0'\] has shape \(2,\); give one number, or one for each of 3 rows"
     ):
         known_plain.estimator.cdf(None, {"x0": [1.0, 2.0], "x1": [1.0, 2.0, 3.0]})
 
@@ -429,7 +429,7 @@ def test_bad_questions(model, tables, ask, error, sentence):
 
 
 def test_intervals_that_cannot_be_adjusted(known, known_arrays):
-    with pytest.raises(ValueError, match="there are no calibration rows: fit with calibration_fraction"):
+    with pytest.raises(ValueError, match="there are no calibration rows; fit with calibration_fraction"):
         known.estimator.interval(known.asked, conformal=True)
     with pytest.raises(ValueError, match="pass X as one, or call support"):
         known_arrays.estimator.predict(known_arrays.asked, with_support=True)

@@ -19,7 +19,7 @@ def table(n, seed, targets=1):
     X = pd.DataFrame({"dose": rng.normal(size=n), "site": rng.choice(["a", "b"], n)})
     y = {f"y{j}": 3 * X["dose"] + 2 * rng.normal(size=n) for j in range(targets)}
     rows = rows_of(X, pd.DataFrame(y))
-    rows.model.in_own_units = lambda value, x: TableModel.in_own_units(rows.model, value, x)
+    rows.model.in_column_units = lambda value, x: TableModel.in_column_units(rows.model, value, x)
     return rows
 
 

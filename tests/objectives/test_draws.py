@@ -16,7 +16,8 @@ from condvae.architectures import mlp_cvae
 from condvae.distributions import Chain, Gaussians, MixtureOf
 from condvae.linear_gaussian import random_linear_gaussian
 from condvae.objectives import OBJECTIVES
-from condvae.objectives.draws import KINDS, asked_for, evaluate, evaluate_batch, is_of_batches
+from condvae.objectives.declaration import declaration_of
+from condvae.objectives.draws import KINDS, evaluate, evaluate_batch
 from gradients import value_and_gradient
 from helpers import compiled_draws
 from latents import KINDS as LATENTS
@@ -130,7 +131,7 @@ def test_a_discrete_part_that_is_too_large_is_refused_with_a_way_out():
         elbo(draws)
 
 
-# --- draws that objectives ask for by name
+# --- draws that objectives declare
 
 ROW, CONDITION, KEY = (0.3, -1.0, 0.5), (0.7,), jax.random.key(0)
 
@@ -140,7 +141,7 @@ def evaluated(name, model, **options):
     function, (x, c) = OBJECTIVES[name], (jnp.array(ROW), jnp.array(CONDITION))
 
     def value(model):
-        if not is_of_batches(function):
+        if not declaration_of(function).of_batches:
             return evaluate(function, model, x, c, key=KEY, **options)
         rows = jax.tree.map(lambda leaf: jnp.tile(leaf, (3, 1)), (x, c))
         return evaluate_batch(function, model, rows, jax.random.split(KEY, 3), **options).mean()
@@ -169,7 +170,7 @@ def operations(name, model, num_samples):
 
     def value(parameters):
         model = eqx.combine(parameters, static)
-        if not is_of_batches(function):
+        if not declaration_of(function).of_batches:
             return evaluate(function, model, *row, key=KEY, num_samples=num_samples)
         rows = jax.tree.map(lambda leaf: jnp.tile(leaf, (2, 1)), row)
         keys = jax.random.split(KEY, 2)
@@ -191,8 +192,8 @@ def test_encoder_and_prior_are_passed_once_however_many_draws(name):
         assert many < 1.1 * few
 
 
-def test_every_kind_is_asked_for_by_some_objective():
-    assert {kind for function in OBJECTIVES.values() for kind in asked_for(function)} == set(KINDS)
+def test_every_kind_is_taken_by_some_objective():
+    assert {kind for f in OBJECTIVES.values() for kind in declaration_of(f).draws} == set(KINDS)
 
 
 def test_draws_of_the_prior_have_q_equal_to_it():

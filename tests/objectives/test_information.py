@@ -12,7 +12,8 @@ from scipy import stats
 from condvae import CVAE, elbo, fit
 from condvae.linear_gaussian import linear_gaussian
 from condvae.objectives import info_vae
-from condvae.objectives.draws import evaluate_batch, of_batches
+from condvae.objectives.declaration import takes
+from condvae.objectives.draws import evaluate_batch
 from condvae.scoring import bound
 from gradients import of_states, one_row
 from helpers import row_keys
@@ -63,7 +64,7 @@ def test_it_is_what_is_written():
     assert values.shape == (ROWS,)
 
 
-@of_batches
+@takes("draws", "from_prior", of_batches=True)
 def _draws_of_the_prior(draws, from_prior):
     return from_prior.z
 
@@ -128,7 +129,7 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ValueError, match="this posterior's draws are discrete or carry none"):
         fit(model, jnp.tile(x, 10), key=jax.random.key(0), objective=info_vae, progress=False)
     other, x, c = batch()
-    with pytest.raises(ValueError, match="the objective is of one example: use evaluate, or mark it"):
+    with pytest.raises(ValueError, match="the objective is of one example: use evaluate, or declare"):
         evaluate_batch(elbo, other, (x, c), row_keys(1, ROWS))
     discrete = CVAE(model.prior, lambda z, c: other.likelihood(jnp.full(2, z), c), model.posterior)
     with pytest.raises(ValueError, match="use elbo with free_bits"):

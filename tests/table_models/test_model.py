@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+from condvae.estimator.fitted import fitted_table
 from condvae.table_models.model import TableModel
 from estimator.known import LEVELS, QUERY_ROWS
 
@@ -216,7 +217,9 @@ def test_kept_as_arrays_and_back(known):
     model = known.estimator.table_
     again = TableModel.from_arrays(model.schema, model.mixture, model.best, model.arrays())
     key = jax.random.key(0)
-    c = {"numeric": jax.tree.map(np.asarray, known.estimator._given(known.asked)[1]["numeric"])}
+    c = {
+        "numeric": jax.tree.map(np.asarray, fitted_table(known.estimator).given(known.asked)[1]["numeric"])
+    }
     assert_array_equal(
         again.quantiles(c, np.array([0.5]), 100, key), model.quantiles(c, np.array([0.5]), 100, key)
     )

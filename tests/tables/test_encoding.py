@@ -355,7 +355,7 @@ def test_unseen_categories_may_be_missing(make, unknown):
 def test_unseen_categories_are_an_error_that_names_the_remedy(make):
     frame = make(DATA | {"sex": ["m", "x", None, "f"]})
     with pytest.raises(
-        TableError, match=r"'sex', row 2: .* \(fitting with unknown=\"other\" accepts such levels"
+        TableError, match=r"'sex', row 2: .* \(fitting with unknown='other' accepts such levels"
     ):
         encode(given(make, "error"), frame)
     target = Schema.infer(make(DATA), target=["sex"]).target

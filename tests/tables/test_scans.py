@@ -156,11 +156,13 @@ def test_a_survey_refuses_what_cannot_serve(folder):
 def test_rows_that_an_error_names_are_counted_in_the_whole_table(folder):
     with pytest.raises(TableError, match=r"^no row is named$"), located(scan(folder), 3):
         raise TableError("no row is named")
-    with pytest.raises(TableError, match=r"^column 'a', row 3 is bad$"), located(scan(folder), 0):
-        raise TableError("column 'a', row 3 is bad")
-    message = r"^column 'a', row 254 \(row 251: 'x'\)$"
-    with pytest.raises(TableError, match=message), located(scan(folder), 3):
-        raise TableError("column 'a', row 4 (row 1: 'x')")
+    for group, row in ((0, 3), (3, 253)):
+        message = rf"^column 'a', row {row} \('row 7'\) is bad$"
+        with pytest.raises(TableError, match=message) as error, located(scan(folder), group):
+            raise TableError(
+                "column {column!q}, row {row} ({cell!q}) is bad", column="a", row=2, cell="row 7"
+            )
+        assert error.value.row == row - 1
 
 
 def texts(folder, **columns):

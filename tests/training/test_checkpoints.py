@@ -98,7 +98,7 @@ def test_a_finished_run_is_resumed_in_no_time(rows, tmp_path):
 def test_resuming_where_there_is_nothing_yet_begins(rows, tmp_path):
     whole, _ = run(*rows, checkpoint=tmp_path / "run", resume=True)
     assert_same(whole, run(*rows)[0])
-    with pytest.raises(ValueError, match="resume=True needs checkpoint="):
+    with pytest.raises(ValueError, match="resume=True needs checkpoint,"):
         run(*rows, resume=True)
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from condvae.text import listed, quote
+from condvae.text import listed
 
 
 class Roles(NamedTuple):
@@ -59,13 +59,18 @@ def choose(
         texts = _pieces(text or "") if option in ("--given", "--target") else [text]
         if both := [name for name in dropped if name.strip() in texts]:
             raise TableError(
-                f"column {quote(both[0])} is both in --drop and in {option}; leave it out of one"
+                "column {column!q} is both in --drop and in {option}",
+                remedy="leave it out of one",
+                column=both[0],
+                option=option,
             )
     left = [name for name in columns if name not in dropped]
     if not left:
-        raise TableError("--drop leaves no column of the table; drop fewer")
+        raise TableError("--drop leaves no column of the table", remedy="drop fewer")
     if group is not None and time is not None:
-        raise TableError("rows are held out by groups or by time; give --group-column or --time-column")
+        raise TableError(
+            "rows are held out by groups or by time", remedy="give --group-column or --time-column"
+        )
     group, time = _single(group, left, "--group-column"), _single(time, left, "--time-column")
     special = {name for name in (group, time, index) if name is not None}
 
@@ -76,12 +81,18 @@ def choose(
 
     conditions, targets = pick(given, "--given"), pick(target, "--target")
     if target.strip() and not targets:
-        raise TableError(f"--target {quote(target)} names no column; name at least one to model")
+        raise TableError(
+            "--target {target!q} names no column", remedy="name at least one to model", target=target
+        )
     if both := [name for name in targets if name in conditions]:
-        raise TableError(f"column {quote(both[0])} is both given and a target; leave it out of one")
+        raise TableError(
+            "column {column!q} is both given and a target", remedy="leave it out of one", column=both[0]
+        )
     targets = targets or [name for name in left if name not in conditions and name not in special]
     if not targets:
-        raise TableError("every column is given, dropped or for holding out rows; leave one to model")
+        raise TableError(
+            "every column is given, dropped or for holding out rows", remedy="leave one to model"
+        )
     unused = [name for name in left if name not in {*conditions, *targets, *special}]
     return Roles(conditions, targets, group, time, unused, dropped)
 
@@ -100,7 +111,13 @@ def _single(name: str | None, columns: Sequence[str], what: str) -> str | None:
         return None
     matches = match_names([name], columns, what=what)
     if len(matches) != 1:
-        raise TableError(f"{what} {quote(name)} stands for {len(matches)} columns; name one")
+        raise TableError(
+            "{what} {name!q} stands for {matches} columns",
+            remedy="name one",
+            what=what,
+            name=name,
+            matches=len(matches),
+        )
     return matches[0]
 
 
@@ -146,8 +163,11 @@ def times_of(table: Any, name: str | None, read: dict[str, str] | None = None) -
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return column.to_numpy(zero_copy_only=False)
     raise TableError(
-        f"--time-column: column {quote(name)} is neither of numbers nor of dates (row 1: "
-        f"{quote(column[0].as_py())}); write dates as 2024-03-31"
+        "--time-column: column {column!q} is neither of numbers nor of dates (row {row}: {cell!q})",
+        remedy="write dates as 2024-03-31",
+        column=name,
+        row=0,
+        cell=column[0].as_py(),
     )
 
 
@@ -158,8 +178,11 @@ def _complete(table: Any, name: str, what: str) -> list[Any]:
     for row, cell in enumerate(cells):
         if cell is None or cell != cell:
             raise TableError(
-                f"{what}: column {quote(name)}, row {row + 1} is empty; give every row one, or "
-                "leave the row out"
+                "{what}: column {column!q}, row {row} is empty",
+                remedy="give every row one, or leave the row out",
+                column=name,
+                row=row,
+                what=what,
             )
     return cells
 
@@ -182,14 +205,21 @@ def likelihoods(options: list[str], target: list[str]) -> dict[str, str] | None:
                 break
         if not equals or not name.strip():
             raise TableError(
-                f"--likelihood is {quote(option)}; write COLUMN=NAME, such as claims=negative_binomial"
+                "--likelihood is {option!q}",
+                remedy="write COLUMN=NAME, such as claims=negative_binomial",
+                option=option,
             )
         if column not in target:
             raise TableError(
-                f"--likelihood names {quote(column)}, which is no target; the targets are {listed(target)}"
+                "--likelihood names {column!q}, which is no target",
+                remedy="the targets are {targets}",
+                column=column,
+                targets=listed(target),
             )
         if column in names:
-            raise TableError(f"--likelihood names column {quote(column)} twice; name it once")
+            raise TableError(
+                "--likelihood names column {column!q} twice", remedy="name it once", column=column
+            )
         names[column] = name
     return names or None
 
@@ -220,14 +250,15 @@ def readings(option: str, columns: Sequence[str] | None = None) -> dict[str, str
     while option[place:].strip(" ,"):
         if (match := piece.match(option, place)) is None:
             raise TableError(
-                f"--read is {quote(option)}; write COLUMN=KIND, such as 'hp=number, zip=text, "
-                "day=date(%d.%m.%Y)'"
+                "--read is {option!q}",
+                remedy="write COLUMN=KIND, such as 'hp=number, zip=text, day=date(%d.%m.%Y)'",
+                option=option,
             )
         place = match.end()
         Reading.asked_for(match["kind"], match["name"])
         for name in [match["name"]] if columns is None else match_names([match["name"]], columns, "--read"):
             if name in asked:
-                raise TableError(f"--read names column {quote(name)} twice; name it once")
+                raise TableError("--read names column {column!q} twice", remedy="name it once", column=name)
             asked[name] = match["kind"]
     return asked or None
 

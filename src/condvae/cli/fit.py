@@ -323,17 +323,22 @@ def fit(
     from condvae.training import Interrupted, require_usable
 
     if str(out) == "-":
-        raise TableError("--out - is no place for a model, which is a folder; name one")
+        raise TableError("--out - is no place for a model, which is a folder", remedy="name one")
     fractions = {"--test-fraction": test_fraction, "--calibration-fraction": calibration_fraction}
     for option, fraction in fractions.items():
         if not 0 <= fraction < 1:
-            raise TableError(f"{option} is {fraction:g}; give a fraction of at least 0 and below 1")
+            raise TableError(
+                "{option} is {fraction:g}",
+                remedy="give a fraction of at least 0 and below 1",
+                option=option,
+                fraction=fraction,
+            )
     first = cluster.is_first()
     quiet = quiet or not first
     if first:
         require_writable(out)
     if checkpoint is None and resume:
-        raise TableError("--resume needs --checkpoint, the folder to resume from; name it")
+        raise TableError("--resume needs --checkpoint, the folder to resume from", remedy="name it")
     if checkpoint is not None and first:
         require_usable(checkpoint, resume=resume)
     asked = columns.readings(read) or {}
@@ -353,8 +358,10 @@ def fit(
     if isinstance(table, Scan) and (group_column is not None or time_column is not None):
         option = "--group-column" if group_column is not None else "--time-column"
         raise TableError(
-            f"{option} is for tables in memory, and this one has {len(table):,} rows: leave it out, or "
-            "give fewer rows"
+            "{option} is for tables in memory, and this one has {rows:,} rows",
+            remedy="leave it out, or give fewer rows",
+            option=option,
+            rows=len(table),
         )
     groups, time = columns.groups_of(table, roles.group), columns.times_of(table, roles.time, asked)
     _require_enough(len(table), groups, roles.group, fractions)
@@ -394,7 +401,7 @@ def fit(
             mesh=mesh,
         )
     except Interrupted as error:
-        stopped(str(error), error.signal)
+        stopped(error, error.signal)
     if not first:
         return
     model.notes_ = [*file.notes, *_notes(roles, file.index, model), *model.notes_]
@@ -443,5 +450,9 @@ def _require_enough(rows: int, groups: Any, column: str | None, fractions: dict[
             few = f"DATA has {count(number, what)}" if what == "row" else f"there is {number} {what}"
             few = few.replace("there is", "there are").replace("group", "groups") if number != 1 else few
             remedy = f"; lower {option}, or give more" if option else "; give more"
-            raise TableError(f"{few}, too few to hold some out and learn from the rest{remedy}")
+            raise TableError(
+                "{few}, too few to hold some out and learn from the rest{proposal}",
+                few=few,
+                proposal=remedy,
+            )
         left -= aside

@@ -43,7 +43,7 @@ def read_data(path: str, columns: Any = (), text: Iterable[str] = ()) -> "tables
     if not isinstance(file.table, tables.Scan):
         open_frame(file.table)
     if len(file.table) == 0:
-        raise tables.TableError(f"{path} has no rows; give at least one")
+        raise tables.TableError("{path} has no rows", remedy="give at least one", path=path)
     return file
 
 
@@ -100,7 +100,7 @@ def require_outputs(out: str | None, as_json: bool) -> None:
     if out is None:
         return
     if out == "-" and as_json:
-        raise tables.TableError("--out - and --json both write to standard output; choose one")
+        raise tables.TableError("--out - and --json both write to standard output", remedy="choose one")
     tables.require_writable(out)
 
 
@@ -111,11 +111,13 @@ def require_budget(method: str, num_samples: int | None, budget: int | None) -> 
     draws = 1000 if num_samples is None else num_samples
     if method == "is" and budget is not None and budget < draws:
         raise TableError(
-            f"--budget is {budget}, less than the {draws} draws that every row gets: raise it, or lower "
-            "--num-samples"
+            "--budget is {budget}, less than the {draws} draws that every row gets",
+            remedy="raise it, or lower --num-samples",
+            budget=budget,
+            draws=draws,
         )
     if method == "ais" and budget is not None and budget < 10:
-        raise TableError(f"--budget is {budget}, expected at least 10 temperatures")
+        raise TableError("--budget is {budget}, expected at least 10 temperatures", budget=budget)
 
 
 def to_judge(
@@ -136,16 +138,21 @@ def to_judge(
     require_budget(options["method"], options["num_samples"], options["budget"])
     if deep and train is None:
         raise TableError(
-            "--deep fits again to the rows that the model was trained on: name them with --train"
+            "--deep fits again to the rows that the model was trained on", remedy="name them with --train"
         )
     if train == "-" == data:
-        raise TableError("DATA and --train are both standard input; name a file for one of them")
+        raise TableError("DATA and --train are both standard input", remedy="name a file for one of them")
     estimator = load(model, quiet)
     table = read_whole(estimator, data)
     more: dict[str, Any] = {"deep": True} if deep else {}
     if train is not None:
         learned = read_whole(estimator, train)
-        more["train"] = (conditions(estimator, learned), learned)
+        # A refit takes every column of a table as a condition or a target.
+        given, target = (
+            learned.select([str(column.name) for column in columns])
+            for columns in (estimator.schema_.given, estimator.schema_.target)
+        )
+        more["train"] = (conditions(estimator, given), target)
     return estimator, conditions(estimator, table), table, more
 
 

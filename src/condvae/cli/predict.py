@@ -7,7 +7,7 @@ import typer
 from condvae.cli import inputs, preview
 from condvae.cli.options import Json, ModelPath, Out, Quiet
 from condvae.cli.output import say, say_json
-from condvae.text import count, listed, quote
+from condvae.text import count, listed
 
 EXAMPLES = (
     "condvae predict model rows.csv --out predictions.csv",
@@ -69,7 +69,11 @@ def predict(
 
     levels = _levels(quantiles)
     if interval is not None and not 0 < interval < 1:
-        raise TableError(f"--interval is {interval:g}; give a probability between 0 and 1, such as 0.9")
+        raise TableError(
+            "--interval is {interval:g}",
+            remedy="give a probability between 0 and 1, such as 0.9",
+            interval=interval,
+        )
     inputs.require_outputs(out, as_json)
     estimator = inputs.load(model, quiet)
     schema = estimator.schema_
@@ -79,14 +83,25 @@ def predict(
         ("--proba", proba, any(column.outcomes for column in schema.target), "targets with levels"),
     ):
         if wanted and not has:
-            raise TableError(f"{option} is of {kind}, and the model has none; leave it out")
+            raise TableError(
+                "{option} is of {kind}, and the model has none",
+                remedy="leave it out",
+                option=option,
+                kind=kind,
+            )
     names = listed(column.name for column in schema.given)
     if schema.given and data is None:
-        raise TableError(f"the model needs conditions ({names}); name a file of them after the model")
+        raise TableError(
+            "the model needs conditions ({names})",
+            remedy="name a file of them after the model",
+            names=names,
+        )
     if not schema.given and data is not None:
-        raise TableError("the model has no conditions, and one prediction for all rows; leave out DATA")
+        raise TableError(
+            "the model has no conditions, and one prediction for all rows", remedy="leave out DATA"
+        )
     if not schema.given and support:
-        raise TableError("--support is about conditions, and the model has none; leave it out")
+        raise TableError("--support is about conditions, and the model has none", remedy="leave it out")
     rows = None if data is None else inputs.read_whole(estimator, data)
     with inputs.outside_counted() as outside:
         # The plain means first: they check every cell before anything is sampled.
@@ -109,10 +124,14 @@ def _levels(text: str) -> list[float]:
     try:
         levels = [float(piece) for piece in pieces]
     except ValueError as error:
-        raise TableError(f"--quantiles {quote(text)} is no list of numbers; write 0.05,0.5,0.95") from error
+        raise TableError(
+            "--quantiles {text!q} is no list of numbers", remedy="write 0.05,0.5,0.95", text=text
+        ) from error
     for level in levels:
         if not 0 <= level <= 1:
-            raise TableError(f"--quantiles: {level:g} is not between 0 and 1; write 0.05,0.5,0.95")
+            raise TableError(
+                "--quantiles: {level:g} is not between 0 and 1", remedy="write 0.05,0.5,0.95", level=level
+            )
     return list(dict.fromkeys(levels))
 
 

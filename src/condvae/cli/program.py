@@ -115,7 +115,7 @@ def main() -> None:
     except MemoryError:
         _refuse("there is not enough memory for this; give fewer rows at a time, or fewer draws")
     except ValueError as error:
-        _refuse(str(error))
+        _refuse(error)
     except (KeyboardInterrupt, typer.Abort):
         status = 130
     if status == 130:
@@ -123,6 +123,6 @@ def main() -> None:
     cluster.leave(status if isinstance(status, int) else 0)
 
 
-def _refuse(sentence: str) -> None:
-    print(f"condvae: {in_options(' '.join(sentence.split()))}", file=sys.stderr)
+def _refuse(said: str | Exception) -> None:
+    print(f"condvae: {in_options(said)}", file=sys.stderr)
     cluster.leave(2)

@@ -59,9 +59,13 @@ def sample(
     schema = estimator.schema_
     if given is None and schema.given:
         names = listed(column.name for column in schema.given)
-        raise tables.TableError(f"the model needs conditions ({names}); name a file of them with --given")
+        raise tables.TableError(
+            "the model needs conditions ({names})", remedy="name a file of them with --given", names=names
+        )
     if given is not None and not schema.given and plot is None:
-        raise tables.TableError("the model has no conditions; leave out --given, and ask for draws by -n")
+        raise tables.TableError(
+            "the model has no conditions", remedy="leave out --given, and ask for draws by -n"
+        )
     if plot is not None:
         pictures.require_picture(estimator, plot)
     conditions = [str(column.name) for column in schema.given]

@@ -24,6 +24,7 @@ from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.sampling import simulate
 from condvae.scoring import log_prob
+from condvae.sentences import InputError
 from condvae.vectorise import map_rows, num_rows, taken
 
 ACTIVE = 0.01
@@ -106,7 +107,7 @@ def latent_use(
     if isinstance(model, Mixture):
         raise ValueError("the latent is of one model: take a member of the mixture, mixture.member(k)")
     if num_samples < 4:
-        raise ValueError(f"num_samples is {num_samples}, expected at least 4")
+        raise InputError("{argument} is {n}, expected at least 4", argument="num_samples", n=num_samples)
     n = num_rows(x=x, c=c)
     use_key, simulate_key, score_key = jax.random.split(key, 3)
     options = {"draws": num_samples, "num_samples": num_samples, "progress": progress, "label": "latents"}

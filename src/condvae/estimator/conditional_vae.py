@@ -11,18 +11,32 @@ from typing import Any, Self
 
 import numpy as np
 from jax.sharding import Mesh
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from condvae.estimator import persistence, prepare
+from condvae.estimator import arguments, persistence, prepare
+from condvae.estimator.evaluation import diagnose
+from condvae.estimator.fitted import answered_by, draw_key
+from condvae.estimator.predicting import Predictions
 from condvae.estimator.queries import Queries
+from condvae.judging import Diagnosis
 from condvae.table_models.defaults import trained_by
 from condvae.table_models.fitting import Fitted, Options, fit_table
+from condvae.table_models.model import Method
 from condvae.training import Checkpoints
 from condvae.training.devices import Devices
 
 
-class ConditionalVAE(Queries, BaseEstimator):
+def _has_categories(estimator: Any) -> bool:
+    return any(column.kind == "categorical" for column in estimator.schema_.target)
+
+
+def _has_outcomes(estimator: Any) -> bool:
+    return any(column.outcomes for column in estimator.schema_.target)
+
+
+class ConditionalVAE(TransformerMixin, BaseEstimator):
     """p(y | X) by conditional variational autoencoders: X holds the conditions c, y the targets x.
 
     (scikit-learn's X is what the rest of the library, and the literature, call c, "given"; its y is
@@ -215,8 +229,8 @@ class ConditionalVAE(Queries, BaseEstimator):
             StorageError: if the checkpoints cannot be written, or are of other data or settings.
             Interrupted: by Ctrl-C or SIGTERM, where there is a `checkpoint`.
         """
-        prepare.check_arguments(self.get_params())
-        self.seed_ = int(Devices(mesh).of_first(np.array(prepare.seed(self.random_state), np.uint32)))
+        arguments.check_arguments(self.get_params())
+        self.seed_ = int(Devices(mesh).of_first(np.array(arguments.seed(self.random_state), np.uint32)))
         table = prepare.training_table(
             X,
             y,
@@ -252,7 +266,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         if not hasattr(self, "table_"):
             return self.fit(X, y, sample_weight)
         if X is not None:
-            prepare.require_features(self, X, prepare.as_frame(X, "c"))
+            prepare.require_features(len(self.schema_.given), X, prepare.as_frame(X, "c"))
         more = {"schema": self.schema_, "seed": self.seed_, "progress": self.progress}
         table = prepare.training_table(X, y, sample_weight, None, None, **more)
         self._finish(self._train(table, start=self.model_))
@@ -267,7 +281,7 @@ class ConditionalVAE(Queries, BaseEstimator):
         options = Options(
             self.depth,
             self.weight_decay,
-            prepare.chosen_objective(self.get_params()),
+            arguments.chosen_objective(self.get_params()),
             trained_by(self.get_params())[1],
             int(self.kl_warmup),
             int(self.kl_cycles),
@@ -277,7 +291,7 @@ class ConditionalVAE(Queries, BaseEstimator):
             self.progress,
             settings.in_turn,
         )
-        key = self._key(None, 0)
+        key = draw_key(self.seed_, 0)
         return fit_table(table, settings=settings, options=options, key=key, start=start, **kept)
 
     def _finish(self, fitted: Fitted) -> None:
@@ -285,6 +299,94 @@ class ConditionalVAE(Queries, BaseEstimator):
         self.validation_, self.num_rows_ = fitted.validation, fitted.num_rows
         self.num_parameters_ = persistence.num_parameters(self.model_)
         self.provenance_ = persistence.provenance()
+
+    # --- the whole distribution
+
+    sample = answered_by(Queries, Queries.sample)
+    log_prob = answered_by(Queries, Queries.log_prob)
+    elbo = answered_by(Queries, Queries.elbo)
+    score = answered_by(Queries, Queries.score)
+    score_samples = answered_by(Queries, Queries.score_samples)
+    observed_rows = answered_by(Queries, Queries.observed_rows)
+    impute = answered_by(Queries, Queries.impute)
+    support = answered_by(Queries, Queries.support)
+
+    # --- the latent
+
+    # scikit-learn wraps `transform` where it is defined, for `set_output`, and wants X by name or place.
+    transform = answered_by(Queries, Queries.transform)
+    get_feature_names_out = answered_by(Queries, Queries.get_feature_names_out)
+    counterfactual = answered_by(Queries, Queries.counterfactual)
+
+    # --- one row of answers for each row of conditions
+
+    predict = answered_by(Predictions, Predictions.predict)
+    quantile = answered_by(Predictions, Predictions.quantile)
+    interval = answered_by(Predictions, Predictions.interval)
+    level_set = available_if(_has_categories)(answered_by(Predictions, Predictions.level_set))
+    cdf = answered_by(Predictions, Predictions.cdf)
+    exceedance = answered_by(Predictions, Predictions.exceedance)
+    predict_proba = available_if(_has_outcomes)(answered_by(Predictions, Predictions.predict_proba))
+
+    # --- whether it is right
+
+    def diagnose(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        train: tuple[Any, Any] | None = None,
+        deep: bool = False,
+        num_samples: int | None = None,
+        budget: int | None = None,
+        method: Method = "is",
+        interval_samples: int | None = None,
+        random_state: int | None = None,
+    ) -> Diagnosis:
+        """What the model is worth on rows that it was not trained on, and whether it is right.
+
+        Whether it is better than what is simpler; whether z and c are used, column by column; whether the
+        latents of these rows are what the prior draws, and q the posterior; whether every target is
+        calibrated, overall and by group of each condition; whether a classifier tells the rows from
+        samples. Whether it is right is looked at by at most 3,000 rows. `docs/diagnosis.md` explains each
+        verdict.
+
+        Args:
+            X: conditions, or None where the model was fitted without.
+            y: targets.
+            train: (X, y) that the model was fitted to, to see whether samples copy them.
+            deep: whether to fit again to `train`, without z and with free bits, which tells a latent that
+                is not needed from one that is ignored; and to fit NGBoost, Treeffuser and a flow, where
+                they are installed. It takes some times as long as fitting did.
+            num_samples: draws of z for each row, for its log-density (1000; of more than 2,000 rows 250);
+                annealed chains (16).
+            budget: the most draws that a row may get, where it needs them (16 times as many); or
+                temperatures (1000).
+            method: of finding log-densities: "is", importance sampling; or "ais", annealed.
+            interval_samples: draws of each row's targets, for CRPS and intervals (1000; of more than 2,000
+                rows 500).
+            random_state: another seed than the estimator's, for what is looked at.
+
+        Returns:
+            `condvae.judging.Diagnosis`: `.findings`, what must be looked at first, `.words()`,
+            and the numbers, `.evaluation`, as `condvae.estimator.evaluate` gives them.
+
+        Raises:
+            TableError: for columns or cells that do not fit the model, or too few rows.
+            ValueError: with `deep`, without `train`.
+        """
+        return diagnose(
+            self,
+            X,
+            y,
+            train=train,
+            deep=deep,
+            num_samples=num_samples,
+            budget=budget,
+            method=method,
+            interval_samples=interval_samples,
+            random_state=random_state,
+        )
 
     # --- kept
 

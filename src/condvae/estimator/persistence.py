@@ -11,6 +11,7 @@ import numpy as np
 
 from condvae import bundle, tables
 from condvae.mixture import Mixture
+from condvae.storage import spelled, unspelled
 from condvae.table_models.defaults import Settings
 from condvae.table_models.model import TableModel
 from condvae.tables.native import settled
@@ -33,7 +34,7 @@ def save(estimator: Any, path: str | Path) -> None:
         "parameters": {name: plain(value) for name, value in estimator.get_params().items()},
         "settings": dict(estimator.settings_._asdict()),
         "best": estimator.table_.best,
-        "fitted": {name: getattr(estimator, name) for name in PLAIN},
+        "fitted": {name: spelled(getattr(estimator, name)) for name in PLAIN},
         "history": estimator.history_.to_json(),
     }
     bundle.save(path, estimator.model_, manifest=manifest, arrays=estimator.table_.arrays())
@@ -46,8 +47,8 @@ def load(cls: Any, path: str | Path) -> Any:
         StorageError: if there is no intact model there.
         BundleError: if it is a model, but not of a table, or of another version.
     """
-    found = bundle.load_bundle(path)
-    manifest = found.manifest
+    saved = bundle.load_bundle(path)
+    manifest = saved.manifest
     if manifest.get("kind") != "table":
         raise bundle.BundleError(f"{path} holds a model that is not of a table: use condvae.load")
     try:
@@ -57,13 +58,13 @@ def load(cls: Any, path: str | Path) -> Any:
         estimator = cls(**parameters | {"missing": tuple(parameters.get("missing", ()))})
         estimator.schema_ = tables.Schema.from_json(manifest["schema"])
         for name in PLAIN:
-            setattr(estimator, name, manifest["fitted"][name])
+            setattr(estimator, name, unspelled(manifest["fitted"][name]))
         estimator.settings_ = Settings(**manifest["settings"])
-        if not isinstance(found.model, Mixture):
+        if not isinstance(saved.model, Mixture):
             raise TypeError("the model is no mixture")
-        estimator.model_ = found.model
+        estimator.model_ = saved.model
         estimator.table_ = TableModel.from_arrays(
-            estimator.schema_, found.model, manifest["best"], found.arrays
+            estimator.schema_, saved.model, manifest["best"], saved.arrays
         )
         estimator.history_ = History.from_json(manifest["history"])
     except (KeyError, TypeError, ValueError) as error:

@@ -1,18 +1,16 @@
 """The edge of the estimator: from what users pass to blocks, and from results to what they expect."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral, Real
-from typing import Any, TypeGuard
+from typing import Any
 
 import jax
 import narwhals as nw
 import numpy as np
-from sklearn.utils import check_random_state
 
 from condvae import tables
-from condvae.objectives import objective
-from condvae.table_models.defaults import Settings, decoded_in_turn, defaults, trained_by
+from condvae.sentences import InputError
+from condvae.table_models.defaults import Settings, decoded_in_turn, defaults
 from condvae.table_models.fitting import TrainingTable
 from condvae.table_models.model import TableModel, observed_rows
 from condvae.table_models.streaming import (
@@ -59,11 +57,11 @@ def training_table(
     """
     options: dict[str, Any] = {"unknown": unknown, "read": settled_keys(read), "missing": missing}
     named = (likelihood, settled_keys(likelihoods))
-    if (found := one_scan(X, y)) is not None:
-        if is_long(found):
+    if (scan := one_scan(X, y)) is not None:
+        if is_long(scan):
             along = {"sample_weight": sample_weight, "groups": groups, "time": time}
             options |= {"seed": seed, "progress": progress}
-            return _streamed_table(found, X, y, along, options, named, schema)
+            return _streamed_table(scan, X, y, along, options, named, schema)
         X, y = None if X is None else X.read(), y.read()
     given, target = as_frame(X, "c"), target_frame(y)
     rows = len(nw.from_native(target, eager_only=True))
@@ -82,7 +80,9 @@ def training_table(
         schema = tables.Schema.infer_pair(given, target, **options)
         schema = _with_likelihoods(schema, target, *named, given)
     elif (given is None) != (not schema.given):
-        raise tables.TableError("the model was fitted with other conditions: give the same columns again")
+        raise tables.TableError(
+            "the model was fitted with other conditions", remedy="give the same columns again"
+        )
     c = None if given is None else tables.encode(schema.given, given)
     x = tables.encode(schema.target, target)
     assert x is not None
@@ -91,7 +91,10 @@ def training_table(
     keep = np.flatnonzero(seen)
     if len(keep) < 2:
         raise tables.TableError(
-            f"only {len(keep)} of {len(seen)} rows have an observed target; give at least two"
+            "only {kept} of {rows} rows have an observed target",
+            remedy="give at least two",
+            kept=len(keep),
+            rows=len(seen),
         )
     # So that the same rows in another order, or copied by weights, give the same model to the bit.
     keep = keep[np.argsort(content_hashes(_take((x, c), keep)), kind="stable")]
@@ -114,7 +117,7 @@ def training_table(
 
 
 def _streamed_table(
-    found: tables.Scan,
+    scan: tables.Scan,
     X: Any,
     y: tables.Scan,
     along: dict[str, Any],
@@ -125,20 +128,22 @@ def _streamed_table(
     for name, value in along.items():
         if value is not None:
             raise tables.TableError(
-                f"{name} is for tables in memory, and this one has {len(found):,} rows: leave it out, or "
-                "give fewer rows"
+                "{argument} is for tables in memory, and this one has {rows:,} rows",
+                remedy="leave it out, or give fewer rows",
+                argument=name,
+                rows=len(scan),
             )
-    known = look_over(found, X, y, **options)
+    known = look_over(scan, X, y, **options)
     schema = _with_likelihoods(known.schema, known.sample, *named) if schema is None else schema
     if fits_memory(known.rows):  # most have nothing to learn from: the others go into memory
-        some, numbers = observed(schema, found)
+        some, numbers = observed(schema, scan)
         given = None if X is None else some.select(X.column_names)
         table = training_table(given, some.select(y.column_names), None, None, None, schema=schema)
-        left_out = _notes(schema, len(found), known.rows, None)[:1]
+        left_out = _notes(schema, len(scan), known.rows, None)[:1]
         return replace(table, source=numbers[table.source], notes=[*left_out, *table.notes])
     c, x = encoded(schema, known.sample)
     notes = [note.words() for note in tables.notes_on(schema, known.sample, known.sample)]
-    notes += _notes(schema, len(found), known.rows, known.holes if schema.given else None)
+    notes += _notes(schema, len(scan), known.rows, known.holes if schema.given else None)
     notes.append(
         f"the table is read as it is needed; what is measured is measured on {num_rows(x=x):,} of its "
         "rows, drawn at random, that are not trained on"
@@ -154,7 +159,7 @@ def _streamed_table(
         notes=notes,
         source=known.sample_rows,
         rows=known.rows,
-        stream=TableStream(schema, found, known.sizes, options["seed"]),
+        stream=TableStream(schema, scan, known.sizes, options["seed"]),
     )
 
 
@@ -173,8 +178,9 @@ def target_frame(y: Any) -> Any:
     """y as a frame."""
     if y is None:
         raise tables.TableError(
-            "ConditionalVAE requires y to be passed, but the target y is None: y holds the targets, X the "
-            "conditions; for the plain VAE of a table, fit(None, table)"
+            "ConditionalVAE requires y to be passed, but the target y is None: y holds the "
+            "targets, X the conditions",
+            remedy="for the plain VAE of a table, fit(None, table)",
         )
     return as_frame(y, "x")
 
@@ -186,19 +192,33 @@ def row_weights(sample_weight: Any, rows: int) -> np.ndarray | None:
     try:
         weight = np.asarray(sample_weight, float)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"sample_weight is no array of numbers ({error}): give one for each row"
+        raise InputError(
+            "{argument} is no array of numbers ({reason})",
+            remedy="give one for each row",
+            argument="sample_weight",
+            reason=str(error),
         ) from error
     if weight.shape != (rows,):
-        raise ValueError(f"sample_weight has shape {weight.shape}, expected ({rows},), one for each row")
+        raise _wrong_shape("sample_weight", weight, rows)
     if not np.isfinite(weight).all() or (weight < 0).any():
         row = int(np.argmax(~(np.isfinite(weight) & (weight >= 0))))
-        raise ValueError(
-            f"sample_weight of row {row + 1} is {weight[row]:g}: give finite numbers not below 0"
+        raise InputError(
+            "{argument} of row {row} is {weight:g}",
+            remedy="give finite numbers not below 0",
+            row=row,
+            argument="sample_weight",
+            weight=weight[row],
         )
     if not weight.any():
-        raise ValueError("sample_weight is zero on every row: weigh some above 0")
+        raise InputError(
+            "{argument} is zero on every row", remedy="weigh some above 0", argument="sample_weight"
+        )
     return weight
+
+
+def _wrong_shape(argument: str, array: np.ndarray, rows: int) -> InputError:
+    said = "{argument} has shape {shape}, expected ({rows},), one for each row"
+    return InputError(said, argument=argument, shape=array.shape, rows=rows)
 
 
 def _copies(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -214,9 +234,9 @@ def _along(name: str, values: Any, rows: int) -> np.ndarray | None:
         return None
     array = np.asarray(values)
     if array.shape != (rows,):
-        raise ValueError(f"{name} has shape {array.shape}, expected ({rows},), one for each row")
+        raise _wrong_shape(name, array, rows)
     if any(_is_missing(cell) for cell in array) if array.dtype == object else (array != array).any():
-        raise ValueError(f"{name} has missing cells: give one for each row")
+        raise InputError("{argument} has missing cells", remedy="give one for each row", argument=name)
     if array.dtype == object:
         array = array.astype(str) if any(isinstance(cell, str) for cell in array) else array
     return array
@@ -231,115 +251,14 @@ def _is_missing(cell: Any) -> bool:
         return True
 
 
-def check_arguments(parameters: dict[str, Any]) -> None:
-    """Refuse values that no model can be fitted with.
-
-    Raises:
-        ValueError: naming the argument.
-    """
-    least = {
-        "latent_size": 0,
-        "width": 1,
-        "depth": 0,
-        "num_members": 1,
-        "num_steps": 1,
-        "num_samples": 1,
-        "kl_warmup": 0,
-        "kl_cycles": 1,
-        "batch_size": 1,
-        "patience": 1,
-    }
-    for name, low in least.items():
-        value: Any = parameters[name]
-        if value is None and name != "depth":
-            continue
-        if not _is_number(value) or value != value // 1 or value < low:
-            raise ValueError(f"{name} is {quote(value)}, expected a whole number of at least {low}")
-    for name in ("learning_rate", "weight_decay", "free_bits"):
-        value: Any = parameters[name]
-        if value is None and name == "learning_rate":
-            continue
-        if not _is_number(value) or not 0 <= value < np.inf:
-            raise ValueError(f"{name} is {quote(value)}, expected a number not below 0, such as 0.001")
-    for name in ("validation_fraction", "test_fraction", "calibration_fraction"):
-        if not _is_number(parameters[name]) or not 0 <= parameters[name] < 1:
-            raise ValueError(f"{name} is {quote(parameters[name])}, expected at least 0 and below 1")
-    chosen_objective(parameters)
-    choices = {
-        "joint": ("auto", "in_turn", "latent"),
-        "likelihood": ("auto", "student_t", "gaussian"),
-        "unknown": ("error", "other"),
-    }
-    for name, allowed in choices.items():
-        if parameters[name] not in allowed:
-            raise ValueError(
-                f"{name} is {quote(parameters[name])}, expected {' or '.join(map(repr, allowed))}"
-            )
-    _check_likelihoods(parameters["likelihoods"])
-    tables.require_readings(parameters["read"], parameters["missing"])
-
-
-def _check_likelihoods(named: Any) -> None:
-    if named is not None and not isinstance(named, Mapping):
-        raise ValueError(
-            f"likelihoods is {quote(named)}, expected a dictionary by column, such as {{'claims': "
-            "'negative_binomial'}; one for all numeric targets is likelihood='gaussian' or 'student_t'"
-        )
-    for column, name in (named or {}).items():
-        if not isinstance(name, str):
-            raise ValueError(
-                f"likelihoods[{quote(column)}] is {quote(name)}, expected a name, such as 'gamma'"
-            )
-
-
-def chosen_objective(parameters: dict[str, Any]) -> Callable[..., Any]:
-    """The function that the estimator's parameters name.
-
-    Raises:
-        ValueError: if they name none, or free bits of something other than the ELBO.
-    """
-    (chosen, _), free_bits = trained_by(parameters), float(parameters["free_bits"])
-    if free_bits and chosen != "elbo":
-        raise ValueError(
-            f"free_bits={free_bits:g} are of the ELBO, and objective is {quote(chosen)}: leave one "
-            "of them out"
-        )
-    if callable(chosen):
-        return chosen
-    if not isinstance(chosen, str):
-        raise ValueError(
-            f"objective is {quote(chosen)}, expected a name, such as 'iwae', or a function of Draws"
-        )
-    return objective(f"elbo(free_bits={free_bits!r})" if free_bits else chosen)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-
-
-def seed(random_state: Any) -> int:
-    """The seed that `random_state` stands for: a whole number is its own.
-
-    Raises:
-        ValueError: for what is no seed.
-    """
-    if isinstance(random_state, Integral) and not isinstance(random_state, bool):
-        if 0 <= int(random_state) < 2**32:
-            return int(random_state)
-    elif random_state is None or isinstance(random_state, np.random.RandomState):
-        return int(check_random_state(random_state).randint(2**31))
-    raise ValueError(
-        f"random_state is {quote(random_state)}, expected a whole number from 0 to 2**32 - 1, None, or "
-        "numpy's RandomState"
-    )
-
-
 def settings(estimator: Any, rows: int, schema: tables.Schema) -> Settings:
     """The estimator's own sizes, and those of the data where it has none."""
-    found = defaults(rows, len(schema.target), decoded_in_turn(estimator, len(schema.target)))
-    own = {name: getattr(estimator, name) for name in found._fields if name != "in_turn"}
-    kinds = {name: type(value) for name, value in found._asdict().items()}
-    return found._replace(**{name: kinds[name](value) for name, value in own.items() if value is not None})
+    sizes = defaults(rows, len(schema.target), decoded_in_turn(estimator, len(schema.target)))
+    asked = {name: getattr(estimator, name) for name in sizes._fields if name != "in_turn"}
+    kinds = {name: type(value) for name, value in sizes._asdict().items()}
+    return sizes._replace(
+        **{name: kinds[name](value) for name, value in asked.items() if value is not None}
+    )
 
 
 def remember_features(estimator: Any, X: Any, schema: tables.Schema) -> None:
@@ -352,18 +271,20 @@ def remember_features(estimator: Any, X: Any, schema: tables.Schema) -> None:
         del estimator.feature_names_in_
 
 
-def require_features(estimator: Any, X: Any, given: Any) -> None:
+def require_features(expected: int, X: Any, given: Any) -> None:
     """Arrays have as many columns as they had at fitting.
 
     Raises:
         TableError: with both numbers, in scikit-learn's words.
     """
     if kind(X) == "numpy":
-        found = len(nw.from_native(given, eager_only=True).columns)
-        if found != (expected := estimator.n_features_in_):
+        features = len(nw.from_native(given, eager_only=True).columns)
+        if features != expected:
             raise tables.TableError(
-                f"X has {found} features, but {type(estimator).__name__} is expecting {expected} features "
-                "as input: give the columns that it was fitted to"
+                "X has {features} features, but ConditionalVAE is expecting {expected} features as input",
+                remedy="give the columns that it was fitted to",
+                features=features,
+                expected=expected,
             )
 
 
@@ -375,8 +296,10 @@ def require_rows(c: Any, x: Any) -> None:
     """
     if c is not None and (of_c := num_rows(c=c)) != (of_x := num_rows(x=x)):
         raise tables.TableError(
-            f"the conditions have {of_c} rows and the targets {of_x} rows; give one row of each for every "
-            "example"
+            "the conditions have {of_c} rows and the targets {of_x} rows",
+            remedy="give one row of each for every example",
+            of_c=of_c,
+            of_x=of_x,
         )
 
 
@@ -392,14 +315,23 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
     if isinstance(y, dict):
         y = settled_keys(y)
         if unknown := [name for name in y if name not in names]:
-            raise tables.TableError(f"{quote(unknown[0])} is no numeric target; these are {listed(names)}")
+            raise tables.TableError(
+                "{unknown!q} is no numeric target",
+                remedy="these are {names}",
+                unknown=unknown[0],
+                names=listed(names),
+            )
         given = {name: np.asarray(value, float) for name, value in y.items()}
         rows = max((value.size for value in given.values()), default=1) if rows is None else rows
         for name, value in given.items():
             if value.shape not in ((), (rows,)):
                 raise tables.TableError(
-                    f"y[{quote(name)}] has shape {value.shape}: give one number, or one for each of "
-                    f"{rows} rows"
+                    "y[{column!q}] has shape {shape}",
+                    remedy="give one number, or one for each of {rows} rows",
+                    column=name,
+                    argument="y",
+                    shape=value.shape,
+                    rows=rows,
                 )
         values = np.full((rows, len(names)), np.nan)
         for name, value in given.items():
@@ -413,7 +345,7 @@ def thresholds(model: TableModel, y: Any, rows: int | None) -> tuple[list[tables
             require_rows({"c": np.zeros(rows)}, {"x": np.zeros(len(frame))})
         # As they are: through float32 and back a whole number n may come out below n.
         read = [measured(c, checked(c, cells(frame, c.name))) for c in model.numeric]
-        values = np.stack([np.where(mask, own, np.nan) for own, mask in read], axis=1)
+        values = np.stack([np.where(mask, value, np.nan) for value, mask in read], axis=1)
         chosen = model.numeric
     # A whole number n stands for what rounds to it: P(x ≤ n) is that of n + 1/2.
     ends = [tables.reach(column, values[:, j])[1] for j, column in enumerate(model.numeric)]
@@ -424,14 +356,14 @@ def native_columns(columns: list[tables.Column], blocks: dict[str, np.ndarray], 
     """Decoded columns by name, each of the type that it had, for a frame of the kind `of`."""
     backend: Any = of if of in FRAMES else "pyarrow"
     decoded = nw.from_native(tables.decode(columns, blocks, backend), eager_only=True)
-    found = {}
+    native = {}
     for column in columns:
         series = decoded[str(column.name)]
         if of == "pandas":
-            found[column.name] = series.to_native().array  # without the index that it came with
+            native[column.name] = series.to_native().array  # without the index that it came with
         else:
-            found[column.name] = series if of in FRAMES else np.array(series.to_list(), dtype=object)
-    return found
+            native[column.name] = series if of in FRAMES else np.array(series.to_list(), dtype=object)
+    return native
 
 
 def _take(tree: Any, index: np.ndarray) -> Any:

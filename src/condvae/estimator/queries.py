@@ -1,18 +1,17 @@
 """What a fitted table answers: draws, densities, latents, what people ask, and how far to trust it."""
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import TransformerMixin
-from sklearn.utils.validation import check_is_fitted
 
 from condvae import sampling, scoring, tables
 from condvae.estimator import prepare
-from condvae.estimator.evaluation import diagnose
-from condvae.estimator.predicting import Predictions, require_draws
-from condvae.judging import Diagnosis
+from condvae.estimator.fitted import FittedTable
+from condvae.estimator.predicting import require_draws
 from condvae.scoring import LogProb
+from condvae.sentences import Argument
 from condvae.table_models import outside
 from condvae.table_models.model import Method, observed_rows
 from condvae.table_models.streaming import by_part, in_memory, one_scan
@@ -38,70 +37,15 @@ class RoughWarning(UserWarning):
         self.rows, self.seen, self.what = rows, seen, what
 
 
-class Queries(Predictions, TransformerMixin):
-    """The questions; `ConditionalVAE` is what fits, and is asked."""
+@dataclass(frozen=True)
+class Queries:
+    """The questions about the whole distribution: draws, densities, latents, missing cells, support.
 
-    # --- whether it is right
+    Attributes:
+        table: what was fitted.
+    """
 
-    def diagnose(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        train: tuple[Any, Any] | None = None,
-        deep: bool = False,
-        num_samples: int | None = None,
-        budget: int | None = None,
-        method: Method = "is",
-        interval_samples: int | None = None,
-        random_state: int | None = None,
-    ) -> Diagnosis:
-        """What the model is worth on rows that it was not trained on, and whether it is right.
-
-        Whether it is better than what is simpler; whether z and c are used, column by column; whether the
-        latents of these rows are what the prior draws, and q the posterior; whether every target is
-        calibrated, overall and by group of each condition; whether a classifier tells the rows from
-        samples. Whether it is right is looked at by at most 3,000 rows. `docs/diagnosis.md` explains each
-        verdict.
-
-        Args:
-            X: conditions, or None where the model was fitted without.
-            y: targets.
-            train: (X, y) that the model was fitted to, to see whether samples copy them.
-            deep: whether to fit again to `train`, without z and with free bits, which tells a latent that
-                is not needed from one that is ignored; and to fit NGBoost, Treeffuser and a flow, where
-                they are installed. It takes some times as long as fitting did.
-            num_samples: draws of z for each row, for its log-density (1000; of more than 2,000 rows 250);
-                annealed chains (16).
-            budget: the most draws that a row may get, where it needs them (16 times as many); or
-                temperatures (1000).
-            method: of finding log-densities: "is", importance sampling; or "ais", annealed.
-            interval_samples: draws of each row's targets, for CRPS and intervals (1000; of more than 2,000
-                rows 500).
-            random_state: another seed than the estimator's, for what is looked at.
-
-        Returns:
-            `condvae.judging.Diagnosis`: `.findings`, what must be looked at first, `.words()`,
-            and the numbers, `.to_json()`, which `condvae.estimator.evaluate` describes.
-
-        Raises:
-            TableError: for columns or cells that do not fit the model, or too few rows.
-            ValueError: with `deep`, without `train`.
-        """
-        return diagnose(
-            self,
-            X,
-            y,
-            train=train,
-            deep=deep,
-            num_samples=num_samples,
-            budget=budget,
-            method=method,
-            interval_samples=interval_samples,
-            random_state=random_state,
-        )
-
-    # --- the whole distribution
+    table: FittedTable
 
     def sample(self, X: Any = None, n: int = 1, *, random_state: int | None = None, part: int = 0) -> Any:
         """Draws of the targets given each row of X.
@@ -122,13 +66,13 @@ class Queries(Predictions, TransformerMixin):
         X = in_memory(X)
         if isinstance(X, tables.Scan):
             return by_part(
-                X, X, X, lambda i, own, _: self.sample(own, n, random_state=random_state, part=i)
+                X, X, X, lambda i, part, _: self.sample(part, n, random_state=random_state, part=i)
             )
-        model, c = self._given(X)
+        model, c = self.table.given(X)
         require_draws(n)
-        key = self._key(random_state, 1, part)
-        blocks = sampling.sample(model.mixture, c, key=key, num_samples=n, progress=self.progress)
-        return self._drawn(blocks, X, 1 if c is None else num_rows(c=c), n)
+        key = self.table.key(random_state, 1, part)
+        blocks = sampling.sample(model.mixture, c, key=key, num_samples=n, progress=self.table.progress)
+        return self.table.drawn(blocks, X, 1 if c is None else num_rows(c=c), n)
 
     def log_prob(
         self,
@@ -164,17 +108,17 @@ class Queries(Predictions, TransformerMixin):
         if (both := one_scan(X, y)) is not None:
             options: dict[str, Any] = {"num_samples": num_samples, "budget": budget, "method": method}
             options["random_state"] = random_state
-            found = by_part(both, X, y, lambda _, own, target: self.log_prob(own, target, **options))
-            return LogProb.joined(list(found))
-        model, c, x, unforeseen = self._scored(X, y)
-        key = self._key(random_state, 2)
-        found = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
-        return found.plus(unforeseen)
+            scores = by_part(both, X, y, lambda _, given, target: self.log_prob(given, target, **options))
+            return LogProb.joined(list(scores))
+        model, c, x, unforeseen = self.table.scored(X, y)
+        key = self.table.key(random_state, 2)
+        score = model.log_prob(x, c, key=key, num_samples=num_samples, budget=budget, method=method)
+        return score.plus(unforeseen)
 
     def elbo(self, X: Any, y: Any, *, num_samples: int = 100) -> np.ndarray:
         """The ELBO of each row, a lower bound of its log p in expectation, (n,): `scoring.bound`."""
-        model, c, x, unforeseen = self._scored(X, y)
-        return model.elbo(x, c, key=self._key(None, 3), num_samples=num_samples) + unforeseen
+        model, c, x, unforeseen = self.table.scored(X, y)
+        return model.elbo(x, c, key=self.table.key(None, 3), num_samples=num_samples) + unforeseen
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean of log p(y | X) over the rows that have an observed target: higher is better.
@@ -196,23 +140,21 @@ class Queries(Predictions, TransformerMixin):
         """
         if y is not None:
             return self.log_prob(X, y).value
-        model, c = self._given(X, unseen="missing", told=True)
+        model, c = self.table.given(X, unseen="missing", told=True)
         if model.support is None:
             return np.zeros(1)
         return 0.0 - model.support.distance(model.features(c))
 
     def observed_rows(self, y: Any) -> np.ndarray:
         """Which rows have at least one observed target, shape (n,); the others' log-density is 0."""
-        check_is_fitted(self, "table_")
         if isinstance(y, tables.Scan):
-            return np.concatenate([self.observed_rows(own) for own in y.parts()])
+            return np.concatenate([self.observed_rows(part) for part in y.parts()])
         frame = prepare.target_frame(y)
-        seen = observed_rows(tables.encode(self.schema_.target, frame, unseen="missing") or {})
-        for values in tables.impossible(self.schema_.target, frame).values():
+        seen = observed_rows(tables.encode(self.table.schema.target, frame, unseen="missing") or {})
+        for values in tables.impossible(self.table.schema.target, frame).values():
             seen[np.concatenate(list(values.values()))] = True
         return seen
 
-    # scikit-learn wraps `transform` where it is defined, for `set_output`, and wants X by name or place.
     def transform(
         self, X: Any, y: Any = None, *, refine: bool = False, random_state: int | None = None
     ) -> Any:
@@ -230,16 +172,16 @@ class Queries(Predictions, TransformerMixin):
             random_state: another seed than the estimator's, for `refine`.
         """
         self._require_latent()
-        model, c, x = (*self._given(X), None) if y is None else self._pair(X, y)
+        model, c, x = (*self.table.given(X), None) if y is None else self.table.pair(X, y)
         if refine and x is not None:
-            mean = model.refined_latents(x, c, self._key(random_state, 9))
+            mean = model.refined_latents(x, c, self.table.key(random_state, 9))
             if (rough := int((~mean.trusted).sum())) > 0:
-                warnings.warn(RoughWarning(rough, len(mean.ess), "latents"), stacklevel=2)
+                warnings.warn(RoughWarning(rough, len(mean.ess), "latents"), stacklevel=3)
             latents = np.asarray(mean.value, np.float64)
         else:
             latents = model.latents(x, c).astype(np.float64)
         source = X if X is not None else y
-        of = self._kind_of(source)
+        of = self.table.kind_of(source)
         if of == "numpy":
             return latents
         return build(
@@ -249,17 +191,16 @@ class Queries(Predictions, TransformerMixin):
         )
 
     def _require_latent(self) -> None:
-        check_is_fitted(self, "table_")
-        if self.settings_.in_turn and not self.settings_.latent_size:
+        if self.table.settings.in_turn and not self.table.settings.latent_size:
             raise tables.TableError(
-                "the model has no latent, as it decodes its targets in turn: fit with joint='latent' "
-                "(--joint latent) for one"
+                "the model has no latent, as it decodes its targets in turn",
+                remedy="fit with {joint} for one",
+                joint=Argument("joint", "latent"),
             )
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The names of the latents, as `transform` gives them."""
-        check_is_fitted(self, "table_")
-        return np.array([f"z{i}" for i in range(self.settings_.latent_size)], dtype=object)
+        return np.array([f"z{i}" for i in range(self.table.settings.latent_size)], dtype=object)
 
     def counterfactual(
         self,
@@ -292,19 +233,25 @@ class Queries(Predictions, TransformerMixin):
         """
         self._require_latent()
         with outside.told_once():
-            model, c, x = self._pair(X, y)
+            model, c, x = self.table.pair(X, y)
             if c is None:
                 raise tables.TableError(
-                    "the model was fitted without conditions, so there are none to change: use sample or "
-                    "impute"
+                    "the model was fitted without conditions, so there are none to change",
+                    remedy="use sample or impute",
                 )
-            c_new = self._given(X_new)[1]
+            c_new = self.table.given(X_new)[1]
         require_draws(n)
         prepare.require_rows(c, c_new)
         blocks = scoring.reconstruct(
-            model.mixture, x, c, key=self._key(random_state, 7), num_samples=n, new_c=c_new, refine=refine
+            model.mixture,
+            x,
+            c,
+            key=self.table.key(random_state, 7),
+            num_samples=n,
+            new_c=c_new,
+            refine=refine,
         )
-        return self._drawn(blocks, X, num_rows(c=c), n)
+        return self.table.drawn(blocks, X, num_rows(c=c), n)
 
     def impute(
         self, X: Any, y: Any, n: int | None = None, *, random_state: int | None = None, part: int = 0
@@ -332,30 +279,30 @@ class Queries(Predictions, TransformerMixin):
                 both,
                 X,
                 y,
-                lambda i, own, target: self.impute(own, target, n, random_state=random_state, part=i),
+                lambda i, given, target: self.impute(given, target, n, random_state=random_state, part=i),
             )
-        model, c, x = self._pair(X, y)
+        model, c, x = self.table.pair(X, y)
         require_draws(1 if n is None else n)
-        found = scoring.imputed(
+        imputed = scoring.imputed(
             model.mixture,
             x,
             c,
-            key=self._key(random_state, 8, part),
+            key=self.table.key(random_state, 8, part),
             num_samples=n or 1,
-            progress=self.progress,
+            progress=self.table.progress,
         )
-        blocks, cells = found.value, np.concatenate([block.mask for block in x.values()], axis=1)
+        blocks, cells = imputed.value, np.concatenate([block.mask for block in x.values()], axis=1)
         partly = cells.any(axis=1) & ~cells.all(axis=1)
-        if (rough := int((partly & ~found.trusted).sum())) > 0:
-            warnings.warn(RoughWarning(rough, len(cells)), stacklevel=2)
+        if (rough := int((partly & ~imputed.trusted).sum())) > 0:
+            warnings.warn(RoughWarning(rough, len(cells)), stacklevel=3)
         rows, target = num_rows(x=x), prepare.target_frame(y)
         if n is not None:
             observed = tables.take(target, np.repeat(np.arange(rows), n))
-            return self._drawn(blocks, X if X is not None else y, rows, n, observed)
-        frame = self._decoded(blocks, rows, self._kind_of(y), target)
-        if self._kind_of(y) == "numpy":
+            return self.table.drawn(blocks, X if X is not None else y, rows, n, observed)
+        frame = self.table.decoded(blocks, rows, self.table.kind_of(y), target)
+        if self.table.kind_of(y) == "numpy":
             return frame.reshape(np.shape(y))
-        if self._kind_of(y) == "pandas":
+        if self.table.kind_of(y) == "pandas":
             frame.index = y.index
         return frame
 
@@ -369,6 +316,6 @@ class Queries(Predictions, TransformerMixin):
             training rows that lie closer to others than this row does. A frame of X's kind; for arrays a
             dictionary of arrays.
         """
-        model, c = self._given(X, unseen="missing", told=True)
-        found = outside.support(model, c, as_frame(X, "c"))
-        return found if self._kind_of(X) == "numpy" else self._frame(found, X)
+        model, c = self.table.given(X, unseen="missing", told=True)
+        support = outside.support(model, c, as_frame(X, "c"))
+        return support if self.table.kind_of(X) == "numpy" else self.table.frame(support, X)

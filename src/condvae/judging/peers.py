@@ -45,7 +45,7 @@ def trees(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
     for name, dependence in ways[: len(model.schema.target)]:
         fitted = fit_boosted_trees(x, training.c, intervals=ends, dependence=dependence, **levels)
         value = fitted.log_prob(x_new, rows.c, new_ends) + log_factor
-        yield name, model.in_own_units(value, rows.x)
+        yield name, model.in_column_units(value, rows.x)
 
 
 def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
@@ -77,7 +77,7 @@ def peers(rows: Rows, training: Rows) -> Iterator[tuple[str, np.ndarray]]:
         except (ImportError, np.linalg.LinAlgError):  # not installed; or a covariance that it cannot invert
             continue
         values = np.full(whole, np.nan)
-        values[complete] = model.in_own_units(value + judged.log_factor, rows.x)
+        values[complete] = model.in_column_units(value + judged.log_factor, rows.x)
         yield name, values
 
 

@@ -1,11 +1,11 @@
 """Objectives by name, as on the command line: `elbo`, `renyi(alpha=0.25)`."""
 
-import inspect
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
 from condvae.objectives.bounds import elbo, gaussian_stochastic_network, hybrid, iwae, renyi
+from condvae.objectives.declaration import declaration_of
 from condvae.objectives.gradients import (
     doubly_reparameterised,
     generalised_doubly_reparameterised,
@@ -14,6 +14,7 @@ from condvae.objectives.gradients import (
 )
 from condvae.objectives.information import info_vae
 from condvae.objectives.wake_sleep import defensive_wake_wake, wake_sleep, wake_wake
+from condvae.sentences import InputError
 from condvae.text import as_call
 
 OBJECTIVES: dict[str, Callable[..., Any]] = {
@@ -53,17 +54,27 @@ def objective(text: str) -> Callable[..., Any]:
     """
     call = as_call(text)
     if call is None:
-        raise ValueError(
-            f"objective is {text!r}: write a name, such as iwae, or one with its numbers, such as "
-            "renyi(alpha=0.5)"
+        raise InputError(
+            "{argument} is {text!r}",
+            remedy="write a name, such as iwae, or one with its numbers, such as renyi(alpha=0.5)",
+            argument="objective",
+            text=text,
         )
     name, options = call
     if name not in OBJECTIVES:
-        raise ValueError(f"objective is {name!r}, expected one of {', '.join(OBJECTIVES)}")
+        said = "{argument} is {name!r}, expected one of {names}"
+        raise InputError(said, argument="objective", name=name, names=", ".join(OBJECTIVES))
     function = OBJECTIVES[name]
-    allowed = [p.name for p in inspect.signature(function).parameters.values() if p.default is not p.empty]
+    allowed = declaration_of(function).options
     for argument in options:
         if argument not in allowed:
             known = " and ".join(allowed) or "no numbers"
-            raise ValueError(f"objective {name} takes {known}: leave out {argument!r}")
+            raise InputError(
+                "{argument} {name} takes {known}",
+                remedy="leave out {odd!r}",
+                argument="objective",
+                name=name,
+                known=known,
+                odd=argument,
+            )
     return partial(function, **options) if options else function

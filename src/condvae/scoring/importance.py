@@ -22,6 +22,7 @@ from condvae.scoring.estimates import LogProb, Tally
 from condvae.scoring.pareto import tail_size
 from condvae.scoring.proposals import PROPOSALS, Moments, Proposal, strata
 from condvae.scoring.refinement import num_draws, num_latents, refine_row
+from condvae.sentences import Argument, InputError
 from condvae.vectorise import MAX_CELLS, TYPICAL_WIDTH, chunk_size, map_rows, num_rows
 
 ENOUGH = 0.1
@@ -115,11 +116,17 @@ def log_prob(
     if proposal not in PROPOSALS:
         raise ValueError(f"proposal is {proposal!r}, expected one of {', '.join(PROPOSALS)}")
     if num_samples < 4:
-        raise ValueError(f"num_samples is {num_samples}, expected at least 4 for a standard error")
+        said = "{argument} is {draws}, expected at least 4 for a standard error"
+        raise InputError(said, argument="num_samples", draws=num_samples)
     budget = BUDGET * num_samples if budget is None else budget
     if budget < num_samples:
-        raise ValueError(
-            f"budget is {budget}, less than num_samples, {num_samples}, which every row gets: raise it"
+        raise InputError(
+            "{argument} is {budget}, less than {num_samples}, {draws}, which every row gets",
+            remedy="raise it",
+            argument="budget",
+            budget=budget,
+            num_samples=Argument("num_samples"),
+            draws=num_samples,
         )
     n = num_rows(x=x, c=c)
     models = members(model)

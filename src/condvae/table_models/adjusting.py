@@ -28,21 +28,21 @@ EVEN = 1e-6
 def calibrate(model: TableModel, rows: tuple[Any, Any]) -> dict[str, np.ndarray]:
     """What `TableModel.calibration` is, of rows (x, c) that no member was trained on."""
     x, c = rows
-    found: dict[str, np.ndarray] = {}
+    scores: dict[str, np.ndarray] = {}
     if model.numeric:
         value, mask = x["numeric"]
         values = model.to_units(np.where(mask, value, np.nan))
         reach = [tables.reach(column, values[:, j]) for j, column in enumerate(model.numeric)]
         below, up_to = (_cdf(model, c, np.stack(side, axis=1)) for side in zip(*reach, strict=True))
         for j, column in enumerate(model.numeric):
-            found[str(column.name)] = np.stack([below[mask[:, j], j], up_to[mask[:, j], j]], axis=1)
+            scores[str(column.name)] = np.stack([below[mask[:, j], j], up_to[mask[:, j], j]], axis=1)
     if model.categorical:
         codes, mask = x["categorical"]
         for k, (column, shares) in enumerate(zip(model.categorical, _probabilities(model, c), strict=True)):
             above = np.broadcast_to(mass_above(shares), (len(codes), len(column.levels)))
             seen = mask[:, k]
-            found[str(column.name)] = above[seen, codes[seen, k]]
-    return found
+            scores[str(column.name)] = above[seen, codes[seen, k]]
+    return scores
 
 
 def half_widths(model: TableModel, coverages: list[float]) -> np.ndarray:
@@ -80,15 +80,17 @@ def covering(model: TableModel, c: Any, ends: np.ndarray, halves: np.ndarray) ->
         at = _at_ends(model, some, ends[rows], chosen)
         moving = np.zeros(len(rows), bool)
         for j in chosen:
-            column, own = model.numeric[j], ends[rows, j]
+            column, interval = model.numeric[j], ends[rows, j]
             low_before, low_at, high_before, high_at = at[j]
-            up = np.stack([low_at < least[j], (high_at <= most[j]) & (own[..., 1] < column.ends[1])], -1)
+            up = np.stack(
+                [low_at < least[j], (high_at <= most[j]) & (interval[..., 1] < column.ends[1])], -1
+            )
             down = np.stack(
-                [(low_before >= least[j]) & (own[..., 0] > column.ends[0]), high_before > most[j]], -1
+                [(low_before >= least[j]) & (interval[..., 0] > column.ends[0]), high_before > most[j]], -1
             )
             moves = (up * 1.0 - down) * inner[j, :, None]
-            moved = np.clip(tables.recorded(column, own + moves * (column.step or 0.0)), *column.ends)
-            ends[rows, j] = np.where(moves != 0, moved, own)
+            moved = np.clip(tables.recorded(column, interval + moves * (column.step or 0.0)), *column.ends)
+            ends[rows, j] = np.where(moves != 0, moved, interval)
             moving |= (moves != 0).any(axis=(1, 2))
         rows = rows[moving]
     return _with_atoms(model, c, ends, halves)
@@ -98,11 +100,11 @@ def level_sets(
     model: TableModel, c: Any, coverage: float, adjusted: bool
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """By categorical target, the levels that cover, bool [n, levels]; and all, the most probable first."""
-    found = []
+    sets = []
     for column, shares in zip(model.categorical, _probabilities(model, c), strict=True):
-        own = model.calibration[str(column.name)] if adjusted else None
-        found.append((level_set(shares, coverage, own), np.argsort(-shares, axis=1, kind="stable")))
-    return found
+        scores = model.calibration[str(column.name)] if adjusted else None
+        sets.append((level_set(shares, coverage, scores), np.argsort(-shares, axis=1, kind="stable")))
+    return sets
 
 
 def _cdf(model: TableModel, c: Any, values: np.ndarray) -> np.ndarray:
@@ -113,9 +115,9 @@ def _cdf(model: TableModel, c: Any, values: np.ndarray) -> np.ndarray:
 
 def _probabilities(model: TableModel, c: Any) -> list[np.ndarray]:
     """Of the levels of each categorical target, [n, levels]."""
-    found = model.centre(c, SAMPLES, jax.random.key(0))[1]
-    assert found is not None
-    return [found[:, k, : len(column.levels)] for k, column in enumerate(model.categorical)]
+    probability = model.centre(c, SAMPLES, jax.random.key(0))[1]
+    assert probability is not None
+    return [probability[:, k, : len(column.levels)] for k, column in enumerate(model.categorical)]
 
 
 def _at_ends(model: TableModel, c: Any, ends: np.ndarray, chosen: list[int]) -> dict[int, list[np.ndarray]]:
@@ -123,11 +125,11 @@ def _at_ends(model: TableModel, c: Any, ends: np.ndarray, chosen: list[int]) -> 
     n, d, k, _ = ends.shape
     values = np.full((n, 4 * k, d), np.nan)
     for j in chosen:
-        own = np.where(np.isfinite(ends[:, j]), ends[:, j], np.nan)
-        sides = [tables.reach(model.numeric[j], own[:, :, side]) for side in (0, 1)]
+        end = np.where(np.isfinite(ends[:, j]), ends[:, j], np.nan)
+        sides = [tables.reach(model.numeric[j], end[:, :, side]) for side in (0, 1)]
         values[:, :, j] = np.hstack([*sides[0], *sides[1]])
-    found = _cdf(model, c, values[0] if c is None else values)
-    return {j: np.split(np.reshape(found[..., j], (n, 4 * k)), 4, axis=1) for j in chosen}
+    cdf = _cdf(model, c, values[0] if c is None else values)
+    return {j: np.split(np.reshape(cdf[..., j], (n, 4 * k)), 4, axis=1) for j in chosen}
 
 
 def _with_atoms(model: TableModel, c: Any, ends: np.ndarray, halves: np.ndarray) -> np.ndarray:
@@ -137,8 +139,8 @@ def _with_atoms(model: TableModel, c: Any, ends: np.ndarray, halves: np.ndarray)
         for atom in column.atoms:
             values = np.full((len(ends), 2, len(model.numeric)), np.nan)
             values[:, :, j] = np.stack(tables.reach(column, np.array(atom)))
-            found = _cdf(model, c, values[0] if c is None else values)[..., j].reshape(len(ends), 2)
-            inside = conformal_score(found[:, 0], found[:, 1])[:, None] <= halves[j] + EVEN
+            cdf = _cdf(model, c, values[0] if c is None else values)[..., j].reshape(len(ends), 2)
+            inside = conformal_score(cdf[:, 0], cdf[:, 1])[:, None] <= halves[j] + EVEN
             low, high = np.moveaxis(ends[:, j], -1, 0)
             ends[:, j, :, 0] = np.where(inside, np.minimum(low, atom), low)
             ends[:, j, :, 1] = np.where(inside, np.maximum(high, atom), high)

@@ -18,6 +18,7 @@ from condvae.heads import Cell, UniversalCell
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.networks import quantile_knots
+from condvae.sentences import Argument, InputError, Text
 from condvae.table_models.adjusting import calibrate
 from condvae.table_models.defaults import AVERAGING, Settings
 from condvae.table_models.hiding import hiding
@@ -112,7 +113,7 @@ def fit_table(
     alike = copies((x, c))
     test, calibration, rest = _reserve(n, options, table.groups, table.time, alike, split_key)
     x_rest, c_rest = _take((x, c), rest)
-    weight, *own = [
+    weight, *along = [
         None if array is None else array[rest]
         for array in (table.sample_weight, table.groups, table.time, alike)
     ]
@@ -120,7 +121,9 @@ def fit_table(
     if stream is not None:  # which members judge by the same rows
         mask_keys = mask_keys[np.zeros(settings.num_members, int)]
     fraction = options.validation_fraction
-    masks = np.stack([_held_out("validation_fraction", fraction, len(rest), own, key) for key in mask_keys])
+    masks = np.stack(
+        [_held_out("validation_fraction", fraction, len(rest), along, key) for key in mask_keys]
+    )
     x_levels, c_levels = tables.levels(schema.target), tables.levels(schema.given)
     numeric, ordinal = likelihoods(schema)
     blocks = [(side or {}).get("numeric") for side in (x_rest, c_rest)]
@@ -204,7 +207,7 @@ def fit_table(
         progress=options.progress,
     )
     if c is not None:
-        *_, same = own
+        *_, same = along
         once = np.arange(len(rest)) if same is None else np.unique(same, return_index=True)[1]
         model.support = Support.fit(model.features(_take(c_rest, once)))
         kept = scored(schema, _take(x_rest, once[reference_rows(len(once))]))[0]
@@ -218,9 +221,9 @@ def fit_table(
             )
     alone = options.in_turn and not settings.latent_size and len(schema.target) > 1
     if len(test):
-        own_weight = None if table.sample_weight is None else table.sample_weight[test]
+        test_weight = None if table.sample_weight is None else table.sample_weight[test]
         rows = _take((x, c), test)
-        validation = measure_test(model, rows, (x_rest, c_rest), own_weight, score_key, alone)
+        validation = measure_test(model, rows, (x_rest, c_rest), test_weight, score_key, alone)
     else:
         validation = measure_members(model, x_rest, c_rest, masks, weight, score_key, alone)
     if validation is not None and stream is not None:
@@ -232,35 +235,46 @@ def fit_table(
 def likelihoods(schema: tables.Schema) -> tuple[str | list[Cell], list[bool]]:
     """The likelihood of the numeric targets, one for all or cells; and which categories are in an order."""
     chosen = [(column, column.likelihood or tables.Likelihood("student_t")) for column in schema.target]
-    numeric = [(column, found) for column, found in chosen if column.kind == "numeric"]
-    ordinal = [found.family == "ordinal" for column, found in chosen if column.kind == "categorical"]
-    families = {found.family for _, found in numeric}
+    numeric = [(column, likelihood) for column, likelihood in chosen if column.kind == "numeric"]
+    ordinal = [
+        likelihood.family == "ordinal" for column, likelihood in chosen if column.kind == "categorical"
+    ]
+    families = {likelihood.family for _, likelihood in numeric}
     if families <= {"student_t"} or families == {"gaussian"}:
         return (families.pop() if families else "student_t"), ordinal
-    return [_cell(column, found) for column, found in numeric], ordinal
+    return [_cell(column, likelihood) for column, likelihood in numeric], ordinal
 
 
-def _cell(column: tables.Column, found: tables.Likelihood) -> Cell:
+def _cell(column: tables.Column, likelihood: tables.Likelihood) -> Cell:
     """What a column is to the head: in standardised units, but for families of numbers as they are."""
     mean, sd = column.mean, column.sd
     if column.universal is not None:
         return Cell("universal", (("cell", universal_cell(column)),))
-    if found.family in ("ordinal", "bernoulli"):
-        return Cell("ordinal", (("low", found.low), ("high", found.high)), units=(mean, sd))
-    if found.family in tables.OWN_UNITS:
-        low = 0.0 if found.low is None else found.low
+    if likelihood.family in ("ordinal", "bernoulli"):
+        return Cell("ordinal", (("low", likelihood.low), ("high", likelihood.high)), units=(mean, sd))
+    if likelihood.family in tables.OWN_UNITS:
+        low = 0.0 if likelihood.low is None else likelihood.low
         # Counts are counts and shares are shares of their range; amounts are in standard deviations.
-        width = 1.0 if found.family in tables.COUNTS else sd if found.high is None else found.high - low
-        return Cell(found.family, start=found.start, units=((mean - low) / width, sd / width))
-    if found.step is not None:
-        return Cell(found.family, (("width", found.step / sd), ("origin", (found.origin - mean) / sd)))
-    if found.low is not None or found.high is not None:
-        ends = {"low": found.low, "high": found.high}
+        width = (
+            1.0
+            if likelihood.family in tables.COUNTS
+            else sd
+            if likelihood.high is None
+            else likelihood.high - low
+        )
+        return Cell(likelihood.family, start=likelihood.start, units=((mean - low) / width, sd / width))
+    if likelihood.step is not None:
         return Cell(
-            found.family,
+            likelihood.family,
+            (("width", likelihood.step / sd), ("origin", (likelihood.origin - mean) / sd)),
+        )
+    if likelihood.low is not None or likelihood.high is not None:
+        ends = {"low": likelihood.low, "high": likelihood.high}
+        return Cell(
+            likelihood.family,
             tuple((name, None if end is None else (end - mean) / sd) for name, end in ends.items()),
         )
-    return Cell(found.family)
+    return Cell(likelihood.family)
 
 
 def universal_cell(column: tables.Column) -> UniversalCell:
@@ -320,8 +334,13 @@ def _in_the_table(error: TrainingError, table: TrainingTable, rows: np.ndarray) 
         columns = {"x": table.schema.target, "c": table.schema.given}[side]
         name = f", column {str(tables.column_at(columns, block[0], column[0]).name)!r}"
     return TrainingError(
-        f"{error.problem}; look at row {number} of the table{name} first: mend or drop it, or lower "
-        "learning_rate",
+        Text(
+            "{problem}; look at row {number} of the table{name} first: mend or drop it, or lower {rate}",
+            problem=error.problem,
+            number=number,
+            name=name,
+            rate=Argument("learning_rate"),
+        ),
         problem=error.problem,
         row=number,
         entry=error.entry,
@@ -344,25 +363,30 @@ def _reserve(
         "calibration_fraction": options.calibration_fraction,
     }
     for i, (name, fraction) in enumerate(fractions.items()):
-        own = [None if array is None else array[left] for array in (groups, time, alike)]
-        mask = _held_out(name, fraction, len(left), own, jax.random.fold_in(key, 10 + i))
+        along = [None if array is None else array[left] for array in (groups, time, alike)]
+        mask = _held_out(name, fraction, len(left), along, jax.random.fold_in(key, 10 + i))
         reserved.append(left[mask])
         left = left[~mask]
     if len(left) < 2:
-        raise ValueError(
-            f"only {len(left)} of {n} rows is left to train on: lower test_fraction or "
-            "calibration_fraction, or give more rows"
+        raise InputError(
+            "only {left} of {n} rows is left to train on",
+            remedy="lower {test} or {calibration}, or give more rows",
+            left=len(left),
+            n=n,
+            test=Argument("test_fraction"),
+            calibration=Argument("calibration_fraction"),
         )
     return reserved[0], reserved[1], left
 
 
-def _held_out(name: str, fraction: float, n: int, own: list[Any], key: PRNGKeyArray) -> np.ndarray:
-    groups, time, alike = own
+def _held_out(name: str, fraction: float, n: int, along: list[Any], key: PRNGKeyArray) -> np.ndarray:
+    groups, time, alike = along
     try:
         together = alike if groups is None and time is None else groups
         mask = held_out(n, fraction, key=key, groups=together, time=time)
     except ValueError as error:
-        raise ValueError(f"{name}={fraction:g}: {error}") from error
+        said = "{argument}: {reason}"
+        raise InputError(said, argument=Argument(name, float(fraction)), reason=str(error)) from error
     if time is not None and alike is not None:  # of copies, all or none are late enough
         mask &= ~np.isin(alike, alike[~mask])
     return mask

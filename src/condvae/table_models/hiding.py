@@ -118,7 +118,9 @@ class SometimesMissing(eqx.Module):
             return Observed(block.value, block.mask & kept)
 
         keys = jax.random.split(cell_key, len(x))
-        blocks = {name: hide(name, x[name], own) for name, own in zip(sorted(x), keys, strict=True)}
+        blocks = {
+            name: hide(name, x[name], block_key) for name, block_key in zip(sorted(x), keys, strict=True)
+        }
         return blocks, c
 
 
@@ -128,6 +130,6 @@ class Transforms(eqx.Module):
     parts: tuple[Transform, ...]
 
     def __call__(self, key: PRNGKeyArray, batch: PyTree) -> PyTree:
-        for part, own in zip(self.parts, jax.random.split(key, len(self.parts)), strict=True):
-            batch = part(own, batch)
+        for part, part_key in zip(self.parts, jax.random.split(key, len(self.parts)), strict=True):
+            batch = part(part_key, batch)
         return batch

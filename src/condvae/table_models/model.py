@@ -22,6 +22,7 @@ from condvae.distributions import Distribution, Numpyro, Product
 from condvae.mixture import Mixture
 from condvae.sampling import expect
 from condvae.scoring import LogProb
+from condvae.sentences import InputError
 from condvae.vectorise import content_seeds, num_rows
 
 Method = Literal["is", "ais"]
@@ -97,11 +98,13 @@ class TableModel:
         if method == "ais":
             return self.annealed(x, c, key=key, num_chains=num_samples, num_temperatures=budget)[0]
         if method != "is":
-            raise ValueError(f"method is {method!r}, expected is or ais")
+            raise InputError(
+                "{argument} is {method!r}, expected is or ais", argument="method", method=method
+            )
         num_samples = DRAWS if num_samples is None else num_samples
         options: dict[str, Any] = {"key": key, "seeds": content_seeds((x, c)), "progress": self.progress}
         score = scoring.log_prob(self.mixture, x, c, num_samples=num_samples, budget=budget, **options)
-        return self._score_in_own_units(score, x)
+        return self._score_in_units(score, x)
 
     def annealed(
         self,
@@ -116,10 +119,10 @@ class TableModel:
         options: dict[str, Any] = {"key": key, "seeds": content_seeds((x, c)), "progress": self.progress}
         chains = num_chains or CHAINS
         temperatures = num_temperatures or TEMPERATURES
-        found = scoring.anneal(
+        annealed = scoring.anneal(
             self.mixture, x, c, num_temperatures=temperatures, num_chains=chains, **options
         )
-        return self._score_in_own_units(found.lower, x), self._score_in_own_units(found.upper_estimate, x)
+        return self._score_in_units(annealed.lower, x), self._score_in_units(annealed.upper_estimate, x)
 
     def sandwich(
         self,
@@ -134,21 +137,23 @@ class TableModel:
         n, size = num_rows(x=x), self.mixture.num_members
         temperatures, chains = num_temperatures or TEMPERATURES, num_chains or CHAINS
         lower, upper = [], []
-        for k, (member, own) in enumerate(zip(self.mixture, jax.random.split(key, size), strict=True)):
+        for k, (member, member_key) in enumerate(
+            zip(self.mixture, jax.random.split(key, size), strict=True)
+        ):
             rows = slice(k * n // size, (k + 1) * n // size)
             if rows.start == rows.stop:
                 continue
-            found = scoring.sandwich(
+            bounds = scoring.sandwich(
                 member,
                 _part(c, rows),
                 like=_part(x, rows),
-                key=own,
+                key=member_key,
                 num_temperatures=temperatures,
                 num_chains=chains,
                 progress=self.progress,
             )
-            lower.append(self.in_own_units(found.lower.value, found.x))
-            upper.append(self.in_own_units(found.upper.value, found.x))
+            lower.append(self.in_column_units(bounds.lower.value, bounds.x))
+            upper.append(self.in_column_units(bounds.upper.value, bounds.x))
         below, above = np.concatenate(lower), np.concatenate(upper)
         width, stderr = mean_stderr(above - below)
         return {
@@ -161,10 +166,10 @@ class TableModel:
             "chains": chains,
         }
 
-    def _score_in_own_units(self, score: LogProb, x: Any) -> LogProb:
+    def _score_in_units(self, score: LogProb, x: Any) -> LogProb:
         seen = observed_rows(x)
         return score._replace(
-            value=self.in_own_units(score.value, x),
+            value=self.in_column_units(score.value, x),
             stderr=np.where(seen, score.stderr, 0.0),
             pareto_k=np.where(seen, score.pareto_k, -np.inf),
         )
@@ -175,9 +180,9 @@ class TableModel:
         value = scoring.bound(
             self.mixture, x, c, key=key, num_samples=num_samples, seeds=seeds, progress=self.progress
         )
-        return self.in_own_units(value, x)
+        return self.in_column_units(value, x)
 
-    def in_own_units(self, value: np.ndarray, x: Any) -> np.ndarray:
+    def in_column_units(self, value: np.ndarray, x: Any) -> np.ndarray:
         """Log-densities of standardised rows as those of the user's own."""
         shift = tables.log_scale(self.schema.target, x["numeric"]) if "numeric" in x else 0.0
         return np.where(observed_rows(x), value - shift, 0.0)
@@ -190,15 +195,15 @@ class TableModel:
     def baselines(self, x: Any, c: Any) -> dict[str, np.ndarray]:
         """log p of each row under what is simpler, in the user's units."""
         scores, ends, log_factor = scored(self.schema, x)
-        found = {
+        log_p = {
             "marginal": self.marginal.log_prob(scores, None, ends),
             "linear": self.linear.log_prob(scores, c, ends),
         }
         if self.neighbours is not None and self.support is not None:
-            found["neighbours"] = self.neighbours.log_prob(self.support, self.features(c), scores, ends)
+            log_p["neighbours"] = self.neighbours.log_prob(self.support, self.features(c), scores, ends)
         if self.independent is not None:
-            found["independent"] = self.independent.log_prob(scores, c, ends)
-        return {name: self.in_own_units(value + log_factor, x) for name, value in found.items()}
+            log_p["independent"] = self.independent.log_prob(scores, c, ends)
+        return {name: self.in_column_units(value + log_factor, x) for name, value in log_p.items()}
 
     def summaries(
         self, c: Any, num_samples: int, key: PRNGKeyArray, seeds: np.ndarray | None = None
@@ -238,10 +243,10 @@ class TableModel:
     def quantiles(self, c: Any, q: np.ndarray, num_samples: int, key: PRNGKeyArray) -> np.ndarray:
         """Quantiles of each numeric target, [n, d, len(q)]; q is [len(q)], or [d, len(q)]."""
         q = np.broadcast_to(q, (len(self.numeric), np.shape(q)[-1]))
-        found = [np.zeros((0, *q.shape))]  # so that no rows have quantiles too
+        quantiles = [np.zeros((0, *q.shape))]  # so that no rows have quantiles too
         for rows, draws in self.summaries(c, num_samples, key):
-            found.append(self.quantiles_of(draws, _part(c, rows), q, key))
-        return np.concatenate(found)
+            quantiles.append(self.quantiles_of(draws, _part(c, rows), q, key))
+        return np.concatenate(quantiles)
 
     def quantiles_of(self, draws: np.ndarray, c: Any, q: np.ndarray, key: PRNGKeyArray) -> np.ndarray:
         """Quantiles q [d, len(q)] of draws [n, S, d] of the rows c: [n, d, len(q)].
@@ -298,14 +303,14 @@ class TableModel:
         """
         seeds = content_seeds(c) if seeds is None and c is not None else seeds
         draws = self._draws_of_rows(num_samples)
-        found = expect(
+        centres = expect(
             _centre, self.mixture, c, key=key, num_samples=draws, seeds=seeds, progress=self.progress
         )
-        mean = found.get("numeric")
+        mean = centres.get("numeric")
         if mean is not None:
             sd, shift = ([getattr(column, name) for column in self.numeric] for name in ("sd", "mean"))
             mean = mean.astype(np.float64) * sd + shift
-        return mean, found.get("categorical")
+        return mean, centres.get("categorical")
 
     def cdf(self, c: Any, value: np.ndarray, num_samples: int, key: PRNGKeyArray) -> np.ndarray:
         """P(x_j ≤ value_j | c) for values [n, d], or several a row [n, k, d], in the user's units.
@@ -316,7 +321,7 @@ class TableModel:
         sd, shift = ([getattr(column, name) for column in self.numeric] for name in ("sd", "mean"))
         standard = np.clip((np.asarray(value, np.float64) - shift) / sd, -1e30, 1e30)
         missing = np.isnan(standard)
-        found = expect(
+        below = expect(
             _below,
             self.mixture,
             c,
@@ -326,7 +331,7 @@ class TableModel:
             seeds=seeds,
             progress=self.progress,
         )
-        return np.where(missing, np.nan, found.astype(np.float64))
+        return np.where(missing, np.nan, below.astype(np.float64))
 
     def _draws_of_rows(self, num_samples: int) -> int:
         """The draws behind an expectation: fewer of whole rows, which cost more than those of z."""
@@ -334,11 +339,12 @@ class TableModel:
 
     def probabilities(self, c: Any, num_samples: int, key: PRNGKeyArray) -> list[np.ndarray]:
         """The probability of each outcome, [n, outcomes], of each target that has a few, in their order."""
-        found: dict[Any, np.ndarray] = {}
+        probabilities: dict[Any, np.ndarray] = {}
         if self.categorical:
             shares = self.centre(c, num_samples, key)[1]
             assert shares is not None
-            found |= {own.name: shares[:, k, : len(own.levels)] for k, own in enumerate(self.categorical)}
+            for k, column in enumerate(self.categorical):
+                probabilities[column.name] = shares[:, k, : len(column.levels)]
         few = [(j, column) for j, column in enumerate(self.numeric) if column.points]
         if few:
             n = 1 if c is None else num_rows(c=c)
@@ -349,8 +355,8 @@ class TableModel:
             below = self.cdf(c, values, num_samples, key)
             for j, column in few:
                 inner = below[:, : len(column.points) - 1, j]
-                found[column.name] = np.diff(inner, axis=1, prepend=0.0, append=1.0)
-        return [found[column.name] for column in self.schema.target if column.outcomes]
+                probabilities[column.name] = np.diff(inner, axis=1, prepend=0.0, append=1.0)
+        return [probabilities[column.name] for column in self.schema.target if column.outcomes]
 
     def latents(self, x: Any, c: Any) -> np.ndarray:
         """The mean of the best member's latent: its posterior's by q, or without x its prior's."""
@@ -377,7 +383,9 @@ class TableModel:
         if self.independent is not None:
             parts["independent"] = self.independent.to_arrays()
         parts["calibration"] = dict(self.calibration)
-        named = {f"{part}.{name}": array for part, found in parts.items() for name, array in found.items()}
+        named = {
+            f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()
+        }
         return named if self.training_rows is None else named | {"training_rows": self.training_rows}
 
     @classmethod
@@ -409,8 +417,8 @@ def scored(schema: tables.Schema, x: Any) -> tuple[Any, Any, np.ndarray]:
     """Targets as baselines take them: see `condvae.tables.scored`."""
     if "numeric" not in x:
         return x, None, np.zeros(num_rows(x=x))
-    found = tables.scored(schema.target, x["numeric"])
-    return {**x, "numeric": found.block}, found.intervals, found.log_factor
+    recorded = tables.scored(schema.target, x["numeric"])
+    return {**x, "numeric": recorded.block}, recorded.intervals, recorded.log_factor
 
 
 def _part(c: Any, rows: slice) -> Any:
@@ -436,13 +444,13 @@ def _quantile(ordered: np.ndarray, q: np.ndarray, single: bool) -> np.ndarray:
 
 def _centre(likelihood: Distribution, _: PyTree) -> dict[str, jax.Array]:
     assert isinstance(likelihood, Product)
-    found = {}
+    centres = {}
     for name, block in likelihood.blocks.items():
         if name == "categorical" and isinstance(block, Numpyro):
-            found[name] = jax.nn.softmax(jnp.asarray(block.base.logits), axis=-1)  # pyright: ignore
+            centres[name] = jax.nn.softmax(jnp.asarray(block.base.logits), axis=-1)  # pyright: ignore
         else:
-            found[name] = block.location()
-    return found
+            centres[name] = block.location()
+    return centres
 
 
 def _below(likelihood: Distribution, value: jax.Array) -> jax.Array:

@@ -59,7 +59,7 @@ def limits_of(schema: tables.Schema, x: Any, c: Any) -> tuple[tuple[Limit, ...],
         columns once.
     """
     columns = list(_numbers(schema, x, c))
-    targets = [own for own in columns if own.is_target]
+    targets = [column for column in columns if column.is_target]
     limits, pairs = [], []
     for upper in columns:
         for lower in columns:

@@ -88,12 +88,13 @@ def one_scan(X: Any, y: Any) -> Scan | None:
         return None
     if not isinstance(y, Scan) or not (X is None or isinstance(X, Scan)):
         raise tables.TableError(
-            "conditions and targets are a table in files and one in memory: give both from the same scan, "
-            "as scan.select([...])"
+            "conditions and targets are a table in files and one in memory",
+            remedy="give both from the same scan, as scan.select([...])",
         )
     if X is not None and not X.same_rows(y):
         raise tables.TableError(
-            "conditions and targets are of different files: give both from one scan, as scan.select([...])"
+            "conditions and targets are of different files",
+            remedy="give both from one scan, as scan.select([...])",
         )
     if X is None:
         return y

@@ -42,8 +42,8 @@ def measure_test(
     if exact_alone:
         parts = [model.log_prob(one, c, key=key).value for one in _one_by_one(model, x)]
         alone = np.sum(parts, axis=0)
-    own = _take(learned, _spread(np.arange(num_rows(rows=learned)), len(some)))
-    trained = model.log_prob(*own, key=key, num_samples=1000).value
+    sample = _take(learned, _spread(np.arange(num_rows(rows=learned)), len(some)))
+    trained = model.log_prob(*sample, key=key, num_samples=1000).value
     weight = None if weight is None else weight[some]
     return {
         "how": "test",
@@ -88,42 +88,42 @@ def measure_members(
         x_held, c_held = _take((x, c), rows)
         # As many draws as a member makes in scoring a mixture: what is compiled here serves there.
         options: dict[str, Any] = {"num_samples": -(-1000 // len(masks))}
-        own_keys = jax.random.split(member_key)
-        score = scoring.log_prob(member, x_held, c_held, key=own_keys[0], **options)
-        held.add("member", rows, model.in_own_units(score.value, x_held))
+        score_keys = jax.random.split(member_key)
+        score = scoring.log_prob(member, x_held, c_held, key=score_keys[0], **options)
+        held.add("member", rows, model.in_column_units(score.value, x_held))
         if exact_alone:
             of_targets = [
-                scoring.log_prob(member, one, c_held, key=own_keys[0], **options).value
+                scoring.log_prob(member, one, c_held, key=score_keys[0], **options).value
                 for one in _one_by_one(model, x_held)
             ]
-            held.add("apart", rows, model.in_own_units(np.sum(of_targets, axis=0), x_held))
-        own = _spread(np.flatnonzero(~mask), len(rows))
-        x_own, c_own = _take((x, c), own)
-        score = scoring.log_prob(member, x_own, c_own, key=own_keys[1], **options)
-        seen.add("member", own, model.in_own_units(score.value, x_own))
+            held.add("apart", rows, model.in_column_units(np.sum(of_targets, axis=0), x_held))
+        learned = _spread(np.flatnonzero(~mask), len(rows))
+        x_learned, c_learned = _take((x, c), learned)
+        score = scoring.log_prob(member, x_learned, c_learned, key=score_keys[1], **options)
+        seen.add("member", learned, model.in_column_units(score.value, x_learned))
         x_seen, c_seen = _take((x, c), np.flatnonzero(~mask))
-        own_weight = None if weight is None else weight[~mask]
+        train_weight = None if weight is None else weight[~mask]
         for name, given in (("marginal", None), ("linear", c_seen)):
             baseline = fit_baseline(
                 scored(model.schema, x_seen)[0],
                 given,
                 x_levels=x_levels,
                 c_levels=c_levels,
-                sample_weight=own_weight,
+                sample_weight=train_weight,
             )
             scores, ends, log_factor = scored(model.schema, x_held)
             value = baseline.log_prob(scores, None if given is None else c_held, ends)
-            held.add(name, rows, model.in_own_units(value + log_factor, x_held))
+            held.add(name, rows, model.in_column_units(value + log_factor, x_held))
     alike = copies((x, c))
-    own_weight, groups = (None if array is None else array[held.places] for array in (weight, alike))
+    held_weight, groups = (None if array is None else array[held.places] for array in (weight, alike))
     others = {name: held.means(name) for name in ("marginal", "linear")}
     return {
         "how": "members",
-        **_mean(held.means("member"), own_weight, groups),
+        **_mean(held.means("member"), held_weight, groups),
         "train": _mean(seen.means("member")),
-        "baseline": compare(held.means("member"), others, own_weight, groups),
+        "baseline": compare(held.means("member"), others, held_weight, groups),
         "in_turn": _worth(
-            held.means("member"), held.means("apart") if exact_alone else None, own_weight, groups
+            held.means("member"), held.means("apart") if exact_alone else None, held_weight, groups
         ),
     }
 
@@ -156,11 +156,10 @@ def compare(
     result = {}
     for name, other in baselines.items():
         kept = ~np.isnan(other)
-        other, *own = (None if array is None else array[kept] for array in (other, value, weight, groups))
-        assert other is not None and own[0] is not None
-        gain, stderr = paired_difference(own[0], other, *own[1:])
+        along = [None if array is None else array[kept] for array in (weight, groups)]
+        gain, stderr = paired_difference(value[kept], other[kept], *along)
         result[name] = {
-            "log_prob": mean_stderr(other, own[1])[0],
+            "log_prob": mean_stderr(other[kept], along[0])[0],
             "gain": float(gain),
             "gain_stderr": _number(stderr),
         }

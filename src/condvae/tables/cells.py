@@ -103,12 +103,15 @@ def open_frame(frame: IntoDataFrame) -> nw.DataFrame[Any]:
         native: Any = frame
         twice = first_duplicate(native.column_names if isinstance(native, pa.Table) else native.columns)
         raise TableError(
-            f"the table has more than one column named {quote(twice)}; rename or drop all but one"
+            "the table has more than one column named {column!q}",
+            remedy="rename or drop all but one",
+            column=twice,
         ) from error
     except TypeError as error:
         raise TableError(
-            f"expected a pandas, polars or pyarrow table, got {type(frame).__name__}; "
-            "convert it (a lazy polars frame by `.collect()`)"
+            "expected a pandas, polars or pyarrow table, got {type}",
+            remedy="convert it (a lazy polars frame by `.collect()`)",
+            type=type(frame).__name__,
         ) from error
 
 
@@ -129,12 +132,19 @@ def take(frame: IntoDataFrameT, index: ArrayLike) -> IntoDataFrameT:
     table, rows = open_frame(frame), np.asarray(index)
     if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
         raise TableError(
-            f"index has shape {rows.shape} and type {rows.dtype}, expected a list of integers; "
-            "of a mask of rows, take np.flatnonzero(mask)"
+            "{argument} has shape {shape} and type {type}, expected a list of integers",
+            remedy="of a mask of rows, take np.flatnonzero(mask)",
+            argument="index",
+            shape=rows.shape,
+            type=rows.dtype,
         )
     if (wrong := (rows < 0) | (rows >= len(table))).any():
         raise TableError(
-            f"index asks for row {rows[wrong][0]} of a table of {len(table)} rows; count them from 0"
+            "{argument} asks for row {asked} of a table of {rows} rows",
+            remedy="count them from 0",
+            argument="index",
+            asked=rows[wrong][0],
+            rows=len(table),
         )
     return table[rows.astype(np.int64)].to_native()
 
@@ -151,7 +161,12 @@ def cells(frame: nw.DataFrame[Any], name: str) -> Cells:
         1
     """
     if name not in frame.columns:
-        raise TableError(f"the table has no column {quote(name)}; {suggestion(name, frame.columns)}")
+        raise TableError(
+            "the table has no column {column!q}",
+            remedy="{suggestion}",
+            column=name,
+            suggestion=suggestion(name, frame.columns),
+        )
     array = _to_arrow(frame.get_column(name))  # not `frame[name]`: of a number, that is a row
     if not pa.types.is_dictionary(array.type):
         return Cells(name, _plain(name, array), decimal=decimal_of(frame))
@@ -189,8 +204,11 @@ def numbers(column: Cells) -> tuple[np.ndarray, np.ndarray]:
         row = int(np.argmax(wrong))
         what = "infinite" if np.isinf(values[row]) else f"beyond ±{LARGEST:g} ({values[row]:g})"
         raise TableError(
-            f"column {quote(column.name)}, row {row + 1} is {what}; "
-            "correct the cell or leave it empty (a missing cell is allowed)"
+            "column {column!q}, row {row} is {what}",
+            remedy="correct the cell or leave it empty (a missing cell is allowed)",
+            column=column.name,
+            row=row,
+            what=what,
         )
     return values, mask
 
@@ -240,7 +258,9 @@ def _to_arrow(series: nw.Series[Any]) -> Any:
         array = series.to_arrow()
     except OverflowError as error:
         raise TableError(
-            f"column {quote(series.name)} holds whole numbers beyond 64 bits; turn it into floats"
+            "column {column!q} holds whole numbers beyond 64 bits",
+            remedy="turn it into floats",
+            column=series.name,
         ) from error
     except (pa.ArrowException, TypeError, ValueError) as error:
         kinds = sorted({type(cell).__name__ for cell in series.drop_nulls().to_list()})
@@ -251,7 +271,7 @@ def _to_arrow(series: nw.Series[Any]) -> Any:
         else:
             dtype = getattr(series.to_native(), "dtype", series.dtype)
             problem = f"has the type {dtype}, which is not supported; {_REMEDY}"
-        raise TableError(f"column {quote(series.name)} {problem}") from error
+        raise TableError("column {column!q} {what}", column=series.name, what=problem) from error
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
@@ -259,23 +279,29 @@ def _check_objects(series: nw.Series[Any]) -> None:
     observed = series.drop_nulls().to_list()
     if any(isinstance(cell, complex | np.complexfloating) for cell in observed):
         raise TableError(
-            f"column {quote(series.name)} holds complex numbers (Complex data not supported); give their "
-            "real and imaginary parts as two columns"
+            "column {column!q} holds complex numbers (Complex data not supported)",
+            remedy="give their real and imaginary parts as two columns",
+            column=series.name,
         )
     days = [cell for cell in observed if isinstance(cell, datetime.date)]
     times = [cell for cell in days if isinstance(cell, datetime.datetime)]
     if times and len(times) < len(days):
         raise TableError(
-            f"column {quote(series.name)} mixes dates with times; make all of it one (pandas.to_datetime)"
+            "column {column!q} mixes dates with times",
+            remedy="make all of it one (pandas.to_datetime)",
+            column=series.name,
         )
     if len({cell.tzinfo is None for cell in times}) > 1:
         raise TableError(
-            f"column {quote(series.name)} mixes times with and without a time zone; give all of them a "
-            "zone, or none"
+            "column {column!q} mixes times with and without a time zone",
+            remedy="give all of them a zone, or none",
+            column=series.name,
         )
     if series.implementation.is_polars():  # which hands out the addresses of the objects as cells
         raise TableError(
-            f"column {quote(series.name)} has the type Object, which is not supported; {_REMEDY}"
+            "column {column!q} has the type Object, which is not supported",
+            remedy=_REMEDY,
+            column=series.name,
         )
 
 
@@ -293,7 +319,12 @@ def _plain(name: str, array: Any) -> pa.Array:
         return _timestamps(name, array)
     if types.is_duration(kind) or types.is_time(kind):
         return array
-    raise TableError(f"column {quote(name)} has the type {kind}, which is not supported; {_REMEDY}")
+    raise TableError(
+        "column {column!q} has the type {kind}, which is not supported",
+        remedy=_REMEDY,
+        column=name,
+        kind=kind,
+    )
 
 
 def _timestamps(name: str, array: Any) -> pa.Array:
@@ -304,6 +335,8 @@ def _timestamps(name: str, array: Any) -> pa.Array:
         whole = pa.int32() if pa.types.is_date32(array.type) else pa.int64()
         row = int(np.argmax(np.abs(array.cast(whole).fill_null(0).to_numpy().astype(float))))
         raise TableError(
-            f"column {quote(name)}, row {row + 1} is hundreds of thousands of years away; "
-            "correct the cell or leave it empty"
+            "column {column!q}, row {row} is hundreds of thousands of years away",
+            remedy="correct the cell or leave it empty",
+            column=name,
+            row=row,
         ) from error

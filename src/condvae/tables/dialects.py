@@ -76,7 +76,12 @@ def text_of(data: bytes, source: str) -> tuple[str, str | None]:
         text, named = data.decode("cp1252", errors="replace"), "Latin-1"
     if "\0" in text or (named == "Latin-1" and _strange(text)):
         what = "it holds zero bytes" if "\0" in text else "it is no text"
-        raise TableError(f"{source} is not a CSV table ({what}); export it as CSV in UTF-8")
+        raise TableError(
+            "{source} is not a CSV table ({what})",
+            remedy="export it as CSV in UTF-8",
+            source=source,
+            what=what,
+        )
     return text, named
 
 
@@ -102,7 +107,9 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
         (';', ('a', 'b'), '1,5;2\\n')
     """
     if not text.strip():
-        raise TableError(f"{source} is empty; a table needs a line of column names, then rows")
+        raise TableError(
+            "{source} is empty", remedy="a table needs a line of column names, then rows", source=source
+        )
     if "\n" not in text:
         text = text.replace("\r", "\n")
     told = re.match(r"sep=(.)\r?\n", text)

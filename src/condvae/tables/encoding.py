@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from narwhals.typing import IntoDataFrame
 
 from condvae.observed import Observed
+from condvae.sentences import Argument
 from condvae.tables.cells import Cells, cells, open_frame
 from condvae.tables.columns import Column
 from condvae.tables.errors import TableError
@@ -58,7 +59,11 @@ def encode(
     if not columns:
         return None
     if unseen not in get_args(Unseen):
-        raise TableError(f"unseen={unseen!r}, expected 'error' or 'missing'; pass one of them")
+        raise TableError(
+            "{argument}, expected 'error' or 'missing'",
+            remedy="pass one of them",
+            argument=Argument("unseen", unseen),
+        )
     table = open_frame(frame)
     taken = {column.name: cells(table, column.name) for column in columns}
     blocks = {}
@@ -210,8 +215,14 @@ def _standardise(column: Column, cells: Cells, unseen: Unseen) -> tuple[np.ndarr
     if (wrong := np.abs(standard) > np.finfo(np.float32).max).any():
         row = int(np.argmax(wrong))
         raise TableError(
-            f"column {quote(column.name)}, row {row + 1} ({values[row]:g}) is beyond float32 once "
-            f"standardised (mean {column.mean:g}, sd {column.sd:g}); correct the cell or empty it"
+            "column {column!q}, row {row} ({value:g}) is beyond float32 once standardised "
+            "(mean {mean:g}, sd {sd:g})",
+            remedy="correct the cell or empty it",
+            column=column.name,
+            row=row,
+            value=values[row],
+            mean=column.mean,
+            sd=column.sd,
         )
     numbers = standard[:, None]
     if column.parts and mask.any():
@@ -226,9 +237,14 @@ def _require_possible(column: Column, values: np.ndarray, mask: np.ndarray) -> N
         row = int(np.argmax(wrong))
         held = likelihood.range if column.universal is None else described(column.universal)
         raise TableError(
-            f"column {quote(column.name)}, row {row + 1} ({values[row]:g}): its likelihood is "
-            f"{likelihood.family}, of {held}; correct the cell or empty it, or fit with "
-            "another likelihood for the column, such as student_t"
+            "column {column!q}, row {row} ({value:g}): its likelihood is {family}, of {held}",
+            remedy="correct the cell or empty it, or fit with another likelihood for the column, "
+            "such as student_t",
+            column=column.name,
+            row=row,
+            value=values[row],
+            family=likelihood.family,
+            held=held,
         )
 
 
@@ -241,27 +257,38 @@ def _codes(column: Column, cells: Cells, unseen: Unseen) -> tuple[np.ndarray, np
             codes, mask = np.where(strange, 0, codes), mask & ~strange
         else:
             row = int(np.argmax(strange))
-            raise TableError(_unseen(column, cells.array[row].as_py(), row))
+            raise _unseen(column, cells.array[row].as_py(), row)
     return codes[:, None], mask[:, None]
 
 
-def _unseen(column: Column, value: Any, row: int) -> str:
-    levels = ", ".join(map(quote, column.levels[:8])) + (", ..." if len(column.levels) > 8 else "")
-    fit = ' (fitting with unknown="other" accepts such levels)' if column.role == "given" else ""
-    return (
-        f"column {quote(column.name)}, row {row + 1}: the level {quote(value)} was not there when the "
-        f"model was fitted; use one of {levels}, or leave the cell empty{fit}"
+def _unseen(column: Column, level: Any, row: int) -> TableError:
+    fit = " (fitting with {unknown} accepts such levels)" if column.role == "given" else ""
+    return TableError(
+        "column {column!q}, row {row}: the level {level!q} was not there when the model was fitted",
+        remedy="use one of {levels}, or leave the cell empty" + fit,
+        column=column.name,
+        row=row,
+        level=level,
+        levels=", ".join(map(quote, column.levels[:8])) + (", ..." if len(column.levels) > 8 else ""),
+        unknown=Argument("unknown", "other"),
     )
 
 
 def _check_decodable(columns: Sequence[Column], blocks: Mapping[str, np.ndarray]) -> None:
     if dates := [column.name for column in columns if column.kind == "datetime"]:
-        raise TableError(f"column {quote(dates[0])} is of dates, which are not decoded; leave it out")
+        raise TableError(
+            "column {column!q} is of dates, which are not decoded", remedy="leave it out", column=dates[0]
+        )
     for kind in ("numeric", "categorical"):
         expected = sum(column.width for column in columns if column.block == kind)
         shape = np.shape(blocks[kind]) if kind in blocks else (0, 0)
         if len(shape) != 2 or shape[1] != expected:
-            raise TableError(f"expected a {kind} block of shape [n, {expected}], got {shape}")
+            raise TableError(
+                "expected a {kind} block of shape [n, {expected}], got {shape}",
+                kind=kind,
+                expected=expected,
+                shape=shape,
+            )
 
 
 def _destandardise(column: Column, standard: np.ndarray) -> pa.Array:
@@ -270,7 +297,7 @@ def _destandardise(column: Column, standard: np.ndarray) -> pa.Array:
     if not column.integer:
         return pa.array(recorded(column, values).astype(target.to_pandas_dtype()))
     if not np.isfinite(values).all():
-        raise TableError(f"column {quote(column.name)}: cannot round a cell that is not finite")
+        raise TableError("column {column!q}: cannot round a cell that is not finite", column=column.name)
     limits = np.iinfo(target.to_pandas_dtype())
     # The largest 64-bit integers have no float64 of their own: stop one float short of them.
     high = float(limits.max)
@@ -287,7 +314,11 @@ def _whole(array: pa.Array) -> bool:
 
 def _from_codes(column: Column, codes: np.ndarray) -> pa.Array:
     if codes.size and (codes.min() < 0 or codes.max() >= len(column.levels)):
-        raise TableError(f"column {quote(column.name)} has {len(column.levels)} levels; got a code beyond")
+        raise TableError(
+            "column {column!q} has {levels} levels, and got a code beyond",
+            column=column.name,
+            levels=len(column.levels),
+        )
     if column.dtype != "category":
         known = pa.array(column.levels, pa.type_for_alias(column.dtype))
         return known.take(pa.array(codes.astype(np.int64)))

@@ -111,10 +111,12 @@ def read_file(path: str | Path, columns: Sequence[Column] = (), text: Iterable[s
         if compression is not None:
             data = pa.CompressedInputStream(pa.BufferReader(data), compression).read()
     except FileNotFoundError as error:
-        raise TableError(f"there is no file {str(path)!r}; check the path") from error
+        raise TableError("there is no file {path!r}", remedy="check the path", path=str(path)) from error
     except OSError as error:
         reason = error.strerror or f"it is no {compression} file, or is cut short"
-        raise TableError(f"{str(path)!r} cannot be read: {reason}; check the file") from error
+        raise TableError(
+            "{path!r} cannot be read: {reason}", remedy="check the file", path=str(path), reason=reason
+        ) from error
     return _as_columns(_parse(data, ending, repr(str(path)), kept), columns)
 
 
@@ -165,7 +167,9 @@ def _parse(data: bytes, ending: str, source: str, kept: Kept) -> File:
     try:
         table = pyarrow.parquet.read_table(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:
-        raise TableError(f"{source} is not a Parquet file, or is cut short; write it again") from error
+        raise TableError(
+            "{source} is not a Parquet file, or is cut short", remedy="write it again", source=source
+        ) from error
     return _without_index(table, source, ())
 
 
@@ -180,15 +184,28 @@ def _parse_zip(data: bytes, source: str, kept: Kept) -> File:
                     if not names
                     else f"{len(names)} files ({', '.join(map(quote, names[:3]))}, ...)"
                 )
-                raise TableError(f"{source} holds {what}; give an archive of one table, or unpack it")
+                raise TableError(
+                    "{source} holds {what}",
+                    remedy="give an archive of one table, or unpack it",
+                    source=source,
+                    what=what,
+                )
             inner = archive.read(names[0])
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
         raise TableError(
-            f"{source} cannot be unpacked ({_first_line(error)}); unpack it yourself"
+            "{source} cannot be unpacked ({reason})",
+            remedy="unpack it yourself",
+            source=source,
+            reason=_first_line(error),
         ) from error
     ending, compression = _format(Path(names[0]), reading=True)
     if compression is not None or ending == ".zip":
-        raise TableError(f"{source} holds {quote(names[0])}, which is packed once more; unpack it")
+        raise TableError(
+            "{source} holds {name!q}, which is packed once more",
+            remedy="unpack it",
+            source=source,
+            name=names[0],
+        )
     return _parse(inner, ending, f"{source} ({names[0]})", kept)
 
 
@@ -289,7 +306,10 @@ def write_parts(parts: Iterable[pa.Table], path: str | Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise TableError(
-            f"{str(path)!r} cannot be written: {reason}; choose a folder that exists and is yours"
+            "{path!r} cannot be written: {reason}",
+            remedy="choose a folder that exists and is yours",
+            path=str(path),
+            reason=reason,
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -313,12 +333,15 @@ def require_writable(path: str | Path) -> None:
     path = Path(path)
     _format(path)
     if path.is_dir():
-        raise TableError(f"{str(path)!r} is a folder; name a file to write")
+        raise TableError("{path!r} is a folder", remedy="name a file to write", path=str(path))
     folder = path.parent
     problem = "it may not be written to" if folder.is_dir() else f"there is no folder {str(folder)!r}"
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise TableError(
-            f"{str(path)!r} cannot be written: {problem}; choose a folder that exists and is yours"
+            "{path!r} cannot be written: {what}",
+            remedy="choose a folder that exists and is yours",
+            path=str(path),
+            what=problem,
         )
 
 
@@ -335,7 +358,11 @@ def _format(path: Path, reading: bool = False) -> tuple[str, str | None]:
             return ending, None
     more = ", nor in .txt, .xlsx or .zip" if reading else ""
     raise TableError(
-        f"{str(path)!r} does not end in {KINDS}{more}; convert the file, or name one of these kinds"
+        "{path!r} does not end in {kinds}{more}",
+        remedy="convert the file, or name one of these kinds",
+        path=str(path),
+        kinds=KINDS,
+        more=more,
     )
 
 
@@ -345,7 +372,9 @@ def _csv_bytes(table: pa.Table, separator: str, *, header: bool) -> bytes:
     try:
         pyarrow.csv.write_csv(table, buffer, options)
     except pa.ArrowException as error:
-        raise TableError(f"CSV cannot hold this table ({_first_line(error)}); write Parquet") from error
+        raise TableError(
+            "CSV cannot hold this table ({reason})", remedy="write Parquet", reason=_first_line(error)
+        ) from error
     return buffer.getvalue()
 
 
@@ -420,11 +449,18 @@ def _explain(error: Exception, source: str, parse: Any) -> NoReturn:
     if rows:
         row = rows[0]
         raise TableError(
-            f"{source}, row {row.number}: expected {row.expected_columns} cells, one for each column "
-            f"name, got {row.actual_columns}; mend that line (quote cells that hold the separator)"
+            "{source}, row {row}: expected {expected} cells, one for each column name, got {got}",
+            remedy="mend that line (quote cells that hold the separator)",
+            source=source,
+            row=row.number - 1,
+            expected=row.expected_columns,
+            got=row.actual_columns,
         ) from error
     raise TableError(
-        f"{source} is not a CSV table ({_first_line(error)}); export it as CSV again"
+        "{source} is not a CSV table ({reason})",
+        remedy="export it as CSV again",
+        source=source,
+        reason=_first_line(error),
     ) from error
 
 

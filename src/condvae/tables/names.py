@@ -8,7 +8,6 @@ from typing import Any
 
 from condvae.tables.cells import suggestion
 from condvae.tables.errors import TableError
-from condvae.text import quote
 
 
 def match_names(
@@ -103,7 +102,11 @@ def _pieces(text: str, what: str) -> list[str]:
         row = next(csv.reader([text], skipinitialspace=True), [])
     except csv.Error as error:
         raise TableError(
-            f"{what}: {quote(text)} is no list of names ({error}); write name,name,..."
+            "{what}: {text!q} is no list of names ({reason})",
+            remedy="write name,name,...",
+            what=what,
+            text=text,
+            reason=str(error),
         ) from error
     return [piece for piece in row if piece.strip()]
 
@@ -115,7 +118,19 @@ def _match(piece: Any, columns: Sequence[Any], what: str) -> list[Any]:
     if close := [name for name in columns if str(name).strip() == wanted]:
         return close[:1]
     if not any(sign in wanted for sign in "*?["):
-        raise TableError(f"{what}: the table has no column {quote(wanted)}; {suggestion(wanted, columns)}")
+        raise TableError(
+            "{what}: the table has no column {column!q}",
+            remedy="{suggestion}",
+            column=wanted,
+            what=what,
+            suggestion=suggestion(wanted, columns),
+        )
     if not (matched := [name for name in columns if fnmatchcase(str(name).strip(), wanted)]):
-        raise TableError(f"{what}: no column matches {quote(wanted)}; {suggestion(wanted, columns)}")
+        raise TableError(
+            "{what}: no column matches {wanted!q}",
+            remedy="{suggestion}",
+            what=what,
+            wanted=wanted,
+            suggestion=suggestion(wanted, columns),
+        )
     return matched

@@ -53,7 +53,9 @@ def as_frame(data: Any, prefix: str) -> Any:
         return nw.from_dict(columns, backend="pyarrow").to_native()
     except (ValueError, TypeError) as error:  # cells of several types in one column
         raise tables.TableError(
-            f"a column of the array cannot be read ({error}); make each all numbers or all text"
+            "a column of the array cannot be read ({reason})",
+            remedy="make each all numbers or all text",
+            reason=str(error),
         ) from error
 
 
@@ -101,8 +103,11 @@ def _with_settled_names(data: Any) -> Any:
             if first == second:
                 break  # which `open_frame` says
             raise tables.TableError(
-                f"columns {_shown(first)} and {_shown(second)} would both be named {quote(text)}; rename "
-                "one of them"
+                "columns {first} and {second} would both be named {text!q}",
+                remedy="rename one of them",
+                first=_shown(first),
+                second=_shown(second),
+                text=text,
             )
     if all(type(name) is type(old) and name == old for name, old in zip(names, data.columns, strict=True)):
         return data
@@ -137,34 +142,47 @@ def _as_array(data: Any, prefix: str) -> np.ndarray:
         )
     if isinstance(data, str | bytes | Mapping):
         raise tables.TableError(
-            f"{what}: expected a pandas, polars or pyarrow table or an array, got {type(data).__name__}"
+            "{what}: expected a pandas, polars or pyarrow table or an array, got {type}",
+            what=what,
+            type=type(data).__name__,
         )
     try:
         array = np.asarray(data)
     except ValueError as error:
-        raise tables.TableError(f"{what} is no table ({error}); give every row as many cells") from error
+        raise tables.TableError(
+            "{what} is no table ({reason})",
+            remedy="give every row as many cells",
+            what=what,
+            reason=str(error),
+        ) from error
     if array.dtype.kind == "c" or (
         array.dtype == object and any(isinstance(cell, complex) for cell in array.flat)
     ):
         raise tables.TableError(
-            f"{what} holds complex numbers. Complex data not supported: split them in two"
+            "{what} holds complex numbers. Complex data not supported",
+            remedy="split them in two",
+            what=what,
         )
     if array.ndim == 1 and prefix == "x":
         return array[:, None]
     if array.ndim == 1:
         raise tables.TableError(
-            f"Expected 2D array, got 1D array instead: X has shape {array.shape}. Reshape your data, using "
-            "X.reshape(-1, 1) for one column or X.reshape(1, -1) for one row"
+            "Expected 2D array, got 1D array instead: X has shape {shape}. Reshape your "
+            "data, using X.reshape(-1, 1) for one column or X.reshape(1, -1) for one row",
+            shape=array.shape,
         )
     if array.ndim != 2:
         raise tables.TableError(
-            f"expected an array of rows and columns, got one of shape {array.shape}; reshape it to "
-            "(rows, columns)"
+            "expected an array of rows and columns, got one of shape {shape}",
+            remedy="reshape it to (rows, columns)",
+            shape=array.shape,
         )
     if array.shape[1] == 0:
         raise tables.TableError(
-            f"{what} has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required: give it some"
-            + (", or X=None for a plain VAE" if what == "X" else "")
+            "{argument} has 0 feature(s) (shape={shape}) while a minimum of 1 is required",
+            remedy="give it some" + (", or X=None for a plain VAE" if what == "X" else ""),
+            argument=what,
+            shape=array.shape,
         )
     return array
 

@@ -1,17 +1,17 @@
 """What a user should know of how the columns of a table were read, as data; and in sentences."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from narwhals.typing import IntoDataFrame
 
+from condvae.sentences import Argument, Text
 from condvae.tables.cells import cells, open_frame
 from condvae.tables.columns import MANY_LEVELS, Column
 from condvae.tables.readings import checked, measured
 from condvae.tables.schema import Schema
 from condvae.tables.text_numbers import is_code
-from condvae.text import quote
 
 FEW_ROWS = 5
 """Below so many, that all cells differ says nothing."""
@@ -30,11 +30,13 @@ class Note:
             "row number" or "identifier".
         count: how many cells that is said of.
         example: one of them.
-        remedy: what to do if that is not what the column is.
+        remedy: what to do if that is not what the column is; `{argument}` in it stands for the argument.
         what: the kind in words, with its format or unit.
+        argument: what to say to the library for the remedy.
 
     Example:
-        >>> print(Note("a", "number", 2, "$1,702", "read={'a': 'text'} keeps text", "numbers ($)").words())
+        >>> text = Argument("read", {"a": "text"})
+        >>> print(Note("a", "number", 2, "$1,702", "{argument} keeps text", "numbers ($)", text).words())
         column 'a': 2 cells such as '$1,702' were read as numbers ($); read={'a': 'text'} keeps text
     """
 
@@ -44,24 +46,23 @@ class Note:
     example: str
     remedy: str
     what: str = ""
+    argument: Argument | None = None
 
-    def words(self) -> str:
+    def words(self) -> Text:
         """The sentence."""
-        name, cells = quote(self.column), f"{self.count:,} cells such as {quote(self.example)}"
-        if self.count == 1:
-            cells = f"1 cell, {quote(self.example)},"
+        cells = "1 cell, {example!q}," if self.count == 1 else "{count:,} cells such as {example!q}"
         were, are = ("was", "is") if self.count == 1 else ("were", "are")
         if self.kind == "row number":
-            said = f"column {name} has a different whole number in each of {self.count:,} rows"
+            said = "column {column!q} has a different whole number in each of {count:,} rows"
         elif self.kind == "identifier":
-            said = f"column {name} {self.what}, as an identifier has"
+            said = "column {column!q} {what}, as an identifier has"
         elif self.kind == "codes":
-            said = f"column {name}: {cells} {are} written as a code, so the column was read as text"
+            said = f"column {{column!q}}: {cells} {are} written as a code, so the column was read as text"
         elif self.kind == "odd":
-            said = f"column {name}: {cells} {are} not like the others, so the column was read as text"
+            said = f"column {{column!q}}: {cells} {are} not like the others, so the column was read as text"
         else:
-            said = f"column {name}: {cells} {were} read as {self.what}"
-        return f"{said}; {self.remedy}"
+            said = f"column {{column!q}}: {cells} {were} read as {{what}}"
+        return Text(f"{said}; {self.remedy}", **vars(self))
 
 
 def notes_on(schema: Schema, given: IntoDataFrame | None, target: IntoDataFrame) -> list[Note]:
@@ -94,18 +95,25 @@ def of_readings(columns: tuple[Column, ...]) -> list[Note]:
         if reading is None or not reading.count:
             continue
         kind: Any = reading.kind
-        name = quote(str(column.name))
-        remedy = f"read={{{name}: 'text'}} keeps text"
+        argument, remedy = Argument("read", {str(column.name): "text"}), "{argument} keeps text"
         if kind == "text":
             kind = "codes" if is_code(reading.example) else "odd"
-            remedy = f"read={{{name}: 'number'}} reads numbers"
+            argument, remedy = (
+                replace(argument, value={str(column.name): "number"}),
+                "{argument} reads numbers",
+            )
             if kind == "odd":
-                remedy = f"missing=({quote(reading.example)},) counts such cells as missing"
+                argument = Argument("missing", (reading.example,))
+                remedy = "{argument} counts such cells as missing"
         elif kind == "date" and reading.format == "%Y%m%d":
-            remedy = f"read={{{name}: 'number'}} keeps numbers"
+            argument, remedy = (
+                replace(argument, value={str(column.name): "number"}),
+                "{argument} keeps numbers",
+            )
         elif not reading.example or column.kind == "categorical":
             continue
-        notes.append(Note(column.name, kind, reading.count, reading.example, remedy, reading.in_words))
+        more = (reading.count, reading.example, remedy, reading.in_words, argument)
+        notes.append(Note(column.name, kind, *more))
     return notes
 
 

@@ -23,7 +23,7 @@ from condvae.tables.likelihoods import (
 )
 from condvae.tables.marginals import is_whole, start_of
 from condvae.tables.supports import spread_over
-from condvae.text import as_call, listed, quote
+from condvae.text import as_call, listed
 
 ASKED = "as asked for"
 
@@ -65,8 +65,13 @@ def named(name: str, values: np.ndarray, column: Any) -> Likelihood:
     if not (possible := likelihood.possible(values) & likelihood.on_grid(values)).all():
         leave = f"leave out {listed(options)}, or " if options else ""
         raise TableError(
-            f"column {quote(column)} holds {values[~possible][0]:g}, which {quote(family)} cannot give: "
-            f"it is of {likelihood.range}; {leave}name another likelihood, such as student_t"
+            "column {column!q} holds {value:g}, which {family!q} cannot give: it is of {range}",
+            remedy="{leave}name another likelihood, such as student_t",
+            column=column,
+            value=values[~possible][0],
+            family=family,
+            range=likelihood.range,
+            leave=leave,
         )
     return (
         replace(likelihood, start=_start(likelihood, spread_over(values)))
@@ -93,8 +98,11 @@ def of_levels(name: str | None, column: Any, levels: Sequence[Any], declared: bo
     """
     if name not in (None, *CATEGORICAL):
         raise TableError(
-            f"the likelihood of column {quote(column)} is {quote(name)}, expected categorical or ordinal, "
-            "as its cells are categories; or turn them into numbers"
+            "the likelihood of column {column!q} is {name!q}, expected categorical or "
+            "ordinal, as its cells are categories",
+            remedy="or turn them into numbers",
+            column=column,
+            name=name,
         )
     if name is None and declared and 2 < len(levels) <= MOST_ORDERED:
         return Likelihood("ordinal", "ordered categories")
@@ -114,29 +122,43 @@ def _parsed(name: str, column: Any) -> tuple[str, dict[str, float]]:
     try:
         call = as_call(name)
     except ValueError as error:
-        raise TableError(f"the likelihood of column {quote(column)}: {error}") from error
+        raise TableError(
+            "the likelihood of column {column!q}: {reason}", column=column, reason=str(error)
+        ) from error
     if call is None:
         raise TableError(
-            f"the likelihood of column {quote(column)} is {quote(name)}; write a name, such as gamma, or "
-            "one with its limits, such as censored_gaussian(low=0, high=50)"
+            "the likelihood of column {column!q} is {name!q}",
+            remedy="write a name, such as gamma, or one with its limits, such as "
+            "censored_gaussian(low=0, high=50)",
+            column=column,
+            name=name,
         )
     family, options = call
     if family in CATEGORICAL and family not in NUMERIC:
         raise TableError(
-            f"the likelihood of column {quote(column)} is {quote(family)}, and its cells are numbers; "
-            "name bernoulli for 0 and 1, ordinal for levels of a scale, or turn them into text"
+            "the likelihood of column {column!q} is {family!q}, and its cells are numbers",
+            remedy="name bernoulli for 0 and 1, ordinal for levels of a scale, or turn them into text",
+            column=column,
+            family=family,
         )
     if family not in NUMERIC:
         raise TableError(
-            f"the likelihood of column {quote(column)} is {quote(family)}, expected one of "
-            f"{', '.join(NUMERIC)}"
+            "the likelihood of column {column!q} is {family!q}, expected one of {families}",
+            column=column,
+            family=family,
+            families=", ".join(NUMERIC),
         )
     takes = ("step",) if family in ROUNDED else ()
     takes = ("low", "high") if family in (*LIMITED, *SHARES, "ordinal") else takes
     if odd := [option for option in options if option not in takes]:
         known = " and ".join(takes) or "no options"
         raise TableError(
-            f"the likelihood {quote(family)} of column {quote(column)} takes {known}; leave out {odd[0]!r}"
+            "the likelihood {family!q} of column {column!q} takes {known}",
+            remedy="leave out {odd!r}",
+            column=column,
+            family=family,
+            known=known,
+            odd=odd[0],
         )
     return family, options
 
@@ -152,8 +174,11 @@ def _recorded(family: str, values: np.ndarray, options: dict[str, float], column
     low, high = _limits(family, values, options)
     if low is not None and high is not None and not low < high:
         raise TableError(
-            f"the likelihood of column {quote(column)} is from {low:g} to {high:g}; give a low below "
-            "the high"
+            "the likelihood of column {column!q} is from {low:g} to {high:g}",
+            remedy="give a low below the high",
+            column=column,
+            low=low,
+            high=high,
         )
     likelihood = Likelihood(family, "", None, 0.0, low, high)
     if family in SCALES:
@@ -168,18 +193,30 @@ def _grid(family: str, values: np.ndarray, step: float | None, column: Any) -> t
     grid = finest_grid(np.unique(values))
     if step is None and grid is None:
         raise TableError(
-            f"column {quote(column)} is not recorded to a step; name one, such as {family}(step=0.1)"
+            "column {column!q} is not recorded to a step",
+            remedy="name one, such as {family}(step=0.1)",
+            column=column,
+            family=family,
         )
     origin = float(values[0])
     if grid is not None:
         step, origin = grid[0] if step is None else step, grid[1]
     assert step is not None
     if not step > 0:
-        raise TableError(f"the step of column {quote(column)} is {step:g}; give a number above 0")
+        raise TableError(
+            "the step of column {column!q} is {step:g}",
+            remedy="give a number above 0",
+            column=column,
+            step=step,
+        )
     if step < (least := FINEST * values.std()):
         raise TableError(
-            f"the step of column {quote(column)} is {step:g}, too fine to tell from none; name "
-            f"{family.removeprefix('rounded_')}, or a step of at least {least:.1g}"
+            "the step of column {column!q} is {step:g}, too fine to tell from none",
+            remedy="name {plain}, or a step of at least {least:.1g}",
+            column=column,
+            step=step,
+            plain=family.removeprefix("rounded_"),
+            least=least,
         )
     origin -= step * np.rint(origin / step)
     return step, 0.0 if abs(origin) <= 1e-3 * step else float(origin)
@@ -214,8 +251,12 @@ def _require_limits(options: dict[str, float], values: np.ndarray, column: Any) 
     for option, end in options.items():
         if not values[0] - reach <= end <= values[-1] + reach:
             raise TableError(
-                f"the {option} of column {quote(column)} is {end:g}, over a million standard deviations "
-                "beyond its cells; give one nearer, or leave it out"
+                "the {option} of column {column!q} is {end:g}, over a million standard "
+                "deviations beyond its cells",
+                remedy="give one nearer, or leave it out",
+                column=column,
+                option=option,
+                end=end,
             )
 
 
@@ -223,13 +264,18 @@ def _require_scale(likelihood: Likelihood, values: np.ndarray, column: Any) -> N
     assert likelihood.low is not None and likelihood.high is not None
     if not (values == np.rint(values)).all():
         raise TableError(
-            f"column {quote(column)} has cells that are no whole numbers, which {likelihood.family!r} "
-            "needs; name another likelihood"
+            "column {column!q} has cells that are no whole numbers, which {family!r} needs",
+            remedy="name another likelihood",
+            column=column,
+            family=likelihood.family,
         )
     if odd := [end for end in (likelihood.low, likelihood.high) if not is_whole(end)]:
         raise TableError(
-            f"the likelihood {likelihood.family!r} of column {quote(column)} is of whole numbers, and a "
-            f"limit is {odd[0]:g}; give a whole one"
+            "the likelihood {family!r} of column {column!q} is of whole numbers, and a limit is {odd:g}",
+            remedy="give a whole one",
+            column=column,
+            family=likelihood.family,
+            odd=odd[0],
         )
     counts = "negative_binomial" if values[0] >= 0 else "rounded_student_t"
     _require_few(int(likelihood.high - likelihood.low) + 1, column, counts)
@@ -238,8 +284,12 @@ def _require_scale(likelihood: Likelihood, values: np.ndarray, column: Any) -> N
 def _require_few(levels: int, column: Any, other: str) -> None:
     if levels > MOST_ORDERED:
         raise TableError(
-            f"the likelihood 'ordinal' of column {quote(column)} has {levels:,} levels, and may have "
-            f"{MOST_ORDERED}; name another, such as {other}"
+            "the likelihood 'ordinal' of column {column!q} has {levels:,} levels, and may have {most}",
+            remedy="name another, such as {other}",
+            column=column,
+            levels=levels,
+            most=MOST_ORDERED,
+            other=other,
         )
 
 

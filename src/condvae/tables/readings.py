@@ -11,9 +11,8 @@ from condvae.tables.cells import Cells, numbers
 from condvae.tables.columns import Column
 from condvae.tables.errors import TableError
 from condvae.tables.recognition import reading_of
-from condvae.tables.text_cells import Reading, Texts, read_cells, values_of
+from condvae.tables.text_cells import Reading, read_cells
 from condvae.tables.times import in_zone, seconds
-from condvae.text import quote
 
 UNSEEN = -1  # the code of a category that is none of the column's levels
 
@@ -38,7 +37,7 @@ def checked(column: Column, cells: Cells) -> Cells:
     if cells.empty:
         return cells
     if not _accepts(column, cells):
-        raise TableError(_wrong_kind(column, cells))
+        raise _wrong_kind(column, cells)
     return in_zone(cells, column.zone) if column.kind == "datetime" else cells
 
 
@@ -74,10 +73,7 @@ def _as_number(column: Column, cells: Cells, missing: tuple[str, ...]) -> Readin
     try:
         read_cells(column.name, cells.array, reading)
     except TableError as error:
-        texts = Texts(cells.array, missing)
-        read = values_of(texts, reading)
-        row, _ = texts.first([text for text in texts.counts if text not in read])
-        raise TableError(_wrong_kind(column, cells, row)) from error
+        raise _wrong_kind(column, cells, error.row) from error
     return reading
 
 
@@ -152,12 +148,17 @@ def _accepts(column: Column, cells: Cells) -> bool:
     return types.is_integer(kind) or types.is_floating(kind)
 
 
-def _wrong_kind(column: Column, cells: Cells, row: int | None = None) -> str:
+def _wrong_kind(column: Column, cells: Cells, row: int | None = None) -> TableError:
     row = int(np.argmax(np.asarray(cells.array.is_valid()))) if row is None else row
     was = {"numeric": "numeric", "datetime": "a date or time"}.get(column.kind, "text")
     if column.kind == "categorical" and not is_text(column.levels):
         was = "true or false" if column.boolean else "a category of numbers"
-    return (
-        f"column {quote(column.name)} was {was} when the model was fitted and is {cells.type_name} "
-        f"here (row {row + 1}: {cells.shown(row)}); give it the type it had, or correct the cell"
+    return TableError(
+        "column {column!q} was {was} when the model was fitted and is {type} here (row {row}: {cell})",
+        remedy="give it the type it had, or correct the cell",
+        column=column.name,
+        row=row,
+        was=was,
+        type=cells.type_name,
+        cell=cells.shown(row),
     )

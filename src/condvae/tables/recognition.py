@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from condvae.sentences import Argument, Text
 from condvae.tables.cells import Cells
 from condvae.tables.errors import TableError
 from condvae.tables.text_cells import MARKS, Kind, Reading, Texts, as_text, read_cells, remedies, values_of
 from condvae.tables.text_dates import Dates, are_days, are_months, dates_of, unit_of
 from condvae.tables.text_numbers import (
     FEW_WITH_UNIT,
-    Decimal,
     Numbers,
     is_code,
     is_currency,
@@ -99,8 +99,12 @@ def _of_others(column: Cells, asked: Reading | None, missing: tuple[str, ...]) -
             return replace(asked, missing=missing)
         if asked.kind in ("date", "time", "duration") or not whole:
             raise TableError(
-                f"column {quote(column.name)} is {column.type_name} and cannot be read as {asked.kind}; "
-                "leave it out of read"
+                "column {column!q} is {type} and cannot be read as {kind}",
+                remedy="leave it out of {argument}",
+                column=column.name,
+                argument="read",
+                type=column.type_name,
+                kind=asked.kind,
             )
         return Reading(missing=missing)
     if not whole or column.category or len(array) == array.null_count:
@@ -123,8 +127,12 @@ def _asked(column: Cells, asked: Reading, texts: Texts, missing: tuple[str, ...]
         if dates is None:
             row, text = texts.first(list(texts.counts))
             raise TableError(
-                f"column {quote(column.name)}, row {row + 1} ({quote(text)}) is no date of a known format; "
-                f"say the format, as in read={{{quote(str(column.name))}: 'date(%d.%m.%Y)'}}"
+                "column {column!q}, row {row} ({text!q}) is no date of a known format",
+                remedy="say the format, as in {read}",
+                column=column.name,
+                row=row,
+                text=text,
+                read=Argument("read", {str(column.name): "date(%d.%m.%Y)"}),
             )
         asked = replace(asked, format=_format(column.name, texts, dates))
     elif asked.kind == "duration":
@@ -162,7 +170,7 @@ def _told(column: Cells, texts: Texts) -> Reading | None:
         return _counted(Reading("date", format=_format(column.name, texts, dates)), texts, read[kind])
     if kind == "number":
         if not numbers.sure:
-            raise TableError(_thousands(column.name, texts, numbers))
+            raise _thousands(column.name, texts, numbers)
         reading = Reading("number", decimal=numbers.decimal, unit=numbers.unit)
         return _counted(reading, texts, read[kind])
     return _counted(Reading(kind, unit=_unit(texts) if kind == "duration" else ""), texts, read[kind])
@@ -196,8 +204,17 @@ def _mostly(
         several = f" and {len(odd) - 1:,} more of other texts" if len(odd) > 1 else ""
         what = f"of numbers with {quote(numbers.unit)}" if mixed else _WHAT[kind]
         raise TableError(
-            f"column {quote(name)} would be {what} but for row {row + 1} ({quote(text)}){several}: "
-            f"{cells:,} of {texts.cells:,} cells are; {remedies(name, text)}"
+            "column {column!q} would be {what} but for row {row} ({text!q}){several}: {cells:,} of {all:,} "
+            "cells are",
+            remedy="{remedies}",
+            column=name,
+            row=row,
+            what=what,
+            text=text,
+            several=several,
+            cells=cells,
+            all=texts.cells,
+            remedies=remedies(name, text),
         )
     if read and share >= MOSTLY:
         return _counted(Reading("text"), texts, odd)
@@ -229,21 +246,30 @@ def _format(name: Any, texts: Texts, dates: Dates) -> str:
     if len(dates.formats) == 1:
         return dates.formats[0]
     row, text = texts.first(list(dates.values))
-    either = " or ".join(f"read={{{quote(str(name))}: 'date({pattern})'}}" for pattern in dates.formats)
     raise TableError(
-        f"column {quote(name)} holds dates whose day and month no cell tells apart (row {row + 1}: "
-        f"{quote(text)}); say {either}"
+        "column {column!q} holds dates whose day and month no cell tells apart (row {row}: {text!q})",
+        remedy="say {either}",
+        column=name,
+        row=row,
+        text=text,
+        either=_either(name, [f"date({pattern})" for pattern in dates.formats]),
     )
 
 
-def _thousands(name: Any, texts: Texts, numbers: Numbers) -> str:
+def _either(name: Any, readings: Sequence[str]) -> Text:
+    """What to say for one or another reading of a column."""
+    template = " or ".join(f"{{read{i}}}" for i in range(len(readings)))
+    said = {f"read{i}": Argument("read", {str(name): text}) for i, text in enumerate(readings)}
+    return Text(template, **said)
+
+
+def _thousands(name: Any, texts: Texts, numbers: Numbers) -> TableError:
     row, text = texts.first([text for text in numbers.values if "," in text])
-    either: list[Decimal] = [".", ","]
-    names = {".": "point", ",": "comma"}
-    said = " or ".join(
-        f"read={{{quote(str(name))}: 'number(decimal={names[decimal]})'}}" for decimal in either
-    )
-    return (
-        f"column {quote(name)}, row {row + 1} ({quote(text)}): the comma may be a decimal comma or "
-        f"separate thousands; say {said}"
+    return TableError(
+        "column {column!q}, row {row} ({text!q}): the comma may be a decimal comma or separate thousands",
+        remedy="say {either}",
+        column=name,
+        row=row,
+        text=text,
+        either=_either(name, ["number(decimal=point)", "number(decimal=comma)"]),
     )

@@ -4,7 +4,6 @@ A `Scan` stands for the rows of a file or of a folder of files, and is passed wh
 `survey` goes over all of it once, for the schema and a sample.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ from condvae.tables.errors import TableError
 from condvae.tables.recognition import reading_of
 from condvae.tables.schema import Schema, Unknown, as_read, asked_readings, check_names, require_unknown
 from condvae.tables.summaries import Summary
-from condvae.text import quote
 
 ENDINGS = (".parquet", ".pq")
 THREADS = 2
@@ -78,7 +76,9 @@ class Scan:
         for name in names:
             if name not in self.column_names:
                 hint = suggestion(name, self.column_names)
-                raise TableError(f"the table has no column {quote(name)}; {hint}")
+                raise TableError(
+                    "the table has no column {column!q}", remedy="{hint}", column=name, hint=hint
+                )
         types = pa.schema([self.types.field(name) for name in names])
         return Scan(self.path, types, self.groups, self._metadata)
 
@@ -103,7 +103,10 @@ class Scan:
                 table = file.read_row_group(group.place, columns=self.column_names, use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise TableError(
-                f"{str(group.file)!r} cannot be read any more ({_first_line(error)}); put it back as it was"
+                "{file!r} cannot be read any more ({reason})",
+                remedy="put it back as it was",
+                file=str(group.file),
+                reason=_first_line(error),
             ) from error
         return table.select(self.column_names)
 
@@ -136,12 +139,14 @@ def scan(path: str | Path) -> Scan:
     path = Path(path)
     shown = repr(str(path))
     if not path.exists():
-        raise TableError(f"there is no file or folder {shown}; check the path")
+        raise TableError("there is no file or folder {shown}", remedy="check the path", shown=shown)
     files = [path]
     if path.is_dir():
         files = [file for file in sorted(path.rglob("*")) if _counts(file.relative_to(path))]
         if not files:
-            raise TableError(f"the folder {shown} has no Parquet files (.parquet); name another one")
+            raise TableError(
+                "the folder {shown} has no Parquet files (.parquet)", remedy="name another one", shown=shown
+            )
     groups, metadata, types, first = [], {}, None, 0
     for file in files:
         try:
@@ -149,7 +154,7 @@ def scan(path: str | Path) -> Scan:
                 metadata[file], schema = opened.metadata, opened.schema_arrow.remove_metadata()
         except (OSError, pa.ArrowException) as error:
             raise TableError(
-                f"{str(file)!r} is not a Parquet file, or is cut short; write it again"
+                "{file!r} is not a Parquet file, or is cut short", remedy="write it again", file=str(file)
             ) from error
         if types is None:
             types = schema
@@ -174,7 +179,10 @@ def _require_different(names: Sequence[str], file: Path) -> None:
     for i, name in enumerate(names):
         if name in names[:i]:
             raise TableError(
-                f"{str(file)!r} has more than one column named {quote(name)}; rename all but one"
+                "{file!r} has more than one column named {column!q}",
+                remedy="rename all but one",
+                column=name,
+                file=str(file),
             )
 
 
@@ -182,12 +190,21 @@ def _require_alike(types: pa.Schema, schema: pa.Schema, first: Path, file: Path)
     for name in types.names:
         if name not in schema.names:
             raise TableError(
-                f"{str(file)!r} has no column {quote(name)}, which {str(first)!r} has; give it one"
+                "{file!r} has no column {column!q}, which {first!r} has",
+                remedy="give it one",
+                column=name,
+                file=str(file),
+                first=str(first),
             )
         if schema.field(name).type != types.field(name).type:
             raise TableError(
-                f"column {quote(name)} is of type {schema.field(name).type} in {str(file)!r} and of type "
-                f"{types.field(name).type} in {str(first)!r}; write them alike"
+                "column {column!q} is of type {type} in {file!r} and of type {other} in {first!r}",
+                remedy="write them alike",
+                column=name,
+                type=schema.field(name).type,
+                file=str(file),
+                other=types.field(name).type,
+                first=str(first),
             )
 
 
@@ -248,7 +265,11 @@ def survey(
     names = [*given, *target]
     chosen = table.select(names)
     if len(chosen) < 2:
-        raise TableError(f"the table has {len(chosen)} rows; a model needs at least two, better hundreds")
+        raise TableError(
+            "the table has {rows} rows",
+            remedy="a model needs at least two, better hundreds",
+            rows=len(chosen),
+        )
 
     asked = asked_readings(read, names)
     with located(chosen, 0):
@@ -307,13 +328,10 @@ def sampled(table: Scan, number: int, seed: int, sample_rows: int) -> np.ndarray
 
 @contextmanager
 def located(table: Scan, number: int) -> Iterator[None]:
-    """Within, rows that an error names are counted in a group; without, in the whole table."""
+    """Within, the row of an error is counted in a group; without, in the whole table."""
     try:
         yield
     except TableError as error:
-        first = table.groups[number].first
-
-        def counted(match: re.Match) -> str:
-            return f"row {int(match[1].replace(',', '')) + first:,}"
-
-        raise TableError(re.sub(r"\brow (\d[\d,]*)", counted, str(error))) from error
+        if error.row is not None:
+            error.row += table.groups[number].first
+        raise

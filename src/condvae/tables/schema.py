@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from narwhals.typing import IntoDataFrame
 
+from condvae.sentences import Argument
 from condvae.tables import overrides
 from condvae.tables.cells import Cells, cells, first_duplicate, numbers, open_frame, suggestion
 from condvae.tables.columns import MANY_LEVELS, Column, Role
@@ -23,7 +24,7 @@ from condvae.tables.summaries import Summary
 from condvae.tables.supports import support_of
 from condvae.tables.text_cells import Reading, read_cells
 from condvae.tables.times import seconds
-from condvae.text import quote, quoted
+from condvae.text import quoted
 
 Unknown = Literal["error", "other"]
 
@@ -117,11 +118,15 @@ class Schema:
         }
         if len(targets) < 2:
             rows = "no rows" if len(targets) == 0 else "only one row (1 sample)"
-            raise TableError(f"the table has {rows}; a model needs at least two, better hundreds")
+            raise TableError(
+                "the table has {rows}", remedy="a model needs at least two, better hundreds", rows=rows
+            )
         if conditions is not None and len(conditions) != len(targets):
             raise TableError(
-                f"the conditions have {len(conditions)} rows and the targets {len(targets)}; give one row "
-                "of each for every example"
+                "the conditions have {conditions} rows and the targets {targets}",
+                remedy="give one row of each for every example",
+                conditions=len(conditions),
+                targets=len(targets),
             )
         asked = asked_readings(read, [*given, *target])
         readings = {
@@ -185,8 +190,11 @@ class Schema:
         named = dict(named or {})
         if odd := [name for name in named if name not in [column.name for column in self.target]]:
             raise TableError(
-                f"a likelihood is named for {quote(odd[0])}, which is no target; the targets are "
-                f"{quoted(column.name for column in self.target)}"
+                "a likelihood is named for {column!q}, which is no target",
+                remedy="the targets are {targets}",
+                column=odd[0],
+                argument="likelihoods",
+                targets=quoted(column.name for column in self.target),
             )
         table = open_frame(frame)
         conditions = table if given is None else open_frame(given)
@@ -214,7 +222,7 @@ class Schema:
             return cls(*(tuple(map(Column.from_json, data[role])) for role in ("given", "target")))
         except (KeyError, TypeError) as error:
             raise TableError(
-                "this is not a schema as `Schema.to_json` writes it; infer it from the table again"
+                "this is not a schema as `Schema.to_json` writes it", remedy="infer it from the table again"
             ) from error
 
 
@@ -240,7 +248,13 @@ def asked_readings(read: Mapping[Any, str] | None, names: Sequence[Any]) -> dict
     """
     for name in read or {}:
         if name not in names:
-            raise TableError(f"read names {quote(name)}, which is no column; {suggestion(name, names)}")
+            raise TableError(
+                "{argument} names {column!q}, which is no column",
+                remedy="{suggestion}",
+                column=name,
+                argument="read",
+                suggestion=suggestion(name, names),
+            )
     return {name: Reading.asked_for(text, name) for name, text in (read or {}).items()}
 
 
@@ -283,7 +297,11 @@ def _likelihood(column: Column, table: Any, name: str | None, default: str | Non
 def require_unknown(unknown: str) -> None:
     """Refuse what is no `Unknown`."""
     if unknown not in get_args(Unknown):
-        raise TableError(f"unknown={unknown!r}, expected 'error' or 'other'; pass one of them")
+        raise TableError(
+            "{argument}, expected 'error' or 'other'",
+            remedy="pass one of them",
+            argument=Argument("unknown", unknown),
+        )
 
 
 def check_names(given: Sequence[str], target: Sequence[str]) -> None:
@@ -293,14 +311,26 @@ def check_names(given: Sequence[str], target: Sequence[str]) -> None:
         TableError: naming the column.
     """
     if not target:
-        raise TableError("no target column was named; name at least one column to model")
+        raise TableError("no target column was named", remedy="name at least one column to model")
     for role, names in (("given", given), ("target", target)):
         if isinstance(names, str):
-            raise TableError(f"{role}={names!r} is one name; pass a list, [{names!r}]")
+            raise TableError(
+                "{argument} is one name",
+                remedy="pass a list, [{names!r}]",
+                argument=Argument(role, names),
+                names=names,
+            )
         if (twice := first_duplicate(names)) is not None:
-            raise TableError(f"column {quote(twice)} is named twice in {role}; name it once")
+            raise TableError(
+                "column {column!q} is named twice in {argument}",
+                remedy="name it once",
+                column=twice,
+                argument=role,
+            )
     if both := [name for name in target if str(name) in set(map(str, given))]:
-        raise TableError(f"column {quote(both[0])} is both given and a target; leave it out of one")
+        raise TableError(
+            "column {column!q} is both given and a target", remedy="leave it out of one", column=both[0]
+        )
 
 
 def describe(summary: Summary, role: Role) -> Column:
@@ -311,22 +341,30 @@ def describe(summary: Summary, role: Role) -> Column:
     """
     if summary.empty:
         where = "a target needs some observed cells; " if role == "target" else ""
-        raise TableError(f"column {quote(summary.name)} has no observed cell; {where}drop the column")
+        raise TableError(
+            "column {column!q} has no observed cell",
+            remedy="{where}drop the column",
+            column=summary.name,
+            where=where,
+        )
     if summary.kind == "datetime" and role == "target":
         raise TableError(
-            f"target column {quote(summary.name)} holds dates or times, which can be conditions only; give "
-            "it as one, drop it, or turn it into a number, such as days since a start"
+            "target column {column!q} holds dates or times, which can be conditions only",
+            remedy="give it as one, drop it, or turn it into a number, such as days since a start",
+            column=summary.name,
         )
     if role == "target" and summary.constant is not None:
         raise TableError(
-            f"target column {quote(summary.name)} is constant (always {summary.constant}); drop it, "
-            "there is nothing to learn"
+            "target column {column!q} is constant (always {constant})",
+            remedy="drop it, there is nothing to learn",
+            column=summary.name,
+            constant=summary.constant,
         )
     levels = tuple(level for level in summary.declared if level in summary.levels) or tuple(
         sorted(summary.levels)
     )
     if len(levels) > MANY_LEVELS and 2 * len(levels) > summary.rows:
-        raise TableError(_identifier(summary, levels))
+        raise _identifier(summary, levels)
     minimum = maximum = None
     if summary.kind != "categorical":
         minimum, maximum = summary.minimum, summary.maximum
@@ -349,9 +387,12 @@ def describe(summary: Summary, role: Role) -> Column:
     )
 
 
-def _identifier(summary: Summary, levels: tuple[Any, ...]) -> str:
-    """The sentence for a column of nearly as many levels as rows."""
-    return (
-        f"column {quote(summary.name)} looks like an identifier ({len(levels)} different values in "
-        f"{summary.rows} rows); drop it, or group its values"
+def _identifier(summary: Summary, levels: tuple[Any, ...]) -> TableError:
+    """What is said of a column of nearly as many levels as rows."""
+    return TableError(
+        "column {column!q} looks like an identifier ({levels} different values in {rows} rows)",
+        remedy="drop it, or group its values",
+        column=summary.name,
+        levels=len(levels),
+        rows=summary.rows,
     )

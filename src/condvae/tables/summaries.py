@@ -130,8 +130,10 @@ class Summary:
         levels = self.levels | other.levels
         if len(levels) > MOST_LEVELS:
             raise TableError(
-                f"column {quote(self.name)} looks like an identifier (more than {MOST_LEVELS:,} different "
-                "values); drop it, or group its values"
+                "column {column!q} looks like an identifier (more than {most:,} different values)",
+                remedy="drop it, or group its values",
+                column=self.name,
+                most=MOST_LEVELS,
             )
         observed, others = self.rows - self.missing, other.rows - other.missing
         share, rest = observed / (observed + others), others / (observed + others)

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from condvae.sentences import Argument, Text
 from condvae.tables.errors import TableError
 from condvae.tables.text_dates import SECONDS, as_timestamps, clock, duration, parse
 from condvae.tables.text_numbers import Decimal, written
-from condvae.text import quote
 
 Kind = Literal["as is", "number", "text", "date", "time", "duration"]
 
@@ -75,8 +75,12 @@ class Reading:
         kinds = [kind for kind in get_args(Kind) if kind != "as is"]
         if match is None or match["kind"] not in kinds:
             raise TableError(
-                f"read: column {quote(column)} is to be read as {quote(text)}; expected one of "
-                f"{', '.join(kinds)}, such as number, number(decimal=comma) or date(%d.%m.%Y)"
+                "{argument}: column {column!q} is to be read as {text!q}",
+                remedy="expected one of {kinds}, such as number, number(decimal=comma) or date(%d.%m.%Y)",
+                column=column,
+                argument="read",
+                text=text,
+                kinds=", ".join(kinds),
             )
         kind: Any = match["kind"]
         rest = (match["rest"] or "").strip()
@@ -88,8 +92,11 @@ class Reading:
         if kind == "date" and "%" in rest:
             return cls("date", format=rest)
         raise TableError(
-            f"read: column {quote(column)} is to be read as {quote(text)}; write number(decimal=comma), "
-            "number(decimal=point) or date(%d.%m.%Y)"
+            "{argument}: column {column!q} is to be read as {text!q}",
+            remedy="write number(decimal=comma), number(decimal=point) or date(%d.%m.%Y)",
+            column=column,
+            argument="read",
+            text=text,
         )
 
     @classmethod
@@ -123,12 +130,18 @@ def require_readings(read: Any, missing: Any) -> None:
     """
     if read is not None and not isinstance(read, Mapping):
         raise TableError(
-            f"read is {quote(read)}, expected a dictionary by column, such as {{'hp': 'number'}}"
+            "{argument} is {read!q}, expected a dictionary by column, such as {{'hp': 'number'}}",
+            argument="read",
+            read=read,
         )
     for column, text in (read or {}).items():
         Reading.asked_for(text, column)
     if isinstance(missing, str) or not all(isinstance(word, str) for word in missing):
-        raise TableError(f"missing is {quote(missing)}, expected a sequence of texts, such as ('?', '-')")
+        raise TableError(
+            "{argument} is {missing!q}, expected a sequence of texts, such as ('?', '-')",
+            argument="missing",
+            missing=missing,
+        )
 
 
 class Texts:
@@ -213,7 +226,7 @@ def read_cells(name: Any, array: pa.Array, reading: Reading) -> pa.Array:
     texts = Texts(array, reading.missing)
     values = values_of(texts, reading)
     if odd := [text for text in texts.counts if text not in values]:
-        raise TableError(_not_so(name, texts, odd, reading))
+        raise _not_so(name, texts, odd, reading)
     if reading.kind == "date":
         return texts.filled(values.__getitem__)
     whole = reading.kind == "number" and all(map(_is_whole, values, values.values()))
@@ -257,25 +270,33 @@ def _number(text: str, reading: Reading) -> float | None:
     return cell.value(reading.decimal or ".")
 
 
-def _not_so(name: Any, texts: Texts, odd: Sequence[str], reading: Reading) -> str:
+def _not_so(name: Any, texts: Texts, odd: Sequence[str], reading: Reading) -> TableError:
     row, text = texts.first(odd)
     unit = f" in {reading.unit}" if reading.kind == "number" and reading.unit else ""
     how = f" of the format {reading.format}" if reading.format else ""
     several = f" (and {len(odd) - 1:,} more)" if len(odd) > 1 else ""
-    return (
-        f"column {quote(name)}, row {row + 1} ({quote(text)}) is not {_NOUNS[reading.kind]}{unit}{how}"
-        f"{several}; {remedies(name, text)}"
+    return TableError(
+        "column {column!q}, row {row} ({text!q}) is not {what}{several}",
+        remedy="{remedies}",
+        column=name,
+        row=row,
+        text=text,
+        what=f"{_NOUNS[reading.kind]}{unit}{how}",
+        several=several,
+        remedies=remedies(name, text),
     )
 
 
-def remedies(name: Any, text: str) -> str:
+def remedies(name: Any, text: str) -> Text:
     """What can be done about a cell that is not what the others are."""
     marked = text.strip().lower() in MARKS
     mend = "empty the cell" if marked else "correct the cell (or delete the row, if it holds totals)"
-    missing = (
-        "" if len(text) > 20 else f", say missing=({quote(text.strip())},) if it stands for a missing cell"
+    missing = ", say {missing} if it stands for a missing cell" if len(text) <= 20 else ""
+    return Text(
+        mend + missing + ", or say {read} if the column is one of categories",
+        missing=Argument("missing", (text.strip(),)),
+        read=Argument("read", {str(name): "text"}),
     )
-    return f"{mend}{missing}, or say read={{{quote(str(name))}: 'text'}} if the column is one of categories"
 
 
 def _without_numbers(array: pa.Array, missing: Sequence[str]) -> pa.Array:

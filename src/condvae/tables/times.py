@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 
 from condvae.tables.cells import Cells
 from condvae.tables.errors import TableError
-from condvae.text import quote
 
 Part = Literal["year", "week", "day"]
 
@@ -123,13 +122,17 @@ def in_zone(column: Cells, fitted: str | None) -> Cells:
     here = zone(column)
     if here is None and fitted is not None:
         raise TableError(
-            f"column {quote(column.name)} has no time zone here and had {fitted} when the model was "
-            "fitted; give its times their zone"
+            "column {column!q} has no time zone here and had {fitted} when the model was fitted",
+            remedy="give its times their zone",
+            column=column.name,
+            fitted=fitted,
         )
     if here is not None and fitted is None:
         raise TableError(
-            f"column {quote(column.name)} has the time zone {here} here and had none when the model was "
-            "fitted; drop the zone, keeping the local time"
+            "column {column!q} has the time zone {here} here and had none when the model was fitted",
+            remedy="drop the zone, keeping the local time",
+            column=column.name,
+            here=here,
         )
     return Cells(column.name, column.array.cast(pa.timestamp("us", tz=fitted)))
 
@@ -145,8 +148,10 @@ def _wall(column: Cells) -> pa.Array:
         return pc.call_function("local_timestamp", [column.array])
     except pa.ArrowException as error:
         raise TableError(
-            f"column {quote(column.name)} has the time zone {zone(column)}, which is not known here; "
-            "convert it to UTC, or install the tzdata of this system"
+            "column {column!q} has the time zone {zone}, which is not known here",
+            remedy="convert it to UTC, or install the tzdata of this system",
+            column=column.name,
+            zone=zone(column),
         ) from error
 
 

@@ -26,17 +26,25 @@ def rows_of(data: bytes, source: str) -> tuple[list[str], list[list[str | None]]
         from python_calamine import CalamineError, CalamineWorkbook
     except ImportError as error:
         raise TableError(
-            f"{source} is a workbook, which takes the extra 'excel' to read: pip install 'condvae[excel]', "
-            "or save it as CSV"
+            "{source} is a workbook, which takes the extra 'excel' to read: pip install "
+            "'condvae[excel]', or save it as CSV",
+            source=source,
         ) from error
     try:
         with CalamineWorkbook.from_filelike(io.BytesIO(data)) as book:
             sheets = {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
     except (CalamineError, OSError, ValueError) as error:
-        raise TableError(f"{source} is not a workbook, or is damaged ({error}); save it again") from error
+        raise TableError(
+            "{source} is not a workbook, or is damaged ({reason})",
+            remedy="save it again",
+            source=source,
+            reason=str(error),
+        ) from error
     sheets = {name: filled for name, rows in sheets.items() if (filled := _filled(rows))}
     if not sheets:
-        raise TableError(f"{source} is empty; a table needs a row of column names, then rows")
+        raise TableError(
+            "{source} is empty", remedy="a table needs a row of column names, then rows", source=source
+        )
     name, rows = next(iter(sheets.items()))
     notes = []
     if len(sheets) > 1:

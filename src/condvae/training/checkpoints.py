@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from condvae.sentences import Argument, Text
 from condvae.storage import StorageError, read_folder, require_writable, write_folder
 from condvae.training.history import History
 from condvae.training.rounds import State
@@ -57,6 +58,10 @@ class Checkpoints:
                 f"checkpoints every {self.seconds} seconds of which {self.keep} are kept: expected seconds "
                 "of at least 0, and keep of at least 1"
             )
+
+
+RESUME = Argument("resume", True)
+"""What to say to go on."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -95,8 +100,13 @@ def require_usable(folder: str | Path, *, resume: bool) -> None:
     paths = _checkpoints_in(folder)
     if paths and not resume:
         raise StorageError(
-            f"the folder {shown} holds checkpoints of a run (up to step {_step_of(paths[-1]):,}): go on "
-            "with resume=True, or choose another folder"
+            Text(
+                "the folder {folder} holds checkpoints of a run (up to step {step:,}): go on with "
+                "{resume}, or choose another folder",
+                folder=shown,
+                step=_step_of(paths[-1]),
+                resume=RESUME,
+            )
         )
 
 
@@ -186,6 +196,16 @@ class Keeper:
                 f"{' and another '.join(names)}: resume with the same data and settings, or choose "
                 "another folder"
             )
+
+    def interrupted(self, where: str, signal: int, problem: StorageError | None = None) -> Interrupted:
+        """What ends the run after a signal, and says how to go on; `problem` if this state is not kept."""
+        kept = "and kept in {folder!r}: go on from there with {resume}"
+        if problem is not None:
+            kept = (
+                "which could not be kept ({problem}); go on from step {saved:,} in {folder!r} with {resume}"
+            )
+        more = {"problem": str(problem), "saved": self.saved, "resume": RESUME}
+        return Interrupted(Text("{where}, " + kept, where=where, folder=str(self.folder), **more), signal)
 
     def due(self) -> bool:
         """Whether it is time for the next checkpoint."""

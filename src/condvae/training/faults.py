@@ -9,11 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from condvae.sentences import Argument, Text
 from condvae.training.batches import Batches
 from condvae.training.devices import Devices
 from condvae.training.history import Entry, History, TrainingError
 from condvae.training.rounds import Plan, Run, State, batch_objective
 from condvae.vectorise import num_rows
+
+RATE = Argument("learning_rate")
+"""What to lower where numbers are not finite."""
 
 MAX_RESTARTS = 3
 """How often a member goes back to its best parameters before the run is given up."""
@@ -130,8 +134,14 @@ def _diagnose(
     if not len(suspects):
         entry = largest(np.arange(len(sources)))
         return TrainingError(
-            f"{problem}; no row alone is at fault: lower learning_rate, or look for extreme values, of "
-            f"which the largest is {entry.value:.3g} in {entry.shown}",
+            Text(
+                "{problem}; no row alone is at fault: lower {rate}, or look for extreme values, of which "
+                "the largest is {value:.3g} in {where}",
+                problem=problem,
+                rate=RATE,
+                value=entry.value,
+                where=entry.shown,
+            ),
             problem=problem,
             row=entry.place[0],
             entry=entry,
@@ -144,8 +154,17 @@ def _diagnose(
         what += f" and its gradient in {names[int(np.argmax(bad[first]))]} not finite"
     shown = f"row {row}" if len(suspects) == 1 else f"{len(suspects):,} rows, first in row {row}"
     return TrainingError(
-        f"{problem}; of {len(sources):,} rows looked at it is so in {shown}: {what}, and the largest of "
-        f"its numbers is {entry.value:.3g} in {entry.shown}; mend or drop the row, or lower learning_rate",
+        Text(
+            "{problem}; of {rows:,} rows looked at it is so in {shown}: {what}, and the largest of its "
+            "numbers is {value:.3g} in {where}; mend or drop the row, or lower {rate}",
+            problem=problem,
+            rows=len(sources),
+            shown=shown,
+            what=what,
+            value=entry.value,
+            where=entry.shown,
+            rate=RATE,
+        ),
         problem=problem,
         row=row,
         entry=entry,

@@ -3,7 +3,6 @@
 What a round is, and how its batches are drawn, is in `condvae.training.rounds`.
 """
 
-import inspect
 import json
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
@@ -22,10 +21,19 @@ from jaxtyping import PRNGKeyArray, PyTree
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
+from condvae.objectives.declaration import declaration_of
 from condvae.progress import Progress
+from condvae.sentences import Argument, InputError, Text
 from condvae.storage import StorageError
 from condvae.training.batches import Batches
-from condvae.training.checkpoints import Checkpoints, Interrupted, Keeper, catch_signals, fingerprint
+from condvae.training.checkpoints import (
+    RESUME,
+    Checkpoints,
+    Interrupted,
+    Keeper,
+    catch_signals,
+    fingerprint,
+)
 from condvae.training.devices import Devices
 from condvae.training.early_stopping import num_parts
 from condvae.training.faults import MAX_RESTARTS, require_parameters, require_trained, untrainable
@@ -47,6 +55,7 @@ from condvae.training.rounds import (
 )
 from condvae.training.sources import from_arrays, from_stream, to_permute
 from condvae.training.streams import Stream
+from condvae.training.support import require_held
 from condvae.vectorise import taken
 
 CALL_SECONDS = 0.5
@@ -137,8 +146,8 @@ def fit(
         anneal: `f(model, progress) -> model`, the model whose objective is maximised at a part of the
             way, 0 to 1: to ease in what is hard to learn from the start. Held-out rows are judged by the
             model itself.
-        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise,
-            or to hide cells at random. Held-out rows get it too, with the same key in every round.
+        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise
+            (`binarise`), or to hide cells at random. Held-out rows get it too, with one key in all rounds.
         callbacks: each is called after a round with a dictionary of metrics and the step.
         checkpoint: a folder in which the run is kept, every minute and when it is interrupted by Ctrl-C
             or SIGTERM; or `Checkpoints`, which says how often.
@@ -158,6 +167,8 @@ def fit(
     Raises:
         ValueError: for rows that do not match, NaN or infinities, shapes that do not fit the model, an
             objective that cannot be used with its latent. Before any training.
+        SupportError: a `ValueError`, for a value of x that the likelihood cannot hold (of a stream, among
+            the rows held out). Before any training.
         TrainingError: if training gives numbers that are not finite over and over. A few bad steps are
             left out; where most are bad, a member goes back to its best parameters with a tenth of the
             rate, three times at most. `history.events` says when. The message names the row, and the
@@ -187,23 +198,33 @@ def fit(
     counts |= {"kl_cycles": kl_cycles} | ({} if chunk is None else {"chunk": chunk})
     for name, value in counts.items():
         if value < 1:
-            raise ValueError(f"{name} is {value}, expected at least 1")
+            raise InputError("{argument} is {value}, expected at least 1", argument=name, value=value)
     devices = Devices(mesh)
     if batch_size % devices.count:
-        raise ValueError(
-            f"batch_size is {batch_size}, which {devices.count} devices cannot share evenly: give a "
-            f"multiple of {devices.count}"
+        said, remedy = (
+            "{argument} is {size}, which {n} devices cannot share evenly",
+            "give a multiple of {n}",
         )
+        raise InputError(said, remedy=remedy, argument="batch_size", size=batch_size, n=devices.count)
     if not 0 <= averaging < 1:
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
-        raise ValueError(
-            "kl_warmup needs an objective that takes beta, and has none but 1 set: use elbo, or kl_warmup=0"
+        raise InputError(
+            "{argument} needs an objective with the option beta, set to no number but 1",
+            remedy="use elbo, declare your objective with {declaration}, or set {none}",
+            argument="kl_warmup",
+            declaration='condvae.objectives.takes("draws", options=("beta",))',
+            none=Argument("kl_warmup", 0),
         )
     if kl_cycles > 1 and not 0 < kl_warmup <= num_steps // kl_cycles:
-        raise ValueError(
-            f"kl_cycles={kl_cycles} of num_steps={num_steps} have {num_steps // kl_cycles} steps each, and "
-            f"kl_warmup is {kl_warmup}: give half of that, say"
+        raise InputError(
+            "{argument} of {num_steps} have {each} steps each, and {kl_warmup} is {steps}",
+            remedy="give half of that, say",
+            argument=Argument("kl_cycles", kl_cycles),
+            num_steps=Argument("num_steps", num_steps),
+            each=num_steps // kl_cycles,
+            kl_warmup=Argument("kl_warmup"),
+            steps=kl_warmup,
         )
     size = count_members(model, num_members)
     single = num_members is None and not isinstance(model, Mixture)
@@ -214,8 +235,12 @@ def fit(
     chosen["devices"] = devices
     if isinstance(x, Stream):
         batches, per_member = from_stream(x, keys, refused={"c": c} | along, **chosen)
+        if count := int(per_member.num_validation[0]):
+            (held_x, held_c), _ = batches.held_rows(np.arange(count))
+            require_held(stacked, held_x, held_c, batch_transform)
     else:
         batches, per_member = from_arrays(x, c, keys, **along, **chosen)
+        require_held(stacked, x, c, batch_transform)
     schedule = learning_rate if callable(learning_rate) else None
     per_member = per_member._replace(
         peak=for_each("learning_rate", 0.0 if schedule is not None else learning_rate, size),
@@ -250,11 +275,12 @@ def fit(
     run = Run(plan, static, per_member, rates)
     history = History()
     if kl_warmup > num_steps:
-        history.warn(
-            f"kl_warmup={kl_warmup} outlasts num_steps={num_steps}: the run ends with β = "
-            f"{num_steps / kl_warmup:.3g} and optimises E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train "
-            "longer or warm up faster"
+        said = (
+            "{kl_warmup} outlasts {num_steps}: the run ends with β = {beta:.3g} and optimises "
+            "E_q[log p(x|z,c)] − β KL(q‖p), not the ELBO; train longer or warm up faster"
         )
+        steps, warm_up = Argument("num_steps", num_steps), Argument("kl_warmup", kl_warmup)
+        history.warn(Text(said, kl_warmup=warm_up, num_steps=steps, beta=num_steps / kl_warmup))
     keeper = None
     if checkpoint is not None:
         checkpoints = checkpoint if isinstance(checkpoint, Checkpoints) else Checkpoints(checkpoint)
@@ -262,20 +288,11 @@ def fit(
         if devices.first:
             keeper = Keeper(checkpoints, identity, resume=resume)
     elif resume:
-        raise ValueError("resume=True needs checkpoint=, the folder to resume from")
+        said = "{argument} needs {checkpoint}, the folder to resume from"
+        raise InputError(said, argument=RESUME, checkpoint=Argument("checkpoint"))
     try:
-        loop = _Loop(
-            run,
-            batches,
-            state,
-            history,
-            keeper,
-            checkpoint is not None,
-            single,
-            patience,
-            callbacks,
-            progress and devices.first,
-        )
+        kept, shown = checkpoint is not None, progress and devices.first
+        loop = _Loop(run, batches, state, history, keeper, kept, single, patience, callbacks, shown)
         state, history = loop.to_the_end()
     finally:
         batches.close()
@@ -464,16 +481,11 @@ class _Loop:
             where = f"stopped at step {self.done:,} of {self.total:,}"
             if self.keeper is None:
                 raise Interrupted(f"{where}, and kept by the first process", signal)
-            folder = str(self.keeper.folder)
             try:
                 self.keeper.save(self.state, self.history, self.done)
             except StorageError as error:
-                raise Interrupted(
-                    f"{where}, which could not be kept ({error}); go on from step "
-                    f"{self.keeper.saved:,} in {folder!r} with resume=True",
-                    signal,
-                ) from error
-            raise Interrupted(f"{where}, and kept in {folder!r}: go on from there with resume=True", signal)
+                raise self.keeper.interrupted(where, signal, error) from error
+            raise self.keeper.interrupted(where, signal)
         if self.keeper is not None and self.keeper.due():
             try:
                 self.keeper.save(self.state, self.history, self.done)
@@ -484,4 +496,4 @@ class _Loop:
 def _takes_beta(objective: Objective) -> bool:
     """Whether it has a β that may rise to 1: no other is set."""
     other = isinstance(objective, partial) and objective.keywords.get("beta", 1.0) != 1.0
-    return "beta" in inspect.signature(objective).parameters and not other
+    return "beta" in declaration_of(objective).options and not other

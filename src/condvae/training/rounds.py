@@ -29,7 +29,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.model import CVAE
-from condvae.objectives.draws import evaluate, evaluate_batch, is_of_batches
+from condvae.objectives.declaration import declaration_of
+from condvae.objectives.draws import evaluate, evaluate_batch
 from condvae.training.batches import Batches, Data
 from condvae.training.devices import Devices
 from condvae.training.early_stopping import NOTABLE, kept, num_parts, terms
@@ -269,7 +270,7 @@ def batch_objective(
     options: dict[str, Any] = {"num_samples": plan.num_samples, "chunk": plan.chunk}
     if beta is not None:
         options["beta"] = beta
-    if is_of_batches(plan.objective):
+    if declaration_of(plan.objective).of_batches:
         return evaluate_batch(plan.objective, model, batch, row_keys, **options)
 
     def one(row: PyTree, key: PRNGKeyArray) -> Array:
