@@ -19,7 +19,6 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.mixture import Mixture
-from condvae.model import CVAE
 from condvae.objectives import elbo
 from condvae.objectives.declaration import declaration_of
 from condvae.progress import Progress
@@ -30,7 +29,7 @@ from condvae.training.devices import Devices
 from condvae.training.early_stopping import num_parts
 from condvae.training.faults import MAX_RESTARTS, require_parameters, require_trained, untrainable
 from condvae.training.history import History
-from condvae.training.members import count_members, draw_keys, for_each, stack
+from condvae.training.members import Model, count_members, draw_keys, for_each, stack
 from condvae.training.optimisers import Schedule, adam
 from condvae.training.rounds import (
     PIECE,
@@ -64,7 +63,7 @@ class Fit(NamedTuple):
 
 
 def fit(
-    model: CVAE | Mixture | Callable[[PRNGKeyArray], CVAE],
+    model: Model,
     x: PyTree,
     c: PyTree = None,
     *,
@@ -138,8 +137,9 @@ def fit(
         anneal: `f(model, progress) -> model`, the model whose objective is maximised at a part of the
             way, 0 to 1: to ease in what is hard to learn from the start. Held-out rows are judged by the
             model itself.
-        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise
-            (`binarise`), or to hide cells at random. Held-out rows get it too, with the same key in every round.
+        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to
+            `binarise`, or to hide cells at random. Held-out rows get it too, with the same key in every
+            round.
         callbacks: each is called after a round with a dictionary of metrics and the step.
         checkpoint: a folder in which the run is kept, every minute and when it is interrupted by Ctrl-C
             or SIGTERM; or `Checkpoints`, which says how often.
@@ -226,7 +226,7 @@ def fit(
         require_held(stacked, x, c, batch_transform)
     schedule = learning_rate if callable(learning_rate) else None
     per_member = per_member._replace(
-        peak=for_each("learning_rate", 0.0 if schedule is not None else learning_rate, size),
+        peak=for_each("learning_rate", 0.0 if callable(learning_rate) else learning_rate, size),
         decay=for_each("weight_decay", weight_decay, size),
     )
     parameters, static = eqx.partition(stacked, eqx.is_inexact_array)
