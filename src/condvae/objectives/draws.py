@@ -37,7 +37,7 @@ BEYOND = 2**20
 
 
 def evaluate(
-    objective: Callable[..., Any],
+    objective: Callable[..., Array],
     model: CVAE,
     x: PyTree,
     c: PyTree = None,
@@ -45,8 +45,8 @@ def evaluate(
     key: PRNGKeyArray,
     num_samples: int = 1,
     chunk: int | None = None,
-    **options: Any,
-) -> Any:
+    **options: float | Array,
+) -> Array:
     """An objective of one example: of all the draws that it asks for.
 
     Args:
@@ -80,14 +80,14 @@ def evaluate(
 
 
 def evaluate_batch(
-    objective: Callable[..., Any],
+    objective: Callable[..., Array],
     model: CVAE,
     batch: PyTree,
     keys: PRNGKeyArray,
     *,
     num_samples: int = 1,
     chunk: int | None = None,
-    **options: Any,
+    **options: float | Array,
 ) -> Float[Array, " B"]:
     """An objective of a batch, (x, c) with rows on a leading axis: what each row has a share in.
 
