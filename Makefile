@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-slow browser lint format clean
+.PHONY: demo test test-slow browser lint format schema clean
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -52,6 +52,11 @@ lint: $(VENV)/.installed-lint
 format: $(VENV)/.installed-lint
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What `condvae evaluate --json` prints, described from the classes that hold it.
+schema: $(VENV)/.installed
+	$(BIN)/python -c 'from condvae.judging.results import evaluation_schema as made; print(made(), end="")' \
+	  > docs/evaluation.schema.json
 
 clean:
 	rm -rf $(VENV) demo

@@ -48,7 +48,8 @@ from rich.table import Table
 from scipy.stats import norm
 
 from condvae import CVAE, objectives
-from condvae.objectives.draws import asked_for, evaluate
+from condvae.objectives.declaration import declaration_of
+from condvae.objectives.draws import evaluate
 from condvae.plots.files import require_drawable, save_figure
 from condvae.plots.style import GROUPS, MUTED, tidy
 from condvae.progress import Progress
@@ -174,7 +175,7 @@ def measure(
     estimators: Sequence[Estimator], model: CVAE, x: jax.Array, keys: jax.Array
 ) -> dict[str, dict[int, Sampled]]:
     """Every estimator at every K."""
-    groups = [list(group) for _, group in groupby(estimators, lambda e: asked_for(e.objective))]
+    groups = [list(group) for _, group in groupby(estimators, lambda e: declaration_of(e.objective).draws)]
     found: dict[str, dict[int, Sampled]] = {estimator.name: {} for estimator in estimators}
     with Progress("gradients", len(groups) * len(SAMPLES), enabled=True) as bar:
         for group in groups:

@@ -42,18 +42,21 @@ def sampled(
     **options: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
     """A value and a gradient for each of many keys: (repeats,) and (repeats, parameters)."""
+    of_keys = _sampled(objective, model, x, c, row_keys(0, repeats), num_samples, options)
+    return jax.tree.map(np.asarray, of_keys)
 
-    @eqx.filter_jit
-    def each(model: CVAE, keys: jax.Array) -> Any:
-        return jax.lax.map(
-            lambda key: value_and_gradient(
-                lambda m: evaluate(objective, m, x, c, key=key, num_samples=num_samples, **options), model
-            ),
-            keys,
-            batch_size=min(repeats, 500),
-        )
 
-    return jax.tree.map(np.asarray, each(model, row_keys(0, repeats)))
+@eqx.filter_jit
+def _sampled(
+    objective: Callable[..., Any], model: CVAE, x: Any, c: Any, keys: jax.Array, size: int, options: dict
+) -> Any:
+    return jax.lax.map(
+        lambda key: value_and_gradient(
+            lambda m: evaluate(objective, m, x, c, key=key, num_samples=size, **options), model
+        ),
+        keys,
+        batch_size=min(len(keys), 500),
+    )
 
 
 def of_posterior(gradients: Any, model: CVAE) -> np.ndarray:

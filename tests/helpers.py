@@ -33,6 +33,13 @@ def compiled_draws(model: CVAE, x: Any, c: Any = None, *, key: jax.Array, num_sa
     return model.draws(x, c, key=key, num_samples=num_samples)
 
 
+@eqx.filter_jit
+def compiled(part: Any, name: str, *arguments: Any) -> Any:
+    """A property of a part, or what its method returns, as one program for all calls of the same shapes."""
+    value = getattr(part, name)
+    return value(*arguments) if callable(value) else value
+
+
 class Case(NamedTuple):
     """A kind of latent: how to build a model, and what is known of it."""
 

@@ -32,7 +32,7 @@ LAYERS = [
     ["calibration", "baselines"],
     ["tables", "storage"],
     ["sentences"],
-    ["progress", "observed", "text", "normal_scores", "version"],
+    ["progress", "observed", "records", "text", "normal_scores", "version"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.
@@ -40,6 +40,7 @@ WITHOUT_JAX = {
     "tables",
     "storage",
     "observed",
+    "records",
     "text",
     "sentences",
     "version",
@@ -168,3 +169,35 @@ def test_tests_that_the_documentation_names_exist():
             if file is None or not file.exists() or (name and f"def {name}(" not in file.read_text()):
                 missing.append((page.name, path, name))
     assert not missing
+
+
+ACROSS_ROOMS = {
+    "conditionals/test_gaps_closed.py": "posteriors, by what they add to a trained bound",
+    "estimator/test_in_turn.py": "targets decoded in turn, from frames to answers",
+    "estimator/test_likelihoods.py": "likelihoods of targets, from the table to densities in its units",
+    "estimator/test_properties.py": "what holds for any rows",
+    "networks/test_known_truths.py": "encoders and decoders, trained on data whose log p is known",
+    "report/test_browser.py": "the page, opened in a browser",
+    "test_concepts.py": "a model of every kind of latent, through every objective, score and file",
+    "test_house.py": "the layers of the package",
+    "test_init.py": "the package as it is imported",
+    "test_latents.py": "every kind of latent, through every objective, score, diagnosis and file",
+    "test_long_runs.py": "a process that runs for long does not grow",
+    "testing/test_known_truths.py": "heads, trained on data whose log p is known",
+    "testing/test_latents_as_modules.py": "`check_conditional` on the modules of every latent",
+    "testing/test_references.py": "log-densities of every head against SciPy",
+    "training/test_streaming.py": "fits of a stream against fits of arrays",
+}
+"""Tests of several modules together, and what each is about. All others are in the file of their module."""
+
+
+def test_tests_are_in_the_file_of_the_module_that_they_test():
+    folder = ROOT / "tests"
+    for path in sorted(folder.rglob("test_*.py")):
+        name = path.relative_to(folder)
+        if name.parts[0] != "examples" and str(name) not in ACROSS_ROOMS:
+            module = SOURCE / name.with_name(name.name.removeprefix("test_"))
+            assert module.exists(), f"tests/{name} has no module: move its tests, or list it"
+    assert all((folder / name).exists() for name in ACROSS_ROOMS)
+    for path in (folder / "examples").glob("test_*.py"):
+        assert (ROOT / "examples" / path.name.removeprefix("test_")).exists()

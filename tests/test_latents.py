@@ -32,7 +32,8 @@ from condvae.diagnosis import (
     prior_match,
 )
 from condvae.objectives import OBJECTIVES
-from condvae.objectives.draws import evaluate, evaluate_batch, is_of_batches
+from condvae.objectives.declaration import declaration_of
+from condvae.objectives.draws import evaluate, evaluate_batch
 from condvae.scoring import anneal, bound, impute
 from latents import C_SIZE, KINDS, X_SIZE, rows, truth
 
@@ -104,7 +105,7 @@ def test_every_objective_has_a_value_and_a_gradient_or_a_sentence(kind):
 
         def value(parameters, function=function):
             model, keys = eqx.combine(parameters, static), jax.random.split(KEY, 2)
-            if is_of_batches(function):
+            if declaration_of(function).of_batches:
                 return evaluate_batch(function, model, batch, keys, num_samples=3).mean()
             each = jax.vmap(lambda row, key: evaluate(function, model, *row, key=key, num_samples=3))
             return each(batch, keys).mean()

@@ -89,7 +89,7 @@ def test_the_expected_elbo_is_the_mean_over_the_rows(x_size, z_size, c_size):
 def test_the_moments_of_a_truth_are_those_of_its_draws():
     conditional = AffineGaussian((jnp.array([[2.0], [1.0]]),), jnp.array([0.5, -1.0]), 0.5 * jnp.eye(2))
     truth = Truth(conditional, jnp.array([1.0]), jnp.array([[4.0]]))
-    x, c = jax.vmap(truth.sample)(jax.random.split(jax.random.key(0), 200_000))
+    x, c = jax.jit(jax.vmap(truth.sample))(jax.random.split(jax.random.key(0), 200_000))
     drawn, exact = Moments.of_data(x, c), truth.moments()
     np.testing.assert_allclose(drawn.mean, exact.mean, atol=0.05)
     np.testing.assert_allclose(drawn.covariance, exact.covariance, atol=0.2)
@@ -113,7 +113,9 @@ def test_nothing_beats_maximum_likelihood(latent_size, with_c):
     top = expected_elbo(best, moments)
     np.testing.assert_allclose(top, exact_log_prob(best, x, c).mean(), rtol=1e-9)
     # No direction in (D, b, B) climbs, nor does a change of the one noise variance.
-    gradient = eqx.filter_grad(lambda likelihood: _score(best.prior, likelihood, moments))(best.likelihood)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda likelihood: _score(best.prior, likelihood, moments)))(
+        best.likelihood
+    )
     assert jnp.abs(gradient.bias).max() < 1e-8
     assert all(jnp.abs(w).max() < 1e-8 for w in gradient.weights if w is not None)
     if latent_size < 4:

@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,3 +66,16 @@ def test_the_posterior_sees_the_prior():
 
     model = CVAE(lambda c: npd.Normal(c, 1.0), lambda z, c: npd.Normal(z, 1.0), shifted)
     np.testing.assert_allclose(model.q_z(jnp.zeros(2), jnp.array([1.0, 2.0])).mean(), [2.0, 3.0])
+
+
+def test_a_prior_is_given_the_posterior_if_it_declares_that_it_needs_it():
+    class Prior(eqx.Module):
+        def __call__(self, c, posterior):
+            return npd.Normal(0.0, 1.0)
+
+    with pytest.raises(
+        TypeError, match=r"needs_posterior is true, and cannot be: missing a .* 'posterior'"
+    ):
+        CVAE(Prior(), likelihood, posterior)
+    Prior.needs_posterior = True
+    CVAE(Prior(), likelihood, posterior).p_z()

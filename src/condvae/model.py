@@ -14,7 +14,7 @@ is a reduction of what `CVAE.draws` returns: a few draws z ~ q and their three l
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -23,6 +23,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.distributions import Distribution, Scalar, as_distribution
 from condvae.observed import Observed
+
+M = TypeVar("M")
 
 
 class Draws(eqx.Module):
@@ -68,8 +70,8 @@ class CVAE(eqx.Module):
     """A conditional variational autoencoder: prior, likelihood and posterior.
 
     Args:
-        prior: p_θ(z given c), a callable `prior(c)`; one with a parameter named `posterior` is called as
-            `prior(c, posterior=...)` with the posterior's module (`VampPrior`).
+        prior: p_θ(z given c), a callable `prior(c)`; one that declares `needs_posterior = True` is called
+            as `prior(c, posterior=...)` with the posterior's module (`VampPrior`).
         likelihood: p_θ(x given z, c), a callable `likelihood(z, c)`.
         posterior: q_φ(z given x, c), a callable `posterior(x, c, prior=...)`, which may use the
             prior's distribution (a correction of it, a ladder, q = prior) or ignore it.
@@ -77,8 +79,8 @@ class CVAE(eqx.Module):
     Each returns a `Distribution` or one of numpyro's.
 
     Raises:
-        TypeError: if one of the three cannot be called, the posterior takes no `prior`, or prior and
-            posterior are each made of the other.
+        TypeError: if one of the three cannot be called as it should be, or prior and posterior are each
+            made of the other.
 
     Source:
         Tuan Anh Le, "Conditional Variational Autoencoders", 2018; Sohn, Lee and Yan, 2015.
@@ -115,12 +117,17 @@ class CVAE(eqx.Module):
                     f"{name} is {type(module).__name__}, expected a module that maps its inputs to a "
                     "distribution: define __call__"
                 )
-        if not _accepts(self.posterior, "prior"):
+        if problem := misfit(self.posterior, None, None, prior=None):
             raise TypeError(
-                "the posterior is called as posterior(x, c, prior=...): give it a parameter named prior, "
-                "the prior's distribution, which it may ignore"
+                f"the posterior is called as posterior(x, c, prior=...), and cannot be: {problem}; give it "
+                "a parameter named prior, the prior's distribution, which it may ignore"
             )
-        if _takes(self.prior, "posterior") and getattr(self.posterior, "needs_prior", False):
+        if problem := misfit(self.prior, None, **self._for_prior()):
+            raise TypeError(
+                "the prior is called as prior(c), or as prior(c, posterior=...) if its attribute "
+                f"needs_posterior is true, and cannot be: {problem}"
+            )
+        if self._for_prior() and getattr(self.posterior, "needs_prior", False):
             raise TypeError(
                 f"the prior, {type(self.prior).__name__}, is made of the posterior, and the posterior, "
                 f"{type(self.posterior).__name__}, of the prior: use a posterior that does not depend on "
@@ -129,8 +136,11 @@ class CVAE(eqx.Module):
 
     def p_z(self, c: PyTree = None) -> Distribution:
         """The prior p_θ(z | c) of one example."""
-        extra = {"posterior": self.posterior} if _takes(self.prior, "posterior") else {}
-        return as_distribution(self.prior(c, **extra), "the prior")
+        return as_distribution(self.prior(c, **self._for_prior()), "the prior")
+
+    def _for_prior(self) -> dict[str, Callable]:
+        """What the prior is given besides c."""
+        return {"posterior": self.posterior} if getattr(self.prior, "needs_posterior", False) else {}
 
     def p_x(self, z: PyTree, c: PyTree = None) -> Distribution:
         """The likelihood p_θ(x | z, c) of one example."""
@@ -219,21 +229,20 @@ class CVAE(eqx.Module):
             )
 
 
-def _accepts(module: Callable, name: str) -> bool:
-    """Whether it can be called with a keyword of this name."""
+def misfit(function: Callable, *args: object, **kwargs: object) -> str | None:
+    """Why a callable cannot be called with so many arguments; None where it can, or cannot be asked.
+
+    Example:
+        >>> misfit(lambda z: z, 1), misfit(lambda z: z, 1, c=2)
+        (None, "got an unexpected keyword argument 'c'")
+    """
     try:
-        parameters = inspect.signature(module).parameters.values()
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        return str(error)
     except ValueError:  # not every callable can be asked
-        return True
-    return any(p.name == name or p.kind is p.VAR_KEYWORD for p in parameters)
-
-
-def _takes(module: Callable, name: str) -> bool:
-    """Whether it asks for a keyword of this very name."""
-    try:
-        return name in inspect.signature(module).parameters
-    except ValueError:
-        return False
+        return None
+    return None
 
 
 def over_draws(score: Callable[..., PyTree], chunk: int | None) -> Callable[..., PyTree]:
@@ -248,7 +257,7 @@ def over_draws(score: Callable[..., PyTree], chunk: int | None) -> Callable[...,
     return each
 
 
-def stop_parameters(module: Any) -> Any:
+def stop_parameters(module: M) -> M:
     """The same module, to whose parameters no gradient goes."""
     arrays, static = eqx.partition(module, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(arrays), static)

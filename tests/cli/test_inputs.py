@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cli.saying import PENGUINS, TARGETS
 from condvae.cli import inputs
 from condvae.table_models import streaming
 from condvae.tables import Scan
@@ -39,3 +40,13 @@ def test_a_long_table_is_a_scan_and_a_short_one_is_in_memory(home, tmp_path, mon
     assert isinstance(whole, pa.Table)
     looked = inputs.by_part(estimator, whole, lambda number, first, part: (number, first, len(part)))
     assert list(looked) == [(0, 0, 10)]
+
+
+def test_a_refit_is_given_the_columns_of_the_model_alone(home):
+    options = {"method": "is", "num_samples": None, "budget": None}
+    estimator, _, _, more = inputs.to_judge(
+        home / "model", str(home / "few.csv"), str(PENGUINS), True, True, options
+    )
+    X, y = more["train"]
+    assert X.column_names == [column.name for column in estimator.schema_.given]
+    assert y.column_names == TARGETS

@@ -1,11 +1,15 @@
 """What the program says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from condvae.cli import output
+from condvae.judging.results import AnnealedBounds
+from condvae.scoring.estimates import DrawCounts
 from condvae.sentences import Argument, Text
+from judging.evaluations import evaluation
 
 
 def test_arguments_are_called_what_they_are_here():
@@ -29,25 +33,20 @@ def test_results_and_warnings_have_their_own_streams(capfd):
 
 
 def test_a_wide_sandwich_is_said_not_to_be_trusted():
-    ends = {"rows": 9, "lower": -3.0, "upper": -2.2, "width": 0.8, "width_stderr": 0.1}
-    ends |= {"chains": 16, "temperatures": 1000}
-    said = output.between({"sandwich": ends, "upper_estimate": -2.5})
+    ends = AnnealedBounds(9, -3.0, -2.2, 0.8, 0.1, 1000, 16)
+    said = output.between(evaluation(sandwich=ends, upper_estimate=-2.5))
     assert said[0] == "from above it is estimated (not bounded) at -2.50"
     assert "log p lies between -3.000 and -2.200: 0.800 ± 0.100 nats, by 16 chains of 1,000" in said[1]
     assert said[2].startswith("do not trust log p to better than 0.8 nats")
-    assert len(output.between({"sandwich": ends | {"width": 0.4}, "upper_estimate": -2.5})) == 2
+    assert len(output.between(evaluation(sandwich=replace(ends, width=0.4), upper_estimate=-2.5))) == 2
 
 
 def test_how_a_score_was_found():
-    summary = {
-        "method": "importance sampling",
-        "draws": {"fewest": 1000, "most": 1000},
-        "ess": {"smallest": 7.2},
-    }
-    said = output.how(summary | {"log_prob_noise": 0.01})
+    summary = evaluation()
+    said = output.how(summary)
     assert said.startswith(
         "by importance sampling with 1,000 draws a row: that adds ± 0.0100; the smallest"
     )
-    varied = summary | {"draws": {"fewest": 1000, "most": 16_000}, "log_prob_noise": None}
+    varied = replace(summary, draws=DrawCounts(1000, 16_000, 3000.0), log_prob_noise=None)
     assert "with 1,000 to 16,000 draws a row; the smallest" in output.how(varied)
-    assert output.how(summary | {"method": "enumeration"}) == "exact: no draws are needed"
+    assert output.how(replace(summary, method="enumeration")) == "exact: no draws are needed"

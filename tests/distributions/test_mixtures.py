@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from condvae import Observed
 from condvae.distributions import Gaussians, MixtureOf, Numpyro
+from helpers import compiled
 
 LOGITS = jnp.array([0.3, -1.0, 0.8])
 LOC = jnp.array([[-2.0, 1.0], [0.5, 0.0], [3.0, -1.0]])
@@ -26,31 +27,33 @@ def direct(value, cells=(0, 1)):
 
 def test_the_density_is_the_sum_over_components():
     for value in ([0.0, 0.0], [3.0, -1.0], [-40.0, 40.0]):
-        np.testing.assert_allclose(MIXTURE.log_prob(jnp.array(value)), direct(value), rtol=1e-5)
+        np.testing.assert_allclose(
+            compiled(MIXTURE, "log_prob", jnp.array(value)), direct(value), rtol=1e-5
+        )
 
 
 def test_a_missing_cell_is_summed_out_of_every_component():
     row = Observed(jnp.array([jnp.nan, 0.4]), jnp.array([False, True]))
-    marginal = MIXTURE.marginal(row.mask)
-    np.testing.assert_allclose(marginal.log_prob(row.value), direct([0.0, 0.4], cells=(1,)), rtol=1e-5)
-    np.testing.assert_allclose(MIXTURE.log_prob(row), marginal.log_prob(row.value), rtol=1e-6)
+    marginal = float(jax.jit(lambda row: MIXTURE.marginal(row.mask).log_prob(row.value))(row))
+    np.testing.assert_allclose(marginal, direct([0.0, 0.4], cells=(1,)), rtol=1e-5)
+    np.testing.assert_allclose(compiled(MIXTURE, "log_prob", row), marginal, rtol=1e-6)
 
 
 def test_mean_and_spread():
     np.testing.assert_allclose(MIXTURE.mean(), SHARE @ np.asarray(LOC), rtol=1e-5)
     wide = MIXTURE.widened(2.0)
-    draws = np.asarray(jax.vmap(wide.sample)(jax.random.split(jax.random.key(0), 20_000)))
+    draws = np.asarray(jax.jit(jax.vmap(wide.sample))(jax.random.split(jax.random.key(0), 20_000)))
     second = SHARE @ (np.asarray(LOC) ** 2 + 4.0 * np.exp(2 * np.asarray(LOG_SCALE)))
     stderr = (draws**2).std(axis=0) / np.sqrt(len(draws))
     assert (np.abs((draws**2).mean(axis=0) - second) < 5 * stderr).all()
     expected = logsumexp(
         np.log(SHARE) + norm.logpdf(np.ones(2), LOC, 2.0 * np.exp(np.asarray(LOG_SCALE))).sum(axis=1)
     )
-    np.testing.assert_allclose(wide.log_prob(jnp.ones(2)), expected, rtol=1e-5)
+    np.testing.assert_allclose(compiled(wide, "log_prob", jnp.ones(2)), expected, rtol=1e-5)
     coins = MixtureOf(jnp.zeros(2), lambda k: Numpyro(npd.BernoulliLogits(jnp.array([0.5, 2.0])[k])))
     assert coins.widened(2.0) is None
     np.testing.assert_allclose(
-        jnp.exp(jax.vmap(coins.log_prob)(coins.enumerate_support())).sum(), 1.0, rtol=1e-6
+        jnp.exp(jax.jit(jax.vmap(coins.log_prob))(coins.enumerate_support())).sum(), 1.0, rtol=1e-6
     )
 
 
@@ -68,7 +71,9 @@ def test_expectations_over_branches_have_the_gradient_of_every_parameter():
 
     keys = jax.random.split(jax.random.key(1), 4000)
     gradients = eqx.filter_jit(jax.vmap(jax.grad(drawn), (None, 0)))(MIXTURE, keys)
-    for each, expected in zip(*map(jax.tree.leaves, (gradients, jax.grad(exact)(MIXTURE))), strict=True):
+    for each, expected in zip(
+        *map(jax.tree.leaves, (gradients, jax.jit(jax.grad(exact))(MIXTURE))), strict=True
+    ):
         stderr = each.std(axis=0) / np.sqrt(len(keys))
         assert (jnp.abs(each.mean(axis=0) - expected) < 5 * stderr + 1e-5).all()
 

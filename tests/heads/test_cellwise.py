@@ -51,6 +51,18 @@ HEADS = {
 }
 
 
+@eqx.filter_jit
+def terms_of(head, features, value):
+    return head(features).terms(value)
+
+
+@eqx.filter_jit
+def plain_terms(head, features, value):
+    """The term of each cell, of the distribution that its features give."""
+    return jnp.diagonal(jax.vmap(lambda row: head(row).terms(value))(features))
+
+
+@jax.jit
 def shaken(head):
     """The head with weights of chance: a universal one begins without any."""
     leaves, shape = jax.tree.flatten(head)
@@ -67,8 +79,8 @@ def test_each_cell_is_that_of_the_plain_head_given_its_features(name):
     head = shaken(head)
     cells = len(value)
     features = jax.random.normal(jax.random.key(2), (cells, SIZE))
-    terms = cellwise(head, cells)(features.reshape(-1)).terms(value)
-    right = jnp.stack([head(features[i]).terms(value)[i] for i in range(cells)])
+    terms = terms_of(cellwise(head, cells), features.reshape(-1), value)
+    right = plain_terms(head, features, value)
     np.testing.assert_allclose(terms, right, rtol=1e-5, atol=1e-6)
 
 
@@ -81,14 +93,14 @@ def test_direct_inputs_move_locations_and_logits_alone(name):
     direct = jax.random.normal(jax.random.key(3), (cells, 2))
     both = jnp.concatenate([features, direct], axis=1).reshape(-1)
     # All weights begin at 0.
-    first = linear(both).terms(value)
-    np.testing.assert_array_equal(linear(jnp.zeros_like(both)).terms(value), first)
+    first = terms_of(linear, both, value)
+    np.testing.assert_array_equal(terms_of(linear, jnp.zeros_like(both), value), first)
     moved = shaken([path.direct for path in paths_of(linear)])
     linear = eqx.tree_at(lambda head: [path.direct for path in paths_of(head)], linear, moved)
-    terms = linear(both).terms(value)
+    terms = terms_of(linear, both, value)
     assert (terms != first).all()  # each cell has a path
     other = direct.at[0].add(1.0)
-    again = linear(jnp.concatenate([features, other], axis=1).reshape(-1)).terms(value)
+    again = terms_of(linear, jnp.concatenate([features, other], axis=1).reshape(-1), value)
     np.testing.assert_array_equal(np.flatnonzero(np.asarray(again != terms)), [0])
 
 
@@ -99,13 +111,16 @@ def test_rows_of_arrays_belong_to_the_cells_whose_density_they_change(name):
     head = shaken(cellwise(head, cells, direct=2))
     cell_of = owners(head, cells)
     features = jax.random.normal(jax.random.key(2), (cells * (SIZE + 2),))
-    first = head(features).terms(value)
-    for cell in range(cells):
-        moved = jax.tree.map(
-            lambda leaf, other, it, cell=cell: jnp.where(spread(it == cell, leaf), other, leaf),
-            *(head, shaken(head), cell_of),
+    first, other = np.asarray(terms_of(head, features, value)), shaken(head)
+
+    @jax.jit
+    def moved(head, other, cell):
+        return jax.tree.map(
+            lambda leaf, other, it: jnp.where(spread(it == cell, leaf), other, leaf), head, other, cell_of
         )
-        changed = np.flatnonzero(np.asarray(moved(features).terms(value) != first))
+
+    for cell in range(cells):
+        changed = np.flatnonzero(terms_of(moved(head, other, cell), features, value) != first)
         np.testing.assert_array_equal(changed, [cell])
 
 
@@ -126,8 +141,8 @@ def test_parts_are_counted_in_the_order_of_a_pytree():
     head = ProductHead({name: shaken(head) for name, (head, _) in parts.items()})
     value = {name: value for name, (_, value) in parts.items()}
     features = jax.random.normal(jax.random.key(2), (6, SIZE))
-    terms = cellwise(head, 6)(features.reshape(-1)).terms(value)
-    right = jnp.stack([head(features[i]).terms(value)[i] for i in range(6)])
+    terms = terms_of(cellwise(head, 6), features.reshape(-1), value)
+    right = plain_terms(head, features, value)
     np.testing.assert_allclose(terms, right, rtol=1e-5, atol=1e-6)
 
 

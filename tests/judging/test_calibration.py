@@ -119,10 +119,10 @@ def test_without_conditions_nothing_is_said_of_them():
     assert calibration.findings({}, []) == []
 
 
-def test_as_json(rows):
+def test_what_is_said_of_a_slice(rows):
     u = np.random.default_rng(5).random(N)
     one = calibration.slices(rows, {"y": u})[0]
-    data = one.to_json(np.full(N, -2.0))
-    assert (data["column"], data["group"], data["log_prob"], data["stderr"]) == ("site", "a", -2.0, 0.0)
-    assert data["rows"] == len(one.places) == data["targets"]["y"]["cells"]
-    assert data["targets"]["y"]["shape"] == "right"
+    said = one.summary(np.full(N, -2.0))
+    assert (said.column, said.group, said.log_prob, said.stderr) == ("site", "a", -2.0, 0.0)
+    assert said.rows == len(one.places) == said.targets["y"].cells
+    assert said.targets["y"].shape == "right"

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from condvae.diagnosis import ConditionUse
 from condvae.judging import conditions
+from condvae.judging.results import Comparison
 from judging.stand_in import rows_of
 
 
@@ -39,18 +42,18 @@ def test_few_large_losses_are_no_proof_and_few_rows_none_either_way():
 
 
 def test_conditions_that_do_harm():
-    worse = {"gain": -0.4, "gain_stderr": 0.1}
+    worse = Comparison(-2.0, -0.4, 0.1)
     (verdict,) = conditions.findings(use(1.0), worse)
     assert (verdict.code, verdict.level, verdict.nats) == ("c-unused", "problem", -0.4)
-    assert conditions.findings(use(1.0), worse | {"gain": -0.1})[0].code == "c-used"
-    assert conditions.findings(use(1.0), {"gain": None, "gain_stderr": None})[0].code == "c-used"
+    assert conditions.findings(use(1.0), replace(worse, gain=-0.1))[0].code == "c-used"
+    assert conditions.findings(use(1.0), Comparison(None, None, None))[0].code == "c-used"
 
 
-def test_as_json():
-    data = conditions.as_json(use(1.0, dose=0.5))
-    assert data["all"]["nats"] == pytest.approx(1.0, abs=0.1)
-    assert set(data["columns"]) == {"dose"}
-    assert data["columns"]["dose"]["stderr"] == pytest.approx(0.05, rel=0.2)
+def test_what_is_lost_by_column():
+    lost = conditions.summary(use(1.0, dose=0.5))
+    assert lost.all.nats == pytest.approx(1.0, abs=0.1)
+    assert set(lost.columns) == {"dose"}
+    assert lost.columns["dose"].stderr == pytest.approx(0.05, rel=0.2)
 
 
 def test_a_column_is_permuted_whole_and_alone():

@@ -1,36 +1,18 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from condvae.judging.densities import equal_by_chance, findings, sides
+from condvae.judging.results import Comparison, Side, Sides
 from condvae.judging.rows import Rows
-
-SIDE = {"rows": 100, "log_prob": -2.0, "stderr": 0.05}
-
-
-def measured(**changes):
-    """What is measured of a model of which there is nothing to say."""
-    summary = {
-        "baseline": {"marginal": {"log_prob": -3.0, "gain": 1.0, "gain_stderr": 0.1}},
-        "cells": {"y": 100},
-        "sides": {"train": SIDE, "validation": SIDE, "test": SIDE, "how": "members"},
-        "rows": 100,
-        "rows_scored": 100,
-        "impossible": 0,
-        "unforeseen": 0,
-        "training_rows": 0,
-        "equal_by_chance": 0.0,
-        "outside": 0,
-        "untrusted": {"rows": 0},
-        "log_prob": -2.0,
-        "elbo": -2.05,
-    }
-    return summary | changes
+from condvae.scoring.estimates import Untrusted
+from judging.evaluations import COMPARISON, SIDE, evaluation
 
 
 def said(**changes):
-    return {one.code: one for one in findings(measured(**changes))}
+    return {one.code: one for one in findings(evaluation(**changes))}
 
 
 @pytest.mark.parametrize(
@@ -42,30 +24,27 @@ def said(**changes):
     ],
 )
 def test_the_best_of_what_is_simpler_decides(gain, stderr, code, level):
-    best = {"log_prob": -2.0, "gain": gain, "gain_stderr": stderr}
-    verdicts = said(baseline=measured()["baseline"] | {"linear": best})
+    verdicts = said(baseline={"marginal": COMPARISON, "linear": Comparison(-2.0, gain, stderr)})
     assert set(verdicts) == {code}
     assert (verdicts[code].level, verdicts[code].nats, verdicts[code].stderr) == (level, gain, stderr)
     assert "regression" in verdicts[code].what
 
 
 def test_too_few_rows_decide_nothing():
-    assert said(baseline={"marginal": {"log_prob": -3.0, "gain": 1.0, "gain_stderr": None}}) == {}
+    assert said(baseline={"marginal": Comparison(-3.0, 1.0, None)}) == {}
 
 
 def test_rows_trained_on_and_rows_of_another_kind():
-    train, test = SIDE | {"log_prob": -1.5}, SIDE | {"log_prob": -3.0}
-    verdicts = said(sides={"train": train, "validation": SIDE, "test": test, "how": "members"})
+    train, test = replace(SIDE, log_prob=-1.5), replace(SIDE, log_prob=-3.0)
+    verdicts = said(sides=Sides(train, SIDE, "members", test))
     assert verdicts["overfitted"].nats == pytest.approx(0.5)
     assert verdicts["overfitted"].level == "note"
     assert verdicts["shifted"].nats == pytest.approx(1.0)
     assert verdicts["shifted"].level == "problem"
-    slightly = SIDE | {"log_prob": -2.08}
-    assert "shifted" not in said(sides={"train": SIDE, "validation": SIDE, "test": slightly, "how": "test"})
+    slightly = replace(SIDE, log_prob=-2.08)
+    assert "shifted" not in said(sides=Sides(SIDE, SIDE, "test", slightly))
     # Of a table that was streamed, or fitted without rows held out, there is nothing to compare with.
-    assert set(said(sides={"train": None, "validation": None, "test": test, "how": None})) == {
-        "beats-simpler"
-    }
+    assert set(said(sides=Sides(None, None, None, test))) == {"beats-simpler"}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +54,7 @@ def test_rows_trained_on_and_rows_of_another_kind():
         ({"impossible": 2}, "impossible", "2 of 100 rows have density 0"),
         ({"unforeseen": 40}, "unforeseen", "40 of 100 rows hold a level or a number outside"),
         ({"outside": 5}, "outside", "the conditions of 5 of 100 rows lie outside"),
-        ({"untrusted": {"rows": 9}}, "log-p-unsure", "9 of 100 rows is not known well"),
+        ({"untrusted": Untrusted(9, [], None)}, "log-p-unsure", "9 of 100 rows is not known well"),
         ({"elbo": -2.9}, "elbo-loose", "the ELBO lies below log p"),
     ],
 )
@@ -84,14 +63,15 @@ def test_what_else_is_said(change, code, words):
 
 
 @pytest.mark.parametrize(
-    "change", [{"training_rows": None}, {"outside": 1}, {"untrusted": {"rows": 1}}, {"log_prob": None}]
+    "change",
+    [{"training_rows": None}, {"outside": 1}, {"untrusted": Untrusted(1, [], None)}, {"log_prob": None}],
 )
 def test_what_is_not_worth_a_word(change):
     assert set(said(**change)) == {"beats-simpler"}
 
 
 def test_rows_of_few_values_are_equal_by_chance():
-    repeated = measured(training_rows=60, equal_by_chance=70.0)
+    repeated = evaluation(training_rows=60, equal_by_chance=70.0)
     (verdict,) = [one for one in findings(repeated) if one.level != "good"]
     assert (verdict.code, verdict.level) == ("rows-repeat", "note")
     what = "60 of 100 rows are equal to rows trained on, no more than these are to each other"
@@ -118,17 +98,9 @@ def test_how_many_rows_are_equal_by_chance():
 
 
 def test_sides():
-    fitting = {"how": "test", **SIDE, "train": SIDE | {"log_prob": -1.0}, "baseline": {}}
+    side = {"rows": 100, "log_prob": -2.0, "stderr": 0.05}
+    fitting = {"how": "test", **side, "train": side | {"log_prob": -1.0}, "baseline": {}}
     means = sides(fitting, np.array([-1.0, -3.0]))
-    assert means["train"]["log_prob"] == -1.0
-    assert means["validation"] == SIDE
-    assert means["test"] == {"rows": 2, "log_prob": -2.0, "stderr": 1.0}
-    assert means["how"] == "test"
-    alone = sides(None, np.array([-np.inf]))
-    assert alone == {
-        "train": None,
-        "validation": None,
-        "how": None,
-        "test": {"rows": 1, "log_prob": None, "stderr": None},
-    }
-    assert sides(fitting | {"train": None}, np.zeros(3))["train"] is None
+    assert means == Sides(replace(SIDE, log_prob=-1.0), SIDE, "test", Side(2, -2.0, 1.0))
+    assert sides(None, np.array([-np.inf])) == Sides(None, None, None, Side(1, None, None))
+    assert sides(fitting | {"train": None}, np.zeros(3)).train is None

@@ -8,6 +8,7 @@ import pytest
 
 from condvae import ConditionalVAE
 from condvae.tables import TableError
+from judging.json_schema import assert_valid
 
 ROWS = 1200
 
@@ -31,6 +32,7 @@ def test_a_model_of_its_own_rows_is_right(known, table):
     assert set(diagnosis.pit) == {"x0", "x1", "g"}
     assert diagnosis.words().splitlines()[-1].startswith("good: ")
     told = diagnosis.to_json()
+    assert_valid(told)
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert [one["code"] for one in told["findings"]] == [one.code for one in diagnosis.findings]
     assert set(told["scores"]) == {"energy", "variogram"}
@@ -93,11 +95,11 @@ def test_a_row_that_cannot_be_is_said_to_be_and_stops_nothing(known, table):
     diagnosis = known.estimator.diagnose(X, y)
     assert "impossible" in codes(diagnosis)
     assert "beats-simpler" not in codes(diagnosis)
-    told = diagnosis.to_json()
-    assert told["impossible"] == 1
-    assert told["log_prob"] is None
-    assert told["worst"][0]["row"] == 3
-    json.dumps(told, allow_nan=False)
+    told = diagnosis.evaluation
+    assert told.impossible == 1
+    assert told.log_prob is None
+    assert told.worst[0].row == 3
+    assert_valid(told.to_json())
 
 
 def test_too_few_rows_are_refused(known, table):
@@ -110,7 +112,7 @@ def test_too_few_rows_are_refused(known, table):
 def test_few_rows_are_asked_what_they_can_tell(known, table):
     X, y = table
     diagnosis = known.estimator.diagnose(X[:10], y[:10])
-    assert diagnosis.samples is None
+    assert diagnosis.evaluation.samples is None
     assert diagnosis.latents.prior is None
 
 
@@ -119,21 +121,20 @@ def test_a_row_that_is_far_out_is_named_with_the_reason(known, table):
     X, y = table
     X, y = X[:60], y[:60].copy()
     y.loc[17, "x1"] = y["x1"].mean() + 40 * y["x1"].std()
-    worst = known.estimator.diagnose(X, y).summary["worst"]
+    worst = known.estimator.diagnose(X, y).evaluation.worst
     assert len(worst) == 10
-    assert (worst[0]["row"], worst[0]["target"]) == (17, "x1")
-    assert worst[0]["chance"] == 1e-3  # beyond all of a thousand draws
-    assert worst[0]["observed"] > worst[0]["interval"][1] > worst[0]["expected"]
-    assert [one["log_prob"] for one in worst] == sorted(one["log_prob"] for one in worst)
-    assert 0 <= worst[0]["distance"] <= 1
+    assert (worst[0].row, worst[0].target) == (17, "x1")
+    assert worst[0].chance == 1e-3  # beyond all of a thousand draws
+    assert worst[0].observed > worst[0].interval[1] > worst[0].expected
+    assert [one.log_prob for one in worst] == sorted(one.log_prob for one in worst)
+    assert 0 <= worst[0].distance <= 1
 
 
 def test_whether_samples_copy_is_looked_at_where_training_rows_are_given(known, table):
     X, y = table
     diagnosis = known.estimator.diagnose(X[:60], y[:60], train=(X[60:], y[60:]))
-    assert diagnosis.copies is not None
     assert "no-copies" in codes(diagnosis)
-    assert diagnosis.to_json()["copies"]["pairs"] == 60
+    assert diagnosis.evaluation.copies.pairs == 60
 
 
 def test_fitting_again_needs_the_rows_trained_on(known, table):
@@ -168,8 +169,7 @@ def test_fitting_again_tells_whether_the_latent_is_needed():
     model = ConditionalVAE(**small).fit(X[:600], y[:600])
     diagnosis = model.diagnose(X[600:], y[600:], train=(X[:600], y[:600]), deep=True)
     assert "z-used" in codes(diagnosis)
-    assert diagnosis.summary["baseline"]["without z"]["gain"] > 0.5
-    assert "a flow" in diagnosis.summary["baseline"]
-    assert diagnosis.summary["refits"]["gaps"]["rows"] == 100
-    told = diagnosis.to_json()
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert diagnosis.evaluation.baseline["without z"].gain > 0.5
+    assert "a flow" in diagnosis.evaluation.baseline
+    assert diagnosis.evaluation.refits.gaps.rows == 100
+    assert_valid(diagnosis.to_json())

@@ -2,7 +2,7 @@ import numpy as np
 
 from condvae.calibration import TwoSample
 from condvae.diagnosis import LatentUse, PriorMatch, Ranks
-from condvae.judging.latents import Latents, told_json
+from condvae.judging.latents import Latents
 
 ALIKE = TwoSample(0.5, 0.02, 0.4, 0.0, 0.02, 500)
 RNG = np.random.default_rng(0)
@@ -49,10 +49,10 @@ def test_a_q_that_is_too_narrow_is_said_to_be():
     assert one.level == "note"
 
 
-def test_as_json():
-    data = latents().to_json()
-    assert data["active"] == 1
-    assert set(data["kl"]) == {"z[0]", "z[1]"}
-    assert data["posterior"]["cells"]["z[0]"]["shape"] == "right"
-    assert data["prior"] == data["reconstructions"] == told_json(ALIKE)
-    assert latents(prior=None).to_json()["prior"] is None
+def test_what_is_said_of_z():
+    said = latents().summary()
+    assert said.active == 1
+    assert set(said.kl) == {"z[0]", "z[1]"}
+    assert said.posterior.cells["z[0]"].shape == "right"
+    assert said.prior == said.reconstructions == ALIKE
+    assert latents(prior=None).summary().prior is None

@@ -8,6 +8,7 @@ import pytest
 from condvae.calibration import TwoSample
 from condvae.diagnosis import LatentUse
 from condvae.judging import refits
+from condvae.judging.results import Refits
 from judging.stand_in import rows_of
 
 N = 200
@@ -40,9 +41,7 @@ def fitted(monkeypatch, frames):
 
     monkeypatch.setattr(refits, "drawn", lambda rows, key: None)
     monkeypatch.setattr(refits, "told", lambda rows, made: ALIKE)
-    monkeypatch.setattr(
-        refits, "_inference", lambda rows, key: ({"rows": 1}, refits.Finding("x", "note", "y"))
-    )
+    monkeypatch.setattr(refits, "_inference", lambda rows, key: ("gaps", refits.Finding("x", "note", "y")))
     for name, label in (("trees", "trees"), ("peers", "NGBoost")):
         monkeypatch.setattr(
             refits, name, lambda rows, training, label=label: [(label, np.full(len(rows), -3.0))]
@@ -61,9 +60,9 @@ def test_the_same_recipe_without_z_and_with_free_bits(fitted):
     fitted_again = refits.refit(again, some, rows, use(), jax.random.key(0))
     assert seen == [{"latent_size": 0}, {"free_bits": refits.FREE_BITS}]
     assert list(fitted_again.baseline) == ["without z", "trees", "NGBoost"]
-    assert fitted_again.baseline["without z"]["gain"] == pytest.approx(0.5, abs=0.5)
+    assert fitted_again.baseline["without z"].gain == pytest.approx(0.5, abs=0.5)
     assert [one.code for one in fitted_again.findings][1:] == ["x"]
-    assert set(fitted_again.to_json()) == {"free_bits", "gaps"}
+    assert fitted_again.summary.free_bits.gain == pytest.approx(0.0)
 
 
 def test_without_a_latent_other_models_are_all_there_is(fitted):
@@ -71,4 +70,4 @@ def test_without_a_latent_other_models_are_all_there_is(fitted):
     fitted_again = refits.refit(again, rows, rows, None, jax.random.key(0))
     assert seen == []
     assert list(fitted_again.baseline) == ["trees", "NGBoost"]
-    assert (fitted_again.findings, fitted_again.free_bits, fitted_again.gaps) == ([], None, None)
+    assert (fitted_again.findings, fitted_again.summary) == ([], Refits(None, None))

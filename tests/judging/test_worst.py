@@ -40,19 +40,19 @@ def test_the_worst_rows_and_why(rows):
     score[[3, 8, 9]] = [-10.0, -np.inf, -5.0]
     lowest = worst(replace(rows, support=support([3])), score, KEY)
     assert len(lowest) == 10
-    assert [one["row"] for one in lowest[:3]] == [8, 3, 9]
-    assert [one["log_prob"] for one in lowest[:3]] == [None, -10.0, -5.0]
-    assert lowest[0]["target"] == lowest[1]["target"] == "a"
-    assert lowest[2]["target"] == "b"  # both are beyond all draws: the one that is further out
-    assert lowest[1]["observed"] == pytest.approx(9.0, rel=1e-5)
-    low, high = lowest[1]["interval"]
+    assert [one.row for one in lowest[:3]] == [8, 3, 9]
+    assert [one.log_prob for one in lowest[:3]] == [None, -10.0, -5.0]
+    assert lowest[0].target == lowest[1].target == "a"
+    assert lowest[2].target == "b"  # both are beyond all draws: the one that is further out
+    assert lowest[1].observed == pytest.approx(9.0, rel=1e-5)
+    low, high = lowest[1].interval
     assert low == pytest.approx(-1.64, abs=0.2)
     assert high == pytest.approx(1.64, abs=0.2)
-    assert lowest[1]["chance"] == 1e-3
-    assert lowest[1]["outside"]
-    assert lowest[1]["outside_columns"] == "u"
-    assert lowest[1]["distance"] == pytest.approx(3 / 39)
-    assert not lowest[0]["outside"]
+    assert lowest[1].chance == 1e-3
+    assert lowest[1].outside
+    assert lowest[1].outside_columns == "u"
+    assert lowest[1].distance == pytest.approx(3 / 39)
+    assert not lowest[0].outside
 
 
 def test_an_improbable_level_is_a_reason(rows):
@@ -61,9 +61,9 @@ def test_an_improbable_level_is_a_reason(rows):
     score = np.zeros(N)
     score[place] = -7.0
     first = worst(replace(rows, support=support()), score, KEY)[0]
-    assert (first["row"], first["target"], first["observed"], first["expected"]) == (place, "g", "y", "x")
-    assert first["chance"] == pytest.approx(0.005)
-    assert first["interval"] is None
+    assert (first.row, first.target, first.observed, first.expected) == (place, "g", "y", "x")
+    assert first.chance == pytest.approx(0.005)
+    assert first.interval is None
 
 
 def test_where_no_target_is_out_by_itself_none_is_named(rows):
@@ -73,5 +73,5 @@ def test_where_no_target_is_out_by_itself_none_is_named(rows):
     score = np.zeros(N)
     score[place] = -7.0
     first = worst(replace(rows, support=support()), score, KEY)[0]
-    assert (first["row"], first["target"]) == (place, None)
-    assert first["chance"] > 0.01
+    assert (first.row, first.target) == (place, None)
+    assert first.chance > 0.01

@@ -22,6 +22,7 @@ from condvae.networks import (
     SetEncoder,
 )
 from condvae.testing import check_conditional
+from helpers import compiled
 
 KEY = jax.random.key(0)
 IMAGE = jax.random.normal(jax.random.key(1), (8, 8))
@@ -53,7 +54,8 @@ def test_what_is_stored_in_missing_cells_does_not_matter(encoder):
     features = [eqx.filter_jit(encode)(Observed(stored, mask)) for stored in (one, other)]
     assert jnp.isfinite(features[0]).all()
     np.testing.assert_array_equal(*features)
-    none = [encode(Observed(jnp.full_like(value, junk), jnp.zeros_like(mask))) for junk in (1.0, 2.0)]
+    nothing = np.zeros_like(mask)
+    none = [eqx.filter_jit(encode)(Observed(np.full_like(value, junk), nothing)) for junk in (1.0, 2.0)]
     np.testing.assert_array_equal(*none)
     assert not np.allclose(features[0], none[0])
 
@@ -71,12 +73,12 @@ def test_every_weight_gets_a_gradient_and_none_is_not_a_number(encoder):
 
 def test_the_size_is_known_beforehand(encoder):
     encode, value, mask = encoder
-    assert encode.size(Observed(value, mask)) == encode(Observed(value, mask)).size
+    assert encode.size(Observed(value, mask)) == jax.eval_shape(encode, Observed(value, mask)).size
 
 
 def test_the_order_of_a_set_does_not_matter_and_that_of_a_sequence_does():
     order = jnp.array([3, 1, 5, 0, 4, 2])
-    as_set, sequence = ENCODERS["set"][0], ENCODERS["sequence"][0]
+    as_set, sequence = (eqx.filter_jit(ENCODERS[name][0]) for name in ("set", "sequence"))
     np.testing.assert_allclose(as_set(whole(SERIES)), as_set(whole(SERIES[order])), rtol=1e-5)
     assert not np.allclose(sequence(whole(SERIES)), sequence(whole(SERIES[order])), rtol=1e-2)
 
@@ -85,7 +87,8 @@ def test_the_order_of_a_set_does_not_matter_and_that_of_a_sequence_does():
 def test_what_pads_does_not_matter(name):
     encode = ENCODERS[name][0]
     padded = Observed(SERIES.at[4:].set(9.0), SOME)
-    np.testing.assert_allclose(encode(padded), encode(whole(SERIES[:4])), rtol=1e-5, atol=1e-6)
+    padded, plain = (eqx.filter_jit(encode)(part) for part in (padded, whole(SERIES[:4])))
+    np.testing.assert_allclose(padded, plain, rtol=1e-5, atol=1e-6)
 
 
 def test_a_longer_sequence_is_refused():
@@ -98,8 +101,8 @@ def test_conditions_of_several_kinds_have_encoders_of_their_own():
     parts = {"age": Features(), "scan": ENCODERS["conv"][0], "visits": ENCODERS["sequence"][0]}
     encode = ByPart((Features(), ByPart(parts)))
     z = jnp.zeros(2)
-    expected = [z, c["age"], parts["scan"](c["scan"]), parts["visits"](c["visits"])]
-    np.testing.assert_allclose(encode((z, c)), jnp.concatenate(expected), rtol=1e-6)
+    expected = [z, c["age"], *(eqx.filter_jit(parts[name])(c[name]) for name in ("scan", "visits"))]
+    np.testing.assert_allclose(eqx.filter_jit(encode)((z, c)), np.concatenate(expected), rtol=1e-6)
     with pytest.raises(ValueError, match="encoders for age, scan, visits, the inputs are age: give"):
         encode((z, {"age": z}))
     with pytest.raises(ValueError, match="there are 2 encoders in a tuple, the inputs are a tuple of 1"):
@@ -129,11 +132,16 @@ def completing(kind, head):
 @pytest.mark.parametrize("head", ["pixels", pytest.param("negative_binomial", marks=pytest.mark.slow)])
 def test_pictures_given_pictures(kind, head, tmp_path):
     module, inputs = completing(kind, head)
-    likelihood = module(*inputs)
-    x = likelihood.sample(jax.random.key(3))
+
+    @jax.jit
+    def scored(key):
+        likelihood = module(*inputs)
+        x = likelihood.sample(key)
+        parts = [likelihood.log_prob(Observed(x, mask)) for mask in (HALF, ~HALF)]
+        return x, likelihood.log_prob(x), parts
+
+    x, whole, parts = scored(jax.random.key(3))
     assert x.shape == (8, 8)
-    whole = likelihood.log_prob(x)
-    parts = [likelihood.log_prob(Observed(x, mask)) for mask in (HALF, ~HALF)]
     np.testing.assert_allclose(whole, sum(parts), rtol=1e-5)
     save(tmp_path / "m", module)
     assert eqx.tree_equal(load(tmp_path / "m"), module)
@@ -143,14 +151,18 @@ def test_the_order_of_a_set_that_is_modelled_does_not_matter(tmp_path):
     likelihood = Conditional(
         Features(), SetDecoder(2, 6, width=8, depth=1, key=KEY), GaussianHead(8, (2,), key=KEY)
     )
-    distribution = likelihood(jnp.array([0.3, -0.2]))
-    x = distribution.sample(jax.random.key(3))
+    distribution = eqx.filter_jit(likelihood)(jnp.array([0.3, -0.2]))
+    x = compiled(distribution, "sample", jax.random.key(3))
     assert x.shape == (6, 2)
     assert len(np.unique(x)) == 12
-    order = jnp.array([3, 1, 5, 0, 4, 2])
-    np.testing.assert_allclose(distribution.log_prob(x[order]), distribution.log_prob(x), rtol=1e-6)
-    parts = [distribution.log_prob(Observed(jnp.where(mask, x, jnp.nan), mask)) for mask in (SOME, ~SOME)]
-    np.testing.assert_allclose(sum(parts), distribution.log_prob(x), rtol=1e-5)
+    score, again = (
+        compiled(distribution, "log_prob", rows) for rows in (x, x[np.array([3, 1, 5, 0, 4, 2])])
+    )
+    np.testing.assert_allclose(again, score, rtol=1e-6)
+    holes = [Observed(np.where(mask, x, np.nan), mask) for mask in (SOME, ~SOME)]
+    np.testing.assert_allclose(
+        sum(compiled(distribution, "log_prob", row) for row in holes), score, rtol=1e-5
+    )
     save(tmp_path / "m", likelihood)
     assert eqx.tree_equal(load(tmp_path / "m"), likelihood)
     with pytest.raises(ValueError, match="elements is 0, expected at least 1"):

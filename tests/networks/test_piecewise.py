@@ -17,7 +17,7 @@ def test_a_linear_function_of_the_encoding_is_any_piecewise_linear_function():
     encode = PiecewiseLinear(Features(), KNOTS)
     values = np.linspace(-3.0, 4.0, 201)
     heights = np.array([0.3, -1.0, 2.0, 0.7])
-    encoded = jax.vmap(encode)(jnp.stack([values, 9 * values, values], axis=1))
+    encoded = jax.jit(jax.vmap(encode))(jnp.stack([values, 9 * values, values], axis=1))
     assert encoded.shape == (201, 3 + 3 + 2)
     heights_between = encoded[:, 3:6] @ np.diff(heights) + (heights[0] + heights[-1]) / 2
     np.testing.assert_allclose(heights_between, np.interp(values, KNOTS[0], heights), atol=1e-5)
@@ -56,7 +56,7 @@ def test_knots_are_quantiles_that_increase_in_single_precision():
             assert (cuts[0], cuts[-1]) == (column[there].min(), column[there].max())
             assert np.isin(np.float32(cuts), column).all()
     encode = PiecewiseLinear(Features(), knots)
-    assert jnp.isfinite(jax.vmap(encode)(jnp.asarray(np.concatenate([value, 1e30 + value])))).all()
+    assert jnp.isfinite(jax.jit(jax.vmap(encode))(jnp.asarray(np.concatenate([value, 1e30 + value])))).all()
 
 
 def test_many_columns_have_fewer_knots_each():

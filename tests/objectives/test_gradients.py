@@ -138,7 +138,7 @@ def test_values_are_those_of_the_bound():
     model, x, c = one_row()
     draws = compiled_draws(model, x, c, key=jax.random.key(0), num_samples=4)
     for objective in (doubly_reparameterised, generalised_doubly_reparameterised, vimco):
-        value = evaluate(objective, model, x, c, key=jax.random.key(0), num_samples=4)
+        value = eqx.filter_jit(evaluate)(objective, model, x, c, key=jax.random.key(0), num_samples=4)
         np.testing.assert_allclose(value, iwae(draws), rtol=1e-12)
     np.testing.assert_allclose(sticking_the_landing(draws), draws.log_weights.mean(), rtol=1e-12)
     at_zero = sticking_the_landing(draws, beta=0.0)

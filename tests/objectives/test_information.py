@@ -12,7 +12,8 @@ from scipy import stats
 from condvae import CVAE, elbo, fit
 from condvae.linear_gaussian import linear_gaussian
 from condvae.objectives import info_vae
-from condvae.objectives.draws import evaluate_batch, of_batches
+from condvae.objectives.declaration import takes
+from condvae.objectives.draws import evaluate_batch
 from condvae.scoring import bound
 from gradients import of_states, one_row
 from helpers import row_keys
@@ -45,17 +46,25 @@ def discrepancy(q, p):
 def test_it_is_what_is_written():
     model, x, c = batch()
     keys, size = row_keys(1, ROWS), 3
-    values = evaluate_batch(partial(info_vae, alpha=0.3, weight=7.0), model, (x, c), keys, num_samples=size)
-    plain = partial(evaluate_batch, model=model, batch=(x, c), keys=keys, num_samples=size)
-    reconstructed = jax.vmap(lambda x, c, key: elbo(model.draws(x, c, key=key, num_samples=size), beta=0.7))
-    q = jax.vmap(lambda x, c, key: model.draws(x, c, key=key, num_samples=size).z)(x, c, keys)
-    p = plain(_draws_of_the_prior)
-    expected = reconstructed(x, c, keys).mean() - 7.0 * discrepancy(np.asarray(q), np.asarray(p))
+
+    @eqx.filter_jit
+    def of_batch(objective):
+        return evaluate_batch(objective, model, (x, c), keys, num_samples=size)
+
+    @jax.jit
+    @jax.vmap
+    def of_rows(x, c, key):
+        draws = model.draws(x, c, key=key, num_samples=size)
+        return elbo(draws, beta=0.7), draws.z
+
+    values, p = (of_batch(f) for f in (partial(info_vae, alpha=0.3, weight=7.0), _draws_of_the_prior))
+    reconstructed, q = of_rows(x, c, keys)
+    expected = reconstructed.mean() - 7.0 * discrepancy(np.asarray(q), np.asarray(p))
     np.testing.assert_allclose(values.mean(), expected, rtol=1e-9)
     assert values.shape == (ROWS,)
 
 
-@of_batches
+@takes("draws", "from_prior", of_batches=True)
 def _draws_of_the_prior(draws, from_prior):
     return from_prior.z
 
@@ -120,7 +129,7 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ValueError, match="this posterior's draws are discrete or carry none"):
         fit(model, jnp.tile(x, 10), key=jax.random.key(0), objective=info_vae, progress=False)
     other, x, c = batch()
-    with pytest.raises(ValueError, match="the objective is of one example: use evaluate, or mark it"):
+    with pytest.raises(ValueError, match="the objective is of one example: use evaluate, or declare"):
         evaluate_batch(elbo, other, (x, c), row_keys(1, ROWS))
     discrete = CVAE(model.prior, lambda z, c: other.likelihood(jnp.full(2, z), c), model.posterior)
     with pytest.raises(ValueError, match="use elbo with free_bits"):

@@ -5,14 +5,12 @@ import re
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from condvae import elbo, fit
 from condvae.linear_gaussian import exact_log_prob, maximum_likelihood, random_linear_gaussian
 from condvae.objectives import OBJECTIVES, objective
-from condvae.objectives.draws import KINDS
 
 OPTIMISED = True
 BOUNDS = set(OBJECTIVES) - {"info_vae"}
@@ -24,7 +22,6 @@ def test_names_are_those_of_the_functions():
     for name, function in OBJECTIVES.items():
         assert objective(name) is function
         assert function.__name__ == name
-        assert next(iter(inspect.signature(function).parameters)) in KINDS
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -102,20 +99,7 @@ def test_a_warm_up_is_of_what_takes_beta():
     x = np.zeros((50, 1), np.float32)
     model = random_linear_gaussian(jax.random.key(1), x_size=1, z_size=1)
     options = {"key": jax.random.key(0), "num_steps": 20, "progress": False}
-    with pytest.raises(ValueError, match="kl_warmup needs an objective that takes beta"):
+    with pytest.raises(ValueError, match="kl_warmup needs an objective with the option beta"):
         fit(model, x, objective=objective("vimco"), kl_warmup=5, **options)
-    with pytest.raises(ValueError, match="kl_warmup needs an objective that takes beta"):
+    with pytest.raises(ValueError, match="kl_warmup needs an objective with the option beta"):
         fit(model, x, objective=partial(elbo, beta=0.5), kl_warmup=5, **options)
-
-
-def test_an_objective_that_asks_for_what_there_is_not_is_refused():
-    model = random_linear_gaussian(jax.random.key(1), x_size=1, z_size=1)
-
-    def of_what(draws, shares):
-        return jnp.sum(draws.log_weights * shares)
-
-    options = {"key": jax.random.key(0), "progress": False}
-    with pytest.raises(ValueError, match="has an argument 'shares' that nothing is given for: give"):
-        fit(model, np.zeros((20, 1), np.float32), objective=of_what, **options)
-    with pytest.raises(ValueError, match="takes no argument: give it one, the draws of one example"):
-        fit(model, np.zeros((20, 1), np.float32), objective=lambda: 0.0, **options)

@@ -10,8 +10,10 @@ import pytest
 
 from condvae import report
 from condvae.diagnosis.findings import Finding
+from condvae.judging.results import Comparison
 from condvae.report.page import headline, three
 from condvae.storage import StorageError
+from judging.evaluations import COMPARISON, evaluation
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -147,17 +149,9 @@ def test_headline():
 
 
 def test_three_numbers():
-    told = {
-        "log_prob": None,
-        "log_prob_stderr": None,
-        "cells": {"mass": 90},
-        "baseline": {
-            "marginal": {"gain": 1.0, "gain_stderr": 0.1},
-            "linear": {"gain": -0.25, "gain_stderr": 0.1},
-        },
-        "coverage": {},
-        "accuracy": {"kind": 0.75, "ok": 0.25},
-    }
+    told = evaluation(
+        log_prob=None,
+        baseline={"marginal": COMPARISON, "linear": Comparison(-2.0, -0.25, 0.1)},
+        accuracy={"kind": 0.75, "ok": 0.25},
+    )
     assert [one["value"] for one in three(told)] == ["−∞", "-0.25 ± 0.10", "50%"]
-    told |= {"log_prob": -1.5, "coverage": {"a": {"0.9": 0.8}, "b": {"0.9": 1.0}}}
-    assert [one["value"] for one in three(told)] == ["-1.50", "-0.25 ± 0.10", "90%"]

@@ -22,7 +22,7 @@ def test_the_mixture_is_defensive_by_strata():
 def test_the_density_is_that_of_what_is_drawn(proposal):
     source = strata(Q, PRIOR, 50, proposal)
     grid = jnp.linspace(-6, 7, 4001)
-    density = np.exp(np.asarray(jax.vmap(source.log_prob)(grid[:, None]), float))
+    density = np.exp(np.asarray(jax.jit(jax.vmap(source.log_prob))(grid[:, None]), float))
     np.testing.assert_allclose(density.sum() * 13 / 4000, 1.0, rtol=1e-4)
     assert jax.tree.leaves(source.draw(jax.random.key(0)))[0].shape == (sum(source.counts), 1)
 

@@ -142,7 +142,7 @@ def test_the_moments_are_those_of_the_posterior():
     refined = map_rows(refine_row, model, (x, c), KEY)
     posterior = exact_posterior(exact)
     scale = np.sqrt(np.diagonal(posterior.covariance))
-    error = (refined.mean - np.asarray(jax.vmap(posterior.mean)(x, c))) / scale
+    error = (refined.mean - np.asarray(jax.jit(jax.vmap(posterior.mean))(x, c))) / scale
     assert np.abs(error).max() < 0.5
     covariance = refined.scale @ refined.scale.transpose(0, 2, 1)
     error = (covariance - np.asarray(posterior.covariance)) / np.outer(scale, scale)
@@ -207,7 +207,7 @@ def test_the_posterior_mean_is_right_where_that_of_q_is_not():
     estimate = posterior_mean(model, x, c, key=KEY)
     posterior = exact_posterior(exact)
     scale = np.sqrt(np.diagonal(posterior.covariance))
-    error = (estimate.value - np.asarray(jax.vmap(posterior.mean)(x, c))) / scale
+    error = (estimate.value - np.asarray(jax.jit(jax.vmap(posterior.mean))(x, c))) / scale
     assert np.abs(error).max() < 5 / np.sqrt(estimate.ess.min())
     assert np.abs(error.mean()) < 0.03
     assert estimate.trusted.all()

@@ -26,6 +26,7 @@ from condvae.heads import (
     StudentTHead,
     cellwise,
 )
+from condvae.heads.families import family_support
 from condvae.model import CVAE
 from condvae.networks import (
     MLP,
@@ -67,7 +68,8 @@ def mlp_cvae(
 ) -> CVAE:
     """A CVAE of three perceptrons, for x and c of any shape.
 
-    Floating-point parts of x get the likelihood `likelihood`, integer parts are categorical; a
+    Floating-point parts of x get the likelihood `likelihood`, integer parts are categorical, with
+    `x_levels`; without it they get a likelihood of whole numbers, such as "bernoulli" or "poisson". A
     dictionary of parts gets the product of theirs. Without c the prior is Normal(0, 1).
 
     Args:
@@ -123,17 +125,18 @@ def mlp_cvae(
     def network(in_size: int, key: PRNGKeyArray) -> MLP | ResidualMLP:
         return network_type(in_size, width=width, depth=depth, activation=activation, key=key)
 
-    encoders = _encoder(x_levels, x_knots), _encoder(c_levels, c_knots)
+    codes = None if _of_whole_numbers(likelihood) and not x_levels else _codes(x_levels, x_ordinal)
+    levels = None if codes is None else tuple(x_levels)
+    encoders = _encoder(levels, x_knots), _encoder(tuple(c_levels), c_knots)
     decode = ByPart((Features(), encoders[1]))
     in_size, decoder_key, head_key = decode.size((latent, row_c)), next(keys), next(keys)
-    codes = _codes(x_levels, x_ordinal)
     if in_turn:
         order_key, linear_key, decoder_key = jax.random.split(decoder_key, 3)
         blank = jax.tree.map(lambda leaf: Observed(leaf, np.zeros(leaf.shape, bool)), _values(row_x))
         cells = sum(leaf.size for leaf in jax.tree.leaves(_values(row_x)))
         sizes = cells, in_size, encoders[0].size(blank)
         # Values, levels and masks come first among the features of either; pieces of values after them.
-        plain = ByPart((Features(), Features(tuple(c_levels)))), Features(tuple(x_levels))
+        plain = ByPart((Features(), Features(tuple(c_levels)))), Features(levels)
         direct = plain[0].size((latent, row_c)), plain[1].size(blank)
         options: dict[str, Any] = {"width": width, "depth": max(depth, 1), "activation": activation}
         networks = CellwiseMLP(*sizes, **options, direct=direct, key=decoder_key)
@@ -175,8 +178,15 @@ def _values(row: PyTree) -> PyTree:
     )
 
 
-def _encoder(levels: Sequence[int], knots: Sequence[Sequence[float]]) -> Encoder:
-    features = Features(tuple(levels))
+def _of_whole_numbers(likelihood: str | Sequence[Cell]) -> bool:
+    if not isinstance(likelihood, str) or likelihood not in FAMILIES or FAMILIES[likelihood].options:
+        return False
+    support = family_support(likelihood)
+    return support is not None and support.step == 1.0
+
+
+def _encoder(levels: tuple[int, ...] | None, knots: Sequence[Sequence[float]]) -> Encoder:
+    features = Features(levels)
     return PiecewiseLinear(features, knots) if any(knots) else features
 
 
@@ -185,26 +195,32 @@ def _head(
     size: int,
     family: str | Sequence[Cell],
     scale: Scale,
-    codes: Sequence[tuple[int, bool]],
+    codes: Sequence[tuple[int, bool]] | None,
     key: PRNGKeyArray,
 ) -> Head:
-    """A head for one part of x, or the product of heads for a dictionary of parts."""
+    """A head for one part of x, or the product of heads for a dictionary of parts.
+
+    Without `codes` integers are numbers.
+    """
     if isinstance(row, Observed):
         row = row.value
     if isinstance(row, dict):
         keys = dict(zip(sorted(row), jax.random.split(key, len(row)), strict=True))
-        left = list(codes)
+        left = list(codes or ())
         heads = {}
         for name in sorted(row):  # the order of a pytree, hence that of `levels`
             part = row[name].value if isinstance(row[name], Observed) else row[name]
-            cardinalities = [left.pop(0) for _ in range(part.size)] if _is_integer(part) else []
-            heads[name] = _head(part, size, family, scale, cardinalities, keys[name])
+            cells = part.size if _is_integer(part) else 0
+            part_codes, left = left[:cells], left[cells:]
+            part_codes = None if codes is None else part_codes
+            heads[name] = _head(part, size, family, scale, part_codes, keys[name])
         return ProductHead(heads)
-    if _is_integer(row):
+    if codes is not None and _is_integer(row):
         if len(codes) != row.size:
             raise ValueError(
                 f"x_levels has {len(codes)} entries for {row.size} integer cells: give the number of "
-                "categories of each"
+                "categories of each; or, for numbers, a likelihood of whole numbers such as 'bernoulli' or "
+                "'poisson', or floating-point x"
             )
         levels = [count for count, _ in codes]
         ordinal = [ordered for _, ordered in codes]

@@ -11,21 +11,21 @@ LOWEST = 0.01
 
 
 class Copies(NamedTuple):
-    """Samples and held-out rows, by how near training rows are.
+    """How near samples are to training rows, beside held-out rows.
 
     Attributes:
-        nearer: share of pairs in which the sample is nearer to a training row than the held-out row is: 0.5
-            of a model that is right; ties count half.
-        stderr: its standard error.
-        p_value: how often a model that is right does as badly. Small also where a model is too narrow.
-        distance: median distance of a sample to the nearest training row.
-        held_out_distance: of a held-out row.
-        copied: estimated share of the samples that are copies of training rows, at least 0.
-        copied_stderr: its standard error.
+        nearer: the share of pairs in which the sample is nearer to a training row than the held-out row is:
+            0.5 for a model that is right. Ties count half.
+        stderr: the standard error of `nearer`.
+        p_value: how often a model that is right does as badly. Small also if a model is too narrow.
+        distance: the median distance of a sample to the nearest training row.
+        held_out_distance: the median distance of a held-out row to the nearest training row.
+        copied: the estimated share of samples that are copies of training rows, at least 0.
+        copied_stderr: the standard error of `copied`.
         copied_p_value: how often a model that copies nothing seems to copy as much.
-        samples_below: how many samples are as near to one single training row as a copy would be,
-        held_out_below: and how many held-out rows are.
-        pairs: how many there were.
+        samples_below: how many samples are as near to one single training row as a copy would be.
+        held_out_below: how many held-out rows are as near to one single training row as a copy would be.
+        pairs: how many pairs of a sample and a held-out row were compared.
     """
 
     nearer: float

@@ -27,12 +27,13 @@ class TwoSample(NamedTuple):
     """How well pairs are told apart.
 
     Attributes:
-        share: of pairs in which the classifier tells which row is of the first set: 0.5 is by chance.
-        stderr: its standard error.
+        share: the share of pairs in which the classifier tells which row is of the first set; by chance,
+            0.5.
+        stderr: the standard error of `share`.
         p_value: how often chance alone does as well.
-        nats: a lower bound of the divergence KL(first || second), from the classifier's log-odds.
-        nats_stderr: its standard error.
-        pairs: how many were judged.
+        nats: a lower bound of KL(first || second) in nats, from the classifier's log-odds.
+        nats_stderr: the standard error of `nats`.
+        pairs: how many pairs were judged.
     """
 
     share: float

@@ -147,7 +147,12 @@ def to_judge(
     more: dict[str, Any] = {"deep": True} if deep else {}
     if train is not None:
         learned = read_whole(estimator, train)
-        more["train"] = (conditions(estimator, learned), learned)
+        # A refit takes every column of a table as a condition or a target.
+        given, target = (
+            learned.select([str(column.name) for column in columns])
+            for columns in (estimator.schema_.given, estimator.schema_.target)
+        )
+        more["train"] = (conditions(estimator, given), target)
     return estimator, conditions(estimator, table), table, more
 
 

@@ -4,10 +4,14 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from condvae.sentences import Argument, written
 from condvae.text import MAX_NAMES, count, cut, listed, plus_minus
+
+if TYPE_CHECKING:
+    from condvae.judging import Evaluation
+    from condvae.scoring import ScoreSummary
 
 NAMES = {
     "num_members": "members",
@@ -97,21 +101,18 @@ def stopped(error: BaseException, signal: int) -> NoReturn:
     sys.exit(128 + signal)
 
 
-def how(summary: dict[str, Any]) -> str:
+def how(summary: "ScoreSummary") -> str:
     """How log-densities were found, from how many draws, and what that adds to the error of their mean."""
-    drawn, ess = summary["draws"], summary["ess"]
-    if summary["method"] == "enumeration":
+    drawn, ess = summary.draws, summary.ess
+    if summary.method == "enumeration" or drawn is None or ess is None:
         return "exact: no draws are needed"
-    range_ = (
-        f"{drawn['fewest']:,}"
-        if drawn["fewest"] == drawn["most"]
-        else "{fewest:,} to {most:,}".format(**drawn)
-    )
-    unit = "chains" if summary["method"].startswith("annealed") else "draws"
-    noise = "" if summary["log_prob_noise"] is None else f": that adds ± {summary['log_prob_noise']:.4f}"
+    few, many = drawn.fewest, drawn.most
+    range_ = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+    unit = "chains" if summary.method.startswith("annealed") else "draws"
+    noise = "" if summary.log_prob_noise is None else f": that adds ± {summary.log_prob_noise:.4f}"
     return (
-        f"by {summary['method']} with {range_} {unit} a row{noise}; the smallest effective number of "
-        f"{unit} is {ess['smallest']:.0f}"
+        f"by {summary.method} with {range_} {unit} a row{noise}; the smallest effective number of "
+        f"{unit} is {ess.smallest:.0f}"
     )
 
 
@@ -119,37 +120,36 @@ WIDE = 0.5
 """A sandwich wider than this, in nats, is said to be."""
 
 
-def between(summary: dict[str, Any]) -> list[str]:
+def between(evaluation: "Evaluation") -> list[str]:
     """What annealing from above adds: an estimate on the data, bounds on what the model simulates."""
-    ends = summary["sandwich"]
-    width = plus_minus(ends["width"], ends["width_stderr"], 3)
+    ends = evaluation.sandwich
+    if ends is None:
+        return []
+    width = plus_minus(ends.width, ends.width_stderr, 3)
     said = [
-        f"from above it is estimated (not bounded) at {summary['upper_estimate']:.2f}",
-        f"on {count(ends['rows'], 'row')} simulated from the model, log p lies between {ends['lower']:.3f} "
-        f"and {ends['upper']:.3f}: {width} nats, by {ends['chains']} chains of {ends['temperatures']:,} "
+        f"from above it is estimated (not bounded) at {evaluation.upper_estimate:.2f}",
+        f"on {count(ends.rows, 'row')} simulated from the model, log p lies between {ends.lower:.3f} "
+        f"and {ends.upper:.3f}: {width} nats, by {ends.chains} chains of {ends.temperatures:,} "
         "temperatures",
     ]
-    if ends["width"] > WIDE:
+    if ends.width > WIDE:
         said.append(
-            f"do not trust log p to better than {ends['width']:.1f} nats; a larger --budget narrows that"
+            f"do not trust log p to better than {ends.width:.1f} nats; a larger --budget narrows that"
         )
     return said
 
 
-def warn_untrusted(summary: dict[str, Any]) -> None:
+def warn_untrusted(summary: "ScoreSummary") -> None:
     """Say which rows have an estimate that cannot be trusted, and what the mean is without them."""
-    untrusted = summary.get("untrusted")
-    if not untrusted or not untrusted["rows"]:
+    untrusted = summary.untrusted
+    if untrusted is None or not untrusted.rows:
         return
-    which = listed((number + 1 for number in untrusted["which"]), MAX_NAMES)
-    others = (
-        ""
-        if untrusted["log_prob_without"] is None
-        else f"; without them log p is {untrusted['log_prob_without']:.4f}"
-    )
-    one = untrusted["rows"] == 1
+    which = listed((number + 1 for number in untrusted.which), MAX_NAMES)
+    mean = untrusted.log_prob_without
+    others = "" if mean is None else f"; without them log p is {mean:.4f}"
+    one = untrusted.rows == 1
     warn(
-        f"the log-density of {untrusted['rows']:,} of {count(summary['rows_scored'], 'row')} cannot be "
-        f"trusted ({'row' if one else 'rows'} {which}), and {'is' if one else 'are'} averaged in{others}; "
-        "give a larger --budget"
+        f"the log-density of {untrusted.rows:,} of {count(summary.rows_scored, 'row')} cannot be trusted "
+        f"({'row' if one else 'rows'} {which}), and {'is' if one else 'are'} averaged in{others}; give a "
+        "larger --budget"
     )

@@ -59,11 +59,10 @@ def report(
         diagnosis = pages.write(
             estimator, rows, table, out, title=title, name=str(model), **more, **options
         )
-    told = diagnosis.to_json()
-    warn_untrusted(told)
-    warn_of_training_rows(told, quiet)
+    warn_untrusted(diagnosis.evaluation)
+    warn_of_training_rows(diagnosis.evaluation, quiet)
     if as_json:
-        say_json(told)
+        say_json(diagnosis.to_json())
     elif not quiet:
-        show_findings(told)
+        show_findings(diagnosis.evaluation)
         say(f"{out}: {out.stat().st_size / 1e6:.1f} MB, for a browser", wrap=False)

@@ -79,20 +79,20 @@ def score(
     measure = tables.density_units(estimator.schema_.target)
     warn_untrusted(summary)
     if as_json:
-        say_json(summary | {"outside": outside.rows, "out": out, "log_prob_is": measure})
+        say_json(summary.to_json() | {"outside": outside.rows, "out": out, "log_prob_is": measure})
     elif not quiet and out != "-":
         _show(summary, measure)
         if out is not None:
-            say(f"the scores of {count(summary['rows'], 'row')} written to {out}")
+            say(f"the scores of {count(summary.rows, 'row')} written to {out}")
 
 
-def _show(summary: dict[str, Any], measure: str) -> None:
-    scored, unseen = summary["rows_scored"], summary["rows"] - summary["rows_scored"]
+def _show(summary: Any, measure: str) -> None:
+    scored, unseen = summary.rows_scored, summary.rows - summary.rows_scored
     if scored == 0:
         say("no row has an observed target to score")
         return
-    mean = float("-inf") if summary["log_prob"] is None else summary["log_prob"]
-    value = plus_minus(mean, summary["log_prob_stderr"], 4)
+    mean = float("-inf") if summary.log_prob is None else summary.log_prob
+    value = plus_minus(mean, summary.log_prob_stderr, 4)
     say(f"log p = {value} nats per row over {count(scored, 'row')}, in the data's own units")
     say(f"it is {measure}")
     say(how(summary))

@@ -1,8 +1,9 @@
 """Conditionals: modules that map inputs to a distribution. Here networks meet heads.
 
 Prior, likelihood and posterior are all of this one kind: `module(*inputs)` for some of c, (z, c) and
-(x, c); a posterior is also given `prior=`, the prior's distribution, which it may use or ignore, and a
-prior that asks for it `posterior=`, the posterior's module.
+(x, c); a posterior is also given `prior=`, the prior's distribution, which it may use or ignore. A
+prior whose attribute `needs_posterior` is true is given `posterior=`, the posterior's module; a posterior
+that cannot do without the prior declares `needs_prior`.
 """
 
 from condvae.conditionals.affine import AffineGaussian

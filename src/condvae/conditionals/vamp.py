@@ -46,6 +46,8 @@ class VampPrior(eqx.Module):
 
     rows: PyTree[Array]
 
+    needs_posterior = True
+
     def __init__(self, rows: PyTree):
         if num_rows(rows=rows) < 1:
             raise ValueError("rows has no row: give some training rows to start from")

@@ -1,8 +1,10 @@
 """What was found, as small records: Python, JSON, the terminal and the report say the same."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
+
+from condvae.records import Record
 
 Level = Literal["good", "note", "problem"]
 LEVELS: tuple[Level, ...] = ("problem", "note", "good")
@@ -13,17 +15,17 @@ SURE = 2.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Record):
     """One verdict.
 
     Attributes:
-        code: a short name that does not change, such as "z-ignored".
+        code: a short name of the verdict that does not change, such as "z-ignored".
         level: "problem", "note" (worth knowing) or "good".
-        what: a sentence.
-        nats: what it is worth, in nats per row, where that is known.
-        stderr: the standard error of `nats`.
-        p_value: how often chance alone gives as much, where it was tested.
-        advice: what to do, where something should be done.
+        what: the verdict, in a sentence.
+        nats: what it is worth, in nats per row; None where that is not known.
+        stderr: the standard error of `nats`; None where that is not known.
+        p_value: how often chance alone gives as much; None where that was not tested.
+        advice: what to do; None where there is nothing to do.
     """
 
     code: str
@@ -43,10 +45,6 @@ class Finding:
         elif self.p_value is not None:
             said += f" (p = {self.p_value:.2g})" if self.p_value >= 1e-4 else " (p < 0.0001)"
         return said if self.advice is None else f"{said}: {self.advice}"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON's types; None stands for what is not known."""
-        return asdict(self)
 
 
 def ordered(findings: Sequence[Finding]) -> list[Finding]:

@@ -17,6 +17,7 @@ from numpyro.distributions.kl import kl_divergence
 
 from condvae.distributions.between import Between
 from condvae.distributions.protocol import MAX_SUPPORT, Distribution, Scalar
+from condvae.distributions.support import Support, support_of
 from condvae.distributions.universal import Universal
 from condvae.observed import Observed
 
@@ -50,6 +51,7 @@ class Numpyro(Distribution):
 
     Args:
         base: the distribution; `Independent` around it is taken off.
+        levels: of categories, how many each cell has, where that is not all that there are logits for.
 
     Example:
         >>> import jax.numpy as jnp, numpyro.distributions as npd
@@ -64,11 +66,12 @@ class Numpyro(Distribution):
     """
 
     base: npd.Distribution
+    levels: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
-    def __init__(self, base: npd.Distribution):
+    def __init__(self, base: npd.Distribution, levels: tuple[int, ...] | None = None):
         while isinstance(base, npd.Independent):
             base = base.base_dist
-        self.base = base
+        self.base, self.levels = base, levels
 
     @property
     def reparameterised(self) -> bool:
@@ -111,6 +114,9 @@ class Numpyro(Distribution):
             return False
         codes = (npd.constraints.boolean, npd.constraints.integer_interval(0, 1))
         return not isinstance(support, tuple(map(type, codes)))
+
+    def support(self) -> Support | None:
+        return support_of(self.base, self.levels)
 
     def enumerate_support(self) -> Array | None:
         if 0 in self.base.shape():  # without cells there is one value

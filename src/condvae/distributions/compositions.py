@@ -12,6 +12,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from condvae.distributions.adapters import as_distribution
 from condvae.distributions.protocol import MAX_SUPPORT, Distribution, Scalar
+from condvae.distributions.support import Support, joined
 from condvae.observed import Observed
 
 
@@ -238,6 +239,9 @@ class Product(Distribution):
             share, index = share + block_share, index // count
         return value, share
 
+    def support(self) -> dict[str, Any]:
+        return {name: block.support() for name, block in self.blocks.items()}
+
     def enumerate_support(self) -> dict[str, Any] | None:
         return _support(self, self.blocks.values())
 
@@ -309,6 +313,9 @@ class Cells(Distribution):
             for part, places in zip(self.parts, self.places, strict=True)
         ]
         return Cells(tuple(parts), self.places)
+
+    def support(self) -> Support | None:
+        return joined([part.support() for part in self.parts], self.places)
 
     def mean(self) -> Array | None:
         return self._joined([part.mean() for part in self.parts])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from condvae.distributions.protocol import Distribution, Scalar
+from condvae.distributions.support import Support
 from condvae.observed import Observed
 
 
@@ -83,6 +84,9 @@ class InTurn(Distribution):
         row, _ = jax.lax.scan(step, leaves, (jnp.arange(number), jax.random.split(key, number)))
         value = jax.tree.unflatten(shape, row)
         return self._given(value), value
+
+    def support(self) -> PyTree[Support | None]:
+        return self._given(self.like).support()
 
     def log_prob(self, value: PyTree) -> Scalar:
         return self._given(value).log_prob(value)

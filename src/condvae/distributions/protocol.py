@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from condvae.distributions.support import Support
+
 Scalar = Float[Array, ""]
 
 MAX_SUPPORT = 4096
@@ -55,6 +57,13 @@ class Distribution(eqx.Module):
 
     def enumerate_support(self) -> PyTree[Array] | None:
         """Every value there is, stacked on a leading axis; None where they cannot be listed."""
+        return None
+
+    def support(self) -> PyTree[Support | None]:
+        """What each cell of a value can be, a `Support` for each array; None where that is not known.
+
+        It follows from what the distribution is, and not from its parameters.
+        """
         return None
 
     @property

@@ -369,7 +369,7 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
 
         Returns:
             `condvae.judging.Diagnosis`: `.findings`, what must be looked at first, `.words()`,
-            and the numbers, `.to_json()`, which `condvae.estimator.evaluate` describes.
+            and the numbers, `.evaluation`, as `condvae.estimator.evaluate` gives them.
 
         Raises:
             TableError: for columns or cells that do not fit the model, or too few rows.

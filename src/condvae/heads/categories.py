@@ -51,7 +51,7 @@ class CategoricalHead(eqx.Module):
             )
             for end, size in zip(ends, self.levels, strict=True)
         ]
-        return Numpyro(npd.CategoricalLogits(jnp.stack(rows, axis=-2)))
+        return Numpyro(npd.CategoricalLogits(jnp.stack(rows, axis=-2)), self.levels)
 
 
 class OrdinalHead(eqx.Module):
@@ -108,7 +108,7 @@ class OrdinalHead(eqx.Module):
                 ]
             )
             rows.append(jnp.pad(masses, (0, widest - masses.size), constant_values=NO_LEVEL))
-        return Numpyro(npd.CategoricalLogits(jnp.stack(rows)))
+        return Numpyro(npd.CategoricalLogits(jnp.stack(rows)), self.levels)
 
 
 class EmbeddingHead(eqx.Module):

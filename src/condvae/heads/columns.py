@@ -155,4 +155,6 @@ class CodesHead(eqx.Module):
         ]
         order = [place for places in self.places for place in places]
         back = [order.index(place) for place in range(len(order))]
-        return Numpyro(npd.CategoricalLogits(jnp.concatenate(rows)[jnp.asarray(back)]))
+        levels = [size for head in self.heads for size in head.levels]
+        logits = jnp.concatenate(rows)[jnp.asarray(back)]
+        return Numpyro(npd.CategoricalLogits(logits), tuple(levels[place] for place in back))

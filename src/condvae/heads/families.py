@@ -17,6 +17,7 @@ from condvae.distributions.counts import Hurdle, NegativeBinomial, Poisson, Zero
 from condvae.distributions.intervals import Censored, Rounded, Truncated
 from condvae.distributions.pixels import ContinuousBernoulli, DiscretisedLogisticMixture
 from condvae.distributions.positive import Beta, Gamma, LogNormal
+from condvae.distributions.support import Support, support_of
 from condvae.heads.scales import LOG_SCALE_BOUNDS, bounded_exp, raw_parameters
 
 LOG_MEAN_BOUNDS = (-12.0, 15.0)
@@ -96,9 +97,8 @@ def _within(kind: Any) -> Callable[..., npd.Distribution]:
 
 def _rounded(base: Callable[..., npd.Distribution]) -> Callable[..., npd.Distribution]:
     def build(*raw: Array, width: Any, origin: Any) -> Rounded:
-        steps = (
-            jnp.broadcast_to(jnp.asarray(part, raw[0].dtype), raw[0].shape) for part in (width, origin)
-        )
+        # Arrays of NumPy, which are known while JAX traces: values can be held to the steps beforehand.
+        steps = (np.broadcast_to(np.asarray(part, raw[0].dtype), raw[0].shape) for part in (width, origin))
         return Rounded(base(*raw), *steps)
 
     return build
@@ -150,6 +150,23 @@ FAMILIES: dict[str, Family] = {
     "rounded_student_t": Family(_rounded(_student_t), ("loc", "scale"), _TEN, _STEPS),
 }
 """Every family that `FamilyHead` and `MixtureHead` know."""
+
+
+def family_support(name: str, **options: Any) -> Support | None:
+    """What a cell of a family can be.
+
+    Raises:
+        ValueError: for a family that there is not, or an option that it has not.
+
+    Example:
+        >>> from condvae.heads.families import family_support
+        >>> family_support("poisson").words(), family_support("beta").words()
+        ('a whole number from 0', 'a number above 0 and below 1')
+    """
+    given, entry = dict(_family(name, options)), FAMILIES[name]
+    raw = [jnp.zeros(1)] * (len(entry.parameters) + len(entry.shared))
+    support = support_of(entry.build(*raw, **given))
+    return None if support is None else support.at((0,))
 
 
 def _family(name: str, options: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

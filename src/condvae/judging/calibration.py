@@ -9,7 +9,8 @@ import numpy as np
 from condvae import tables
 from condvae.calibration import Uniformity, class_pit, mean_stderr, uniformity
 from condvae.diagnosis.findings import Finding
-from condvae.judging.rows import Rows, number
+from condvae.judging import results
+from condvae.judging.rows import Rows
 from condvae.text import quote
 
 CHANCE = 0.01
@@ -48,17 +49,12 @@ class Slice(NamedTuple):
     places: np.ndarray
     pit: dict[str, Uniformity]
 
-    def to_json(self, score: np.ndarray, tests: int = 1) -> dict[str, Any]:
-        """JSON's types; `score` is log p of all rows, and the slice is one of so many tests."""
-        mean, stderr = mean_stderr(score[self.places])
-        return {
-            "column": self.column,
-            "group": self.group,
-            "rows": len(self.places),
-            "log_prob": number(mean),
-            "stderr": number(stderr),
-            "targets": {name: as_json(uniform, tests) for name, uniform in self.pit.items()},
-        }
+    def summary(self, score: np.ndarray, tests: int = 1) -> results.Slice:
+        """What is said of it, as one of so many tests; `score` is log p of all rows."""
+        targets = {name: summary(uniform, tests) for name, uniform in self.pit.items()}
+        return results.Slice(
+            self.column, self.group, len(self.places), *mean_stderr(score[self.places]), targets
+        )
 
 
 def levels(rows: Rows, probability: np.ndarray | None, key: jax.Array) -> dict[str, np.ndarray]:
@@ -131,14 +127,10 @@ def _quarters(inner: np.ndarray) -> list[str]:
     return [f"below {ends[0]}", *between, f"{ends[-1]} or more"]
 
 
-def as_json(uniform: Uniformity, tests: int = 1) -> dict[str, Any]:
-    """JSON's types; it is one of so many tests."""
-    return {
-        "cells": uniform.size,
-        "p_value": uniform.p_value,
-        "shape": "right" if uniform.p_value * tests >= CHANCE else uniform.shape,
-        "off_by": off_by(uniform),
-    }
+def summary(uniform: Uniformity, tests: int = 1) -> results.Calibration:
+    """What is said of a target, as one of so many tests."""
+    shape: Any = "right" if uniform.p_value * tests >= CHANCE else uniform.shape
+    return results.Calibration(uniform.size, uniform.p_value, shape, off_by(uniform))
 
 
 def off_by(uniform: Uniformity) -> float:

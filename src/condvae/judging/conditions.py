@@ -1,6 +1,5 @@
 """Whether the conditions are used, and which."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,7 +9,8 @@ from scipy.stats import wilcoxon
 from condvae import tables
 from condvae.diagnosis import ConditionUse, condition_use
 from condvae.diagnosis.findings import SURE, Finding
-from condvae.judging.rows import Rows, number
+from condvae.judging import results
+from condvae.judging.rows import Rows
 
 DRAWS = 100
 """Of z for each row and permutation, with the same noise in all."""
@@ -60,23 +60,18 @@ def _swap(schema: tables.Schema, column: tables.Column) -> Any:
     return swap
 
 
-def as_json(losses: ConditionUse) -> dict[str, Any]:
-    """JSON's types: nats lost when all of c is permuted, and each column."""
-    parts = {"": losses.total, **losses.by_column}
-    both = {name: {"nats": nats, "stderr": number(stderr)} for name, (nats, stderr) in parts.items()}
-    return {"all": both.pop(""), "columns": both}
+def summary(losses: ConditionUse) -> results.Conditions:
+    """What is lost when all of c is permuted, and each column."""
+    columns = {name: results.Nats(*lost) for name, lost in losses.by_column.items()}
+    return results.Conditions(results.Nats(*losses.total), columns)
 
 
-def _known(nats: float, stderr: float) -> tuple[float | None, float | None]:
-    return number(nats), number(stderr)
-
-
-def findings(losses: ConditionUse, marginal: Mapping[str, Any] | None = None) -> list[Finding]:
+def findings(losses: ConditionUse, marginal: results.Comparison | None = None) -> list[Finding]:
     """Whether c is used at all, and to any good, and which of its columns are not.
 
     Args:
         losses: what is lost when conditions are exchanged.
-        marginal: the `gain` over the targets without the conditions, and its `gain_stderr`.
+        marginal: the comparison with the targets without the conditions.
     """
     nats, stderr = losses.total
     used = bool(np.isfinite(nats) and nats > SURER * stderr)
@@ -84,12 +79,12 @@ def findings(losses: ConditionUse, marginal: Mapping[str, Any] | None = None) ->
     p_value = float(np.asarray(wilcoxon(lost, alternative="greater"))[1]) if len(lost) else 1.0
     if not used and p_value > CHANCE and len(lost) < FEWEST:
         what = "whether the conditions are used cannot be told by so few rows"
-        return [Finding("c-unsure", "note", what, *_known(nats, stderr), advice="judge by more rows")]
+        return [Finding("c-unsure", "note", what, nats, stderr, advice="judge by more rows")]
     if not used and p_value > CHANCE:
         what = "the conditions are not used: rows are scored as well given the conditions of others"
         advice = "look at whether they belong to these rows, and tell of the targets at all"
-        return [Finding("c-unused", "problem", what, *_known(nats, stderr), None, advice)]
-    gain, error = (marginal or {}).get("gain"), (marginal or {}).get("gain_stderr")
+        return [Finding("c-unused", "problem", what, nats, stderr, None, advice)]
+    gain, error = (None, None) if marginal is None else (marginal.gain, marginal.gain_stderr)
     if gain is not None and error is not None and gain < -SURE * error:
         what = "the conditions do harm: what ignores them is better"
         advice = "look at whether they belong to the rows trained on; else train on more rows"
@@ -99,7 +94,8 @@ def findings(losses: ConditionUse, marginal: Mapping[str, Any] | None = None) ->
             "c-used",
             "good",
             "the conditions matter: shuffling them lowers log p",
-            *_known(nats, stderr),
+            nats,
+            stderr,
         )
     ]
     idle = [name for name, (lost, error) in losses.by_column.items() if lost <= SURE * error]

@@ -7,7 +7,8 @@ import numpy as np
 
 from condvae.calibration import mean_stderr
 from condvae.diagnosis.findings import SURE, Finding
-from condvae.judging.rows import Rows, number
+from condvae.judging.results import AnnealedBounds, Comparison, Evaluation, Side, Sides
+from condvae.judging.rows import Rows
 from condvae.scoring import LogProb
 from condvae.table_models.model import Method
 from condvae.vectorise import content_hashes
@@ -68,7 +69,7 @@ def log_prob(
     few = rows.take(np.asarray(jax.random.permutation(pick_key, len(rows)))[:SIMULATED_ROWS])
     return score, {
         "upper_estimate": float(above.value.mean()),
-        "sandwich": model.sandwich(few.x, few.c, key=simulated_key, **options),
+        "sandwich": AnnealedBounds(**model.sandwich(few.x, few.c, key=simulated_key, **options)),
     }
 
 
@@ -99,36 +100,39 @@ def equal_by_chance(rows: Rows, real: bool) -> float | None:
     return float(min(judged * share + BY_CHANCE * error, judged))
 
 
-def sides(fitting: dict[str, Any] | None, score: np.ndarray) -> dict[str, Any]:
+def sides(fitting: dict[str, Any] | None, score: np.ndarray) -> Sides:
     """The mean log p of rows trained on, of rows held out at fitting, and of these."""
-    mean, stderr = mean_stderr(score)
-    at_fitting: dict[str, Any] = {}
-    if fitting is not None:
-        for name, side in (("train", fitting["train"]), ("validation", fitting)):
-            at_fitting[name] = side and {part: side[part] for part in ("rows", "log_prob", "stderr")}
-        at_fitting["how"] = fitting["how"]
-    here = {"rows": len(score), "log_prob": number(mean), "stderr": number(stderr)}
-    return {"train": None, "validation": None, "how": None} | at_fitting | {"test": here}
+    test = Side(len(score), *mean_stderr(score))
+    if fitting is None:
+        return Sides(None, None, None, test)
+    train, validation = (
+        None if side is None else Side(side["rows"], side["log_prob"], side["stderr"])
+        for side in (fitting["train"], fitting)
+    )
+    return Sides(train, validation, fitting["how"], test)
 
 
-def findings(summary: dict[str, Any]) -> list[Finding]:
+def findings(evaluation: Evaluation) -> list[Finding]:
     """Verdicts on what `evaluate` measured of log-densities."""
     return [
-        *_against_simpler(summary["baseline"], len(summary["cells"])),
-        *_beside_training(summary["sides"]),
-        *_rows_that_do_not_belong(summary),
-        *_inference(summary),
+        *_against_simpler(evaluation.baseline, len(evaluation.cells)),
+        *_beside_training(evaluation.sides),
+        *_rows_that_do_not_belong(evaluation),
+        *_inference(evaluation),
     ]
 
 
-def _against_simpler(baseline: dict[str, dict[str, Any]], targets: int) -> list[Finding]:
+def _against_simpler(baseline: dict[str, Comparison], targets: int) -> list[Finding]:
     """The model beside the best of what is simpler."""
-    sure = {name: other for name, other in baseline.items() if other["gain_stderr"] is not None}
+    sure = [
+        (other.gain, other.gain_stderr, simpler(name, targets))
+        for name, other in baseline.items()
+        if other.gain is not None and other.gain_stderr is not None
+    ]
     if not sure:
         return []
-    name, best = min(sure.items(), key=lambda item: item[1]["gain"])
-    gain, stderr, words = best["gain"], best["gain_stderr"], simpler(name, targets)
-    nats = {"nats": gain, "stderr": stderr}
+    gain, stderr, words = min(sure, key=lambda item: item[0])
+    nats: dict[str, Any] = {"nats": gain, "stderr": stderr}
     if gain > SURE * stderr:
         what = f"better than every baseline; the best baseline is {words}"
         return [Finding("beats-simpler", "good", what, **nats)]
@@ -139,8 +143,8 @@ def _against_simpler(baseline: dict[str, dict[str, Any]], targets: int) -> list[
     return [Finding("simpler-as-good", "note", what, **nats, advice=advice)]
 
 
-def _beside_training(side: dict[str, Any]) -> list[Finding]:
-    train, validation, test = (side[name] for name in ("train", "validation", "test"))
+def _beside_training(sides: Sides) -> list[Finding]:
+    train, validation, test = sides.train, sides.validation, sides.test
     if train is None or validation is None:
         return []
     verdicts = []
@@ -163,63 +167,60 @@ def _beside_training(side: dict[str, Any]) -> list[Finding]:
     return verdicts
 
 
-def _apart(first: dict[str, Any], second: dict[str, Any]) -> tuple[float | None, float]:
+def _apart(first: Side, second: Side) -> tuple[float | None, float]:
     """The difference of two means over different rows, and its error."""
-    parts = [side[name] for side in (first, second) for name in ("log_prob", "stderr")]
-    if any(part is None for part in parts):
+    if first.log_prob is None or first.stderr is None or second.log_prob is None or second.stderr is None:
         return None, np.inf
-    return parts[0] - parts[2], float(np.hypot(parts[1], parts[3]))
+    return first.log_prob - second.log_prob, float(np.hypot(first.stderr, second.stderr))
 
 
-def trained_on(summary: dict[str, Any]) -> bool:
+def trained_on(evaluation: Evaluation) -> bool:
     """Whether more rows are equal to training rows than may be by chance."""
-    return bool(summary["training_rows"]) and summary["training_rows"] > (summary["equal_by_chance"] or 0.0)
+    return (evaluation.training_rows or 0) > (evaluation.equal_by_chance or 0.0)
 
 
-def _rows_that_do_not_belong(summary: dict[str, Any]) -> list[Finding]:
-    said, scored = [], summary["rows_scored"]
-    if summary["impossible"]:
-        what = f"{summary['impossible']:,} of {scored:,} rows have density 0: the model rules them out"
+def _rows_that_do_not_belong(evaluation: Evaluation) -> list[Finding]:
+    said, scored = [], evaluation.rows_scored
+    if evaluation.impossible:
+        what = f"{evaluation.impossible:,} of {scored:,} rows have density 0: the model rules them out"
         advice = "look at them first: a cell may be wrong, or the model overconfident"
         said.append(Finding("impossible", "problem", what, advice=advice))
-    if summary["unforeseen"]:
-        many = summary["unforeseen"] > FEW * scored
+    if evaluation.unforeseen:
+        many = evaluation.unforeseen > FEW * scored
         what = (
-            f"{summary['unforeseen']:,} of {scored:,} rows hold a level or a number outside of what the "
+            f"{evaluation.unforeseen:,} of {scored:,} rows hold a level or a number outside of what the "
             "training rows show to be possible"
         )
         advice = "train on rows that show what the targets can be" if many else None
         said.append(Finding("unforeseen", "problem" if many else "note", what, advice=advice))
-    if summary["training_rows"] and not trained_on(summary):
+    if evaluation.training_rows and not trained_on(evaluation):
         what = (
-            f"{summary['training_rows']:,} of {scored:,} rows are equal to rows trained on, no more than "
+            f"{evaluation.training_rows:,} of {scored:,} rows are equal to rows trained on, no more than "
             "these are to each other"
         )
         said.append(Finding("rows-repeat", "note", what))
-    elif summary["training_rows"]:
+    elif evaluation.training_rows:
         what = (
-            f"{summary['training_rows']:,} of {scored:,} rows are rows that the model was trained on: what "
+            f"{evaluation.training_rows:,} of {scored:,} rows are rows that the model was trained on: what "
         )
         what += "is measured is too good"
         said.append(Finding("rows-trained-on", "problem", what, advice="evaluate on others"))
-    if summary["outside"] > FEW * summary["rows"]:
-        what = f"the conditions of {summary['outside']:,} of {summary['rows']:,} rows lie outside of what "
+    if evaluation.outside > FEW * evaluation.rows:
+        what = f"the conditions of {evaluation.outside:,} of {evaluation.rows:,} rows lie outside of what "
         said.append(Finding("outside", "note", what + "was trained on: what is predicted there is a guess"))
     return said
 
 
-def _inference(summary: dict[str, Any]) -> list[Finding]:
-    said, scored = [], summary["rows_scored"]
-    untrusted = summary["untrusted"]["rows"]
-    if untrusted > FEW * scored:
-        what = f"the log-density of {untrusted:,} of {scored:,} rows is not known well"
+def _inference(evaluation: Evaluation) -> list[Finding]:
+    said, scored = [], evaluation.rows_scored
+    untrusted = evaluation.untrusted
+    if untrusted is not None and untrusted.rows > FEW * scored:
+        what = f"the log-density of {untrusted.rows:,} of {scored:,} rows is not known well"
         said.append(
             Finding("log-p-unsure", "note", what, advice="score with a larger budget, or by annealing")
         )
-    if (
-        None not in (summary["log_prob"], summary["elbo"])
-        and (gap := summary["log_prob"] - summary["elbo"]) > LOOSE
-    ):
+    log_prob, elbo = evaluation.log_prob, evaluation.elbo
+    if log_prob is not None and elbo is not None and log_prob - elbo > LOOSE:
         what = "the ELBO lies below log p: this is what the encoder costs in training"
-        said.append(Finding("elbo-loose", "note", what, gap))
+        said.append(Finding("elbo-loose", "note", what, log_prob - elbo))
     return said

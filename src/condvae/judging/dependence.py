@@ -1,8 +1,7 @@
 """Whether the dependence between targets is learned, beside what a chain of regressions finds of it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import jax
 import numpy as np
@@ -11,7 +10,9 @@ from scipy.stats import rankdata
 from condvae import tables
 from condvae.calibration import mean_stderr
 from condvae.diagnosis.findings import SURE, Finding
-from condvae.judging.rows import Rows, number
+from condvae.judging import results
+from condvae.judging.results import Pair
+from condvae.judging.rows import Rows
 from condvae.text import listed
 
 LITTLE = 0.1
@@ -28,27 +29,6 @@ FEWEST = 50
 
 FEW_DRAWS = 300
 """Draws of z for the density of each single cell, where the model has a latent."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """What two targets have in common, in the rows and in samples given the same conditions.
-
-    Attributes:
-        targets: their names.
-        rows: in which both are observed.
-        information: their mutual information in nats, of values in groups, less its bias.
-        information_drawn: likewise, of samples.
-        correlation: their rank correlation, of two numbers that vary; else None.
-        correlation_drawn: likewise, of samples.
-    """
-
-    targets: tuple[str, str]
-    rows: int
-    information: float
-    information_drawn: float
-    correlation: float | None
-    correlation_drawn: float | None
 
 
 @dataclass(frozen=True)
@@ -72,15 +52,11 @@ class Dependence:
     pairs: list[Pair]
     carried: dict[str, tuple[float, float]]
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON's types."""
-        measured = {"model": self.model, "chain": self.chain, "lacking": self.lacking}
-        pairs = [asdict(pair) | {"targets": list(pair.targets)} for pair in self.pairs]
-        return _nats(measured) | {"pairs": pairs, "carried": _nats(self.carried)}
-
-
-def _nats(measured: dict[str, tuple[float, float]]) -> dict[str, Any]:
-    return {name: {"nats": nats, "stderr": number(error)} for name, (nats, error) in measured.items()}
+    def summary(self) -> results.Dependence:
+        """What is said of it."""
+        model, chain, lacking = (results.Nats(*part) for part in (self.model, self.chain, self.lacking))
+        carried = {name: results.Nats(*part) for name, part in self.carried.items()}
+        return results.Dependence(model, chain, lacking, self.pairs, carried)
 
 
 def dependence(

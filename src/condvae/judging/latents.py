@@ -5,12 +5,13 @@ from typing import Any
 
 import jax
 
-from condvae.calibration import FEWEST_PAIRS, TwoSample, mean_stderr
+from condvae.calibration import FEWEST_PAIRS, mean_stderr
 from condvae.diagnosis import LatentUse, PriorMatch, Ranks, latent_use, posterior_ranks, prior_match
 from condvae.diagnosis.collapse import latent_finding
 from condvae.diagnosis.findings import SURE, Finding
+from condvae.judging import results
 from condvae.judging.calibration import CHANCE
-from condvae.judging.rows import Rows, number
+from condvae.judging.rows import Rows
 
 RANKED = 1000
 """Rows that are simulated to see whether q is the posterior, at most."""
@@ -39,33 +40,34 @@ class Latents:
         said.append(_posterior(self.posterior))
         return said if self.prior is None else [*said, _prior(self.prior)]
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON's types, nats per row."""
+    def summary(self) -> results.Latents:
+        """What is said of it, nats per row."""
         use, prior, posterior = self.use, self.prior, self.posterior
-        rate, distortion, information = map(mean_stderr, (use.rate, use.distortion, use.information))
-        uniform = posterior.uniformity
-        return {
-            "rate": rate[0],
-            "rate_stderr": number(rate[1]),
-            "distortion": distortion[0],
-            "information": information[0],
-            "information_stderr": number(information[1]),
-            "active": use.active,
-            "activity": [number(one) for one in use.activity],
-            "kl": {
-                label: {"nats": float(nats), "stderr": number(stderr)}
-                for label, nats, stderr in zip(use.labels, use.kl, use.kl_stderr, strict=True)
-            },
-            "prior": None if prior is None else told_json(prior.latents),
-            "reconstructions": None if prior is None else told_json(prior.samples),
-            "posterior": {
-                "p_value": posterior.p_value,
-                "cells": {
-                    name: {"p_value": one.p_value, "shape": "right" if one.inside else one.shape}
-                    for name, one in uniform.items()
-                },
-            },
+        rate, rate_stderr = mean_stderr(use.rate)
+        information, information_stderr = use.mutual_information
+        kl = {
+            label: results.Nats(nats, stderr)
+            for label, nats, stderr in zip(use.labels, use.kl, use.kl_stderr, strict=True)
         }
+        shapes: dict[str, Any] = {
+            name: "right" if one.inside else one.shape for name, one in posterior.uniformity.items()
+        }
+        cells = {
+            name: results.CellRanks(one.p_value, shapes[name]) for name, one in posterior.uniformity.items()
+        }
+        return results.Latents(
+            rate=rate,
+            rate_stderr=rate_stderr,
+            distortion=mean_stderr(use.distortion)[0],
+            information=information,
+            information_stderr=information_stderr,
+            active=use.active,
+            activity=use.activity.tolist(),
+            kl=kl,
+            prior=None if prior is None else prior.latents,
+            reconstructions=None if prior is None else prior.samples,
+            posterior=results.PosteriorRanks(posterior.p_value, cells),
+        )
 
 
 def look(rows: Rows, key: jax.Array) -> Latents | None:
@@ -90,11 +92,6 @@ def _latent_size(member: Any, c: Any) -> int:
         leaf.size
         for leaf in jax.tree.leaves(jax.eval_shape(lambda: member.p_z(first).sample(jax.random.key(0))))
     )
-
-
-def told_json(test: TwoSample) -> dict[str, Any]:
-    """A classifier two-sample test in JSON's types."""
-    return {name: number(value) for name, value in test._asdict().items()} | {"pairs": test.pairs}
 
 
 def _prior(match: PriorMatch) -> Finding:

@@ -1,5 +1,6 @@
 """What a fitted model is worth on the rows of a table: densities and scores, beside what is simpler."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -7,7 +8,8 @@ import numpy as np
 
 from condvae import tables
 from condvae.judging import densities, predictions
-from condvae.judging.rows import DRAWS, Rows, finite
+from condvae.judging.results import Evaluation, comparisons
+from condvae.judging.rows import DRAWS, Rows
 from condvae.scoring import LogProb, Totals
 from condvae.table_models.model import Method, observed_rows
 from condvae.table_models.validation import compare
@@ -29,7 +31,7 @@ class Measured(NamedTuple):
         probability: of the levels of categorical targets of rows looked at, [m, k, levels], or
             [1, k, levels] without conditions; None without such targets.
         transforms: by numeric target, P(x ≤ observed | c) of rows looked at, [m]; NaN where missing.
-        summary: the numbers, in JSON's types.
+        evaluation: the numbers, without a diagnosis.
     """
 
     rows: Rows
@@ -37,7 +39,7 @@ class Measured(NamedTuple):
     score: LogProb
     probability: np.ndarray | None
     transforms: dict[str, np.ndarray]
-    summary: dict[str, Any]
+    evaluation: Evaluation
 
 
 class Keys(NamedTuple):
@@ -91,7 +93,8 @@ def measure(
     totals = Totals()
     totals.add(score, np.ones(len(rows), bool))
     density = totals.summary()
-    density["untrusted"]["which"] = rows.number[density["untrusted"]["which"]].tolist()
+    assert density.untrusted is not None
+    untrusted = replace(density.untrusted, which=rows.number[density.untrusted.which].tolist())
     again = densities.known_again(rows)
     probability = None
     if model.categorical:
@@ -105,24 +108,21 @@ def measure(
     # A cell that no support foresaw counts alike for the model and for the baselines.
     alike = np.where(np.isfinite(rows.unforeseen), rows.unforeseen, 0.0)
     baselines = {name: value + alike for name, value in model.baselines(rows.x, rows.c).items()}
-    summary = {
-        **density,
-        **annealed,
-        "rows": len(everything),
-        "outside": strange,
-        "training_rows": None if again is None else int(again.sum()),
-        "equal_by_chance": densities.equal_by_chance(rows, _has_real_numbers(rows)),
-        "impossible": int(np.isneginf(score.value).sum()),
-        "unforeseen": int((np.isfinite(unforeseen) & (unforeseen != 0)).sum()),
-        "elbo": float(np.mean(elbo)),
-        "baseline": compare(score.value, baselines),
-        "sides": densities.sides(validation, score.value),
-        "cells": predictions.cells(rows),
-        "looked_at": len(looked_at),
-        **predicted,
-        "accuracy": predictions.accuracy(some, probability),
-    }
-    return Measured(rows, looked_at, score, probability, transforms, finite(summary))
+    evaluation = Evaluation(
+        **(vars(density) | {"rows": len(everything), "untrusted": untrusted} | annealed | predicted),
+        outside=strange,
+        training_rows=None if again is None else int(again.sum()),
+        equal_by_chance=densities.equal_by_chance(rows, _has_real_numbers(rows)),
+        impossible=int(np.isneginf(score.value).sum()),
+        unforeseen=int((np.isfinite(unforeseen) & (unforeseen != 0)).sum()),
+        elbo=float(np.mean(elbo)),
+        baseline=comparisons(compare(score.value, baselines)),
+        sides=densities.sides(validation, score.value),
+        cells=predictions.cells(rows),
+        looked_at=len(looked_at),
+        accuracy=predictions.accuracy(some, probability),
+    )
+    return Measured(rows, looked_at, score, probability, transforms, evaluation)
 
 
 def _has_real_numbers(rows: Rows) -> bool:

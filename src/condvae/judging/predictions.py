@@ -43,8 +43,9 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
     """CRPS, coverage of the intervals that `interval` gives, scores of all targets together; and ranks.
 
     Returns:
-        The numbers by numeric target, in JSON's types; and P(x ≤ observed | c) of each row, [n], by rank
-        among the draws and so uniform if the model is right, for any number of draws; NaN where missing.
+        The fields of an `Evaluation` on numeric targets, by name; and P(x ≤ observed | c) of each row,
+        [n], by rank among the draws and so uniform if the model is right, for any number of draws; NaN
+        where missing.
     """
     model, c = rows.model, rows.c
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
@@ -12,8 +11,9 @@ from condvae.diagnosis import LatentUse, gaps
 from condvae.diagnosis.collapse import collapse_finding, latent_finding
 from condvae.diagnosis.findings import Finding
 from condvae.diagnosis.gaps import NOTICED
+from condvae.judging import results
 from condvae.judging.peers import peers, trees
-from condvae.judging.rows import Rows, number
+from condvae.judging.rows import Rows
 from condvae.judging.samples import drawn, told
 from condvae.progress import Progress
 from condvae.table_models.validation import compare
@@ -35,23 +35,17 @@ the ELBO.
 
 @dataclass(frozen=True)
 class Refits:
-    """What was found by fitting again.
+    """What is learned by fitting again.
 
     Attributes:
-        baseline: as `baseline` in `evaluate`: the model without z, boosted trees, and other packages.
+        baseline: comparisons with the model without z, boosted trees, and other packages.
         findings: whether z is used, not needed or ignored; what inference costs.
-        free_bits: nats that the model with free bits is better by, and the error; None without z.
-        gaps: nats per row that the encoder and the family of q cost, with errors; None without z.
+        summary: what free bits bring, and what inference costs.
     """
 
-    baseline: dict[str, Any]
+    baseline: dict[str, results.Comparison]
     findings: list[Finding]
-    free_bits: dict[str, Any] | None
-    gaps: dict[str, Any] | None
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON's types."""
-        return {"free_bits": self.free_bits, "gaps": self.gaps}
+    summary: results.Refits
 
 
 def refit(again: Refit, rows: Rows, training: Rows, use: LatentUse | None, key: jax.Array) -> Refits:
@@ -79,8 +73,7 @@ def refit(again: Refit, rows: Rows, training: Rows, use: LatentUse | None, key: 
             others["without z"] = score(without)
             freed = score(again(free_bits=FREE_BITS).take(rows.number))
             bar.advance(1)
-            gain, stderr = paired_difference(freed, log_prob)
-            free_bits = {"gain": gain, "gain_stderr": number(stderr)}
+            free_bits = results.Gain(*paired_difference(freed, log_prob))
             apart = told(without, drawn(without, drawn_key))
             findings.append(
                 latent_finding(use)
@@ -91,18 +84,19 @@ def refit(again: Refit, rows: Rows, training: Rows, use: LatentUse | None, key: 
             findings.append(said)
         others |= dict(trees(rows, training))
         others |= dict(peers(rows, training))
-    return Refits(compare(log_prob, others), findings, free_bits, costs)
+    baseline = results.comparisons(compare(log_prob, others))
+    return Refits(baseline, findings, results.Refits(free_bits, costs))
 
 
-def _inference(rows: Rows, key: jax.Array) -> tuple[dict[str, Any], Finding]:
+def _inference(rows: Rows, key: jax.Array) -> tuple[results.Gaps, Finding]:
     """What the encoder of the best member costs, and the family of its q, on a few rows."""
     model = rows.model
     few = rows.take(rows.evenly(GAP_ROWS))
     measured = gaps(model.mixture.member(model.best), few.x, few.c, key=key, progress=model.progress)
-    parts = {"approximation": measured.approximation, "amortisation": measured.amortisation}
-    costs = {name: {"nats": nats, "stderr": number(stderr)} for name, (nats, stderr) in parts.items()}
+    parts = (results.Nats(*part) for part in (measured.approximation, measured.amortisation))
+    costs = results.Gaps(*parts, rows=len(few))
     nats, stderr = measured.inference
     if nats < NOTICED:
         what = "inference costs too little to act on"
-        return costs | {"rows": len(few)}, Finding("inference-gap", "good", what, nats, stderr)
-    return costs | {"rows": len(few)}, Finding("inference-gap", "note", measured.words())
+        return costs, Finding("inference-gap", "good", what, nats, stderr)
+    return costs, Finding("inference-gap", "note", measured.words())

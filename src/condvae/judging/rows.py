@@ -77,17 +77,3 @@ def filled(places: np.ndarray, rows: int) -> np.ndarray:
         array([7, 3, 7, 3, 7])
     """
     return np.resize(places, max(len(places), min(CHUNK, rows)))
-
-
-def finite(data: Any) -> Any:
-    """JSON's types, with None for each number that is not finite."""
-    if isinstance(data, dict):
-        return {name: finite(value) for name, value in data.items()}
-    if isinstance(data, list):
-        return [finite(value) for value in data]
-    return number(data) if isinstance(data, float) else data
-
-
-def number(value: float) -> float | None:
-    """As JSON has it: None where it is not finite."""
-    return float(value) if np.isfinite(value) else None

@@ -7,7 +7,8 @@ import numpy as np
 
 from condvae.judging.measuring import MAX_ROWS
 from condvae.judging.predictions import prediction_draws
-from condvae.judging.rows import DRAWS, Rows, filled, number
+from condvae.judging.results import WorstRow
+from condvae.judging.rows import DRAWS, Rows, filled
 
 WORST = 10
 
@@ -15,8 +16,8 @@ RARE = 0.01
 """A target that lies further out than this is why a row is scored badly."""
 
 
-def worst(rows: Rows, score: np.ndarray, key: jax.Array) -> list[dict[str, Any]]:
-    """The rows of the lowest log p, the worst first, in JSON's types.
+def worst(rows: Rows, score: np.ndarray, key: jax.Array) -> list[WorstRow]:
+    """The rows of the lowest log p, the lowest first.
 
     Args:
         rows: of n rows.
@@ -37,15 +38,15 @@ def worst(rows: Rows, score: np.ndarray, key: jax.Array) -> list[dict[str, Any]]
         name, why = min(cells.items(), key=lambda item: (item[1]["chance"], -_far(item[1])))
         at = 0 if alone else place
         lowest.append(
-            {
-                "row": int(rows.number[place]),
-                "log_prob": number(float(score[place])),
-                "target": name if why["chance"] < RARE else None,
+            WorstRow(
+                row=int(rows.number[place]),
+                log_prob=float(score[place]),
+                target=name if why["chance"] < RARE else None,
                 **why,
-                "outside": bool(support["outside"][at]),
-                "outside_columns": str(support["columns"][at]),
-                "distance": float(support["percentile"][at]),
-            }
+                outside=support["outside"][at],
+                outside_columns=str(support["columns"][at]),
+                distance=support["percentile"][at],
+            )
         )
     return lowest
 
@@ -81,7 +82,7 @@ def _numeric(rows: Rows, draws_each: int, key: jax.Array) -> dict[str, list[Any]
             else {
                 "observed": float(observed[i, j]),
                 "expected": float(ends[i, j, 1]),
-                "interval": [float(ends[i, j, 0]), float(ends[i, j, 2])],
+                "interval": (float(ends[i, j, 0]), float(ends[i, j, 2])),
                 "chance": float(chance[i, j]),
             }
             for i in range(len(observed))

@@ -19,13 +19,14 @@ TRANSFORMS: dict[str, Callable[[Array], Array]] = {"none": lambda value: value, 
 class Features(Encoder):
     """Any pytree of inputs, flat: one vector.
 
-    Floating-point (and boolean) arrays are raveled. Integer arrays are categories, one-hot encoded. Of
+    Floating-point (and boolean) arrays are raveled. Integer arrays are categories, one-hot encoded
+    (numbers like any other, with `levels=None`). Of
     an `Observed`, missing cells become 0 and the mask is appended, so that "missing" is a value of its
     own. None is nothing.
 
     Args:
         levels: the number of categories of each integer cell, in the order of the pytree; a cell
-            outside 0..levels-1 is encoded as zeros.
+            outside 0..levels-1 is encoded as zeros. None where integers are counts or pixels: numbers.
         transform: what is done to floating-point cells first: "none", or "log1p", log(1 + value), for
             counts, which a network would else see over many orders of magnitude.
 
@@ -44,7 +45,7 @@ class Features(Encoder):
         [0.0, 2.3, 6.91]
     """
 
-    levels: tuple[int, ...] = eqx.field(static=True, default=())
+    levels: tuple[int, ...] | None = eqx.field(static=True, default=())
     transform: Transform = eqx.field(static=True, default="none")
 
     def __check_init__(self):
@@ -54,7 +55,7 @@ class Features(Encoder):
             )
 
     def __call__(self, inputs: PyTree) -> Float[Array, " features"]:
-        levels = iter(self.levels)
+        levels = iter(self.levels or ())
         parts: list[Array] = []
         for leaf in leaves_of(inputs):
             value, mask = leaf if isinstance(leaf, Observed) else (leaf, None)
@@ -62,7 +63,7 @@ class Features(Encoder):
             if mask is not None:
                 mask = jnp.ravel(jnp.broadcast_to(jnp.asarray(mask), value.shape))
             value = jnp.ravel(value)
-            if jnp.issubdtype(value.dtype, jnp.integer):
+            if self.levels is not None and jnp.issubdtype(value.dtype, jnp.integer):
                 parts.extend(self._one_hot(value, mask, levels))
             else:
                 value = value.astype(jnp.result_type(float, value.dtype))
@@ -71,7 +72,7 @@ class Features(Encoder):
             if mask is not None:
                 parts.append(mask.astype(float))
         if next(levels, None) is not None:
-            raise ValueError(f"levels has {len(self.levels)} entries, more than there are categories")
+            raise ValueError(f"levels has {len(self.levels or ())} entries, more than there are categories")
         return jnp.concatenate(parts) if parts else jnp.zeros((0,))
 
     def _one_hot(self, codes: Array, mask: Array | None, levels: Any) -> list[Array]:
@@ -80,8 +81,8 @@ class Features(Encoder):
             size = next(levels, None)
             if size is None:
                 raise ValueError(
-                    f"levels has {len(self.levels)} entries, fewer than there are integer cells: give "
-                    "the number of categories of each, or make the array floating-point"
+                    f"levels has {len(self.levels or ())} entries, fewer than there are integer cells: "
+                    "give the number of categories of each, or make the array floating-point"
                 )
             hot = jax.nn.one_hot(codes[i], size)
             parts.append(hot if mask is None else jnp.where(mask[i], hot, 0.0))

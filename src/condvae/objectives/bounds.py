@@ -6,8 +6,10 @@ from jaxtyping import Array, Float
 
 from condvae.distributions import MAX_SUPPORT, Scalar
 from condvae.model import Draws
+from condvae.objectives.declaration import takes
 
 
+@takes("draws", options=("beta", "free_bits", "monte_carlo"))
 def elbo(
     draws: Draws,
     *,
@@ -52,6 +54,7 @@ def elbo(
     return draws.expectation(draws.log_likelihood) - beta * kl
 
 
+@takes("draws")
 def iwae(draws: Draws) -> Scalar:
     """The importance-weighted bound: log (1/K) Σ_k w_k.
 
@@ -80,6 +83,7 @@ def iwae(draws: Draws) -> Scalar:
     return jax.nn.logsumexp(draws.log_weights + draws.log_measure)
 
 
+@takes("draws", options=("alpha",))
 def renyi(draws: Draws, *, alpha: float = 0.5) -> Scalar:
     """The variational Rényi bound: log ((1/K) Σ_k w_k^(1 − α)) / (1 − α), between the ELBO and log p.
 
@@ -113,6 +117,7 @@ def renyi(draws: Draws, *, alpha: float = 0.5) -> Scalar:
     return jax.nn.logsumexp(rest * draws.log_weights + draws.log_measure) / rest
 
 
+@takes("from_prior")
 def gaussian_stochastic_network(from_prior: Draws) -> Scalar:
     """The bound where q is the prior: E_{p_θ(z | c)}[log p_θ(x | z, c)], a lower bound of log p_θ(x | c).
 
@@ -137,6 +142,7 @@ def gaussian_stochastic_network(from_prior: Draws) -> Scalar:
     return from_prior.expectation(from_prior.log_likelihood)
 
 
+@takes("draws", "from_prior", options=("alpha",))
 def hybrid(draws: Draws, from_prior: Draws, *, alpha: float = 0.5) -> Scalar:
     """α ELBO + (1 − α) E_{p_θ(z | c)}[log p_θ(x | z, c)]: two lower bounds of log p_θ(x | c), hence one.
 

@@ -1,11 +1,11 @@
 """Draws of every kind that an objective may ask for.
 
-`CVAE.draws` gives those through which a gradient reaches φ. An objective asks for others by what its
-parameters are called:
+`CVAE.draws` gives those through which a gradient reaches φ. An objective asks for others by its declaration
+(`condvae.objectives.takes`):
 
-| parameter     | z_1 ... z_K                                                                           |
+| kind          | z_1 ... z_K                                                                           |
 | ------------- | ------------------------------------------------------------------------------------- |
-| `draws`       | of q, with a gradient along them; or all there is of z (also under any other name)      |
+| `draws`       | of q, with a gradient along them; or all there is of z; the default                   |
 | `doubly`      | of q, the gradient along z_k multiplied by its normalised weight                        |
 | `generalised` | the same, of which a part goes along the prior's path instead of its density            |
 | `sampled`     | of q, of any kind, without a gradient along them                                       |
@@ -15,10 +15,8 @@ parameters are called:
 | `from_prior`  | of the prior, with a gradient along them: q is the prior                                |
 """
 
-import inspect
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -28,6 +26,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.distributions import Distribution
 from condvae.model import CVAE, Draws, over_draws, stop_parameters
+from condvae.objectives.declaration import Kind, declaration_of
 from condvae.observed import Observed
 from condvae.sentences import InputError
 
@@ -37,41 +36,9 @@ PRIOR_SHARE = 0.25
 BEYOND = 2**20
 """More keys than a key is split into."""
 
-MARK = "of_batches"
-"""The attribute of an objective that is of whole batches."""
-
-
-def asked_for(objective: Callable[..., Any]) -> tuple[str, ...]:
-    """The kinds of draws that an objective takes; the first is its first argument.
-
-    Raises:
-        ValueError: if it takes none, or something else that it cannot do without.
-
-    Example:
-        >>> from condvae.objectives.draws import asked_for
-        >>> from condvae.objectives import elbo, hybrid, vimco
-        >>> asked_for(elbo), asked_for(vimco), asked_for(hybrid)
-        (('draws',), ('sampled',), ('draws', 'from_prior'))
-    """
-    try:
-        parameters = list(inspect.signature(objective).parameters.values())
-    except ValueError:  # not every callable can be asked
-        return ("draws",)
-    if not parameters:
-        raise ValueError("the objective takes no argument: give it one, the draws of one example")
-    first, *rest = parameters
-    for one in rest:
-        needed = one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
-        if needed and one.name not in KINDS:
-            raise ValueError(
-                f"the objective has an argument {one.name!r} that nothing is given for: give it a default, "
-                f"or call it what draws are called: {', '.join(KINDS)}"
-            )
-    return (first.name if first.name in KINDS else "draws", *(p.name for p in rest if p.name in KINDS))
-
 
 def evaluate(
-    objective: Callable[..., Any],
+    objective: Callable[..., Array],
     model: CVAE,
     x: PyTree,
     c: PyTree = None,
@@ -79,8 +46,8 @@ def evaluate(
     key: PRNGKeyArray,
     num_samples: int = 1,
     chunk: int | None = None,
-    **options: Any,
-) -> Any:
+    **options: float | Array,
+) -> Array:
     """An objective of one example: of all the draws that it asks for.
 
     Args:
@@ -108,56 +75,44 @@ def evaluate(
         >>> bool(abs(value - exact_log_prob(model, x[None])[0]) < 0.1)
         True
     """
-    asked = asked_for(objective)
-    first, *rest = _drawn(asked, model, x, c, key=key, num_samples=num_samples, chunk=chunk)
-    return objective(first, **dict(zip(asked[1:], rest, strict=True)), **options)
-
-
-def of_batches(objective: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark an objective that takes the draws of all rows of a batch, on a leading axis, to (B,) values."""
-    setattr(objective, MARK, True)
-    return objective
-
-
-def is_of_batches(objective: Callable[..., Any]) -> bool:
-    """Whether it is marked so, by itself or with some arguments given."""
-    while isinstance(objective, partial):
-        objective = objective.func
-    return getattr(objective, MARK, False)
+    kinds = declaration_of(objective).draws
+    drawn = _drawn(kinds, model, x, c, key=key, num_samples=num_samples, chunk=chunk)
+    return objective(*drawn, **options)
 
 
 def evaluate_batch(
-    objective: Callable[..., Any],
+    objective: Callable[..., Array],
     model: CVAE,
     batch: PyTree,
     keys: PRNGKeyArray,
     *,
     num_samples: int = 1,
     chunk: int | None = None,
-    **options: Any,
+    **options: float | Array,
 ) -> Float[Array, " B"]:
     """An objective of a batch, (x, c) with rows on a leading axis: what each row has a share in.
 
     Raises:
         ValueError: if the objective is of one example: it would reduce over rows as if they were draws.
     """
-    if not is_of_batches(objective):
-        raise ValueError("the objective is of one example: use evaluate, or mark it with of_batches")
-    asked = asked_for(objective)
+    declaration = declaration_of(objective)
+    if not declaration.of_batches:
+        raise ValueError(
+            "the objective is of one example: use evaluate, or declare it with takes(..., of_batches=True)"
+        )
 
     def one(row: PyTree, key: PRNGKeyArray) -> tuple[Draws, ...]:
-        return _drawn(asked, model, *row, key=key, num_samples=num_samples, chunk=chunk)
+        return _drawn(declaration.draws, model, *row, key=key, num_samples=num_samples, chunk=chunk)
 
-    first, *rest = jax.vmap(one)(batch, keys)
-    return objective(first, **dict(zip(asked[1:], rest, strict=True)), **options)
+    return objective(*jax.vmap(one)(batch, keys), **options)
 
 
-def _drawn(asked: tuple[str, ...], *inputs: Any, key: PRNGKeyArray, **options: Any) -> tuple[Draws, ...]:
+def _drawn(kinds: tuple[Kind, ...], *inputs: Any, key: PRNGKeyArray, **options: Any) -> tuple[Draws, ...]:
     # The first takes the key itself: one more to draw is a kernel more in every training step. It splits
     # it, and as split(key)[i] is fold_in(key, i), the others are folded in beyond what a split reaches.
     return tuple(
         KINDS[kind](*inputs, key=jax.random.fold_in(key, BEYOND + place) if place else key, **options)
-        for place, kind in enumerate(asked)
+        for place, kind in enumerate(kinds)
     )
 
 
@@ -406,7 +361,7 @@ def _in_place_of(x: PyTree, drawn: PyTree) -> PyTree:
     return jax.tree.map(one, x, drawn, is_leaf=lambda leaf: isinstance(leaf, Observed))
 
 
-KINDS: dict[str, Callable[..., Draws]] = {
+KINDS: dict[Kind, Callable[..., Draws]] = {
     "draws": CVAE.draws,
     "doubly": _doubly,
     "generalised": _generalised,
@@ -416,4 +371,4 @@ KINDS: dict[str, Callable[..., Draws]] = {
     "dreamt": _dreamt,
     "from_prior": _from_prior,
 }
-"""From what an argument is called to the draws that it is given."""
+"""How draws of each kind are made."""

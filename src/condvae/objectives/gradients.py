@@ -6,9 +6,11 @@ from jaxtyping import Array, Float
 
 from condvae.distributions import Scalar
 from condvae.model import Draws
+from condvae.objectives.declaration import takes
 from condvae.sentences import InputError
 
 
+@takes("draws", options=("beta",))
 def sticking_the_landing(draws: Draws, *, beta: float | Float[Array, ""] = 1.0) -> Scalar:
     """The ELBO with the path gradient: the posterior's own score is left out of the gradient.
 
@@ -42,6 +44,7 @@ def sticking_the_landing(draws: Draws, *, beta: float | Float[Array, ""] = 1.0) 
     return draws.expectation(draws.log_likelihood + beta * log_ratio)
 
 
+@takes("doubly")
 def doubly_reparameterised(doubly: Draws) -> Scalar:
     """The importance-weighted bound with the doubly reparameterised gradient (DReG) for φ.
 
@@ -66,6 +69,7 @@ def doubly_reparameterised(doubly: Draws) -> Scalar:
     return _weighted(doubly)
 
 
+@takes("generalised")
 def generalised_doubly_reparameterised(generalised: Draws) -> Scalar:
     """As `doubly_reparameterised`, with such a gradient for the parameters of a learned prior too.
 
@@ -97,6 +101,7 @@ def _weighted(draws: Draws) -> Scalar:
     return with_gradient_of(value, jnp.sum(share * log_weights))
 
 
+@takes("sampled")
 def vimco(sampled: Draws) -> Scalar:
     """The importance-weighted bound for any z, by its score: VIMCO, each draw held against the others.
 

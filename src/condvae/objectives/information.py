@@ -5,10 +5,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from condvae.model import Draws
-from condvae.objectives.draws import of_batches
+from condvae.objectives.declaration import takes
 
 
-@of_batches
+@takes("draws", "from_prior", options=("alpha", "weight"), of_batches=True)
 def info_vae(
     draws: Draws, from_prior: Draws, *, alpha: float = 1.0, weight: float = 100.0
 ) -> Float[Array, " B"]:

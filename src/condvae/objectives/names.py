@@ -1,11 +1,11 @@
 """Objectives by name, as on the command line: `elbo`, `renyi(alpha=0.25)`."""
 
-import inspect
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
 from condvae.objectives.bounds import elbo, gaussian_stochastic_network, hybrid, iwae, renyi
+from condvae.objectives.declaration import declaration_of
 from condvae.objectives.gradients import (
     doubly_reparameterised,
     generalised_doubly_reparameterised,
@@ -65,7 +65,7 @@ def objective(text: str) -> Callable[..., Any]:
         said = "{argument} is {name!r}, expected one of {names}"
         raise InputError(said, argument="objective", name=name, names=", ".join(OBJECTIVES))
     function = OBJECTIVES[name]
-    allowed = [p.name for p in inspect.signature(function).parameters.values() if p.default is not p.empty]
+    allowed = declaration_of(function).options
     for argument in options:
         if argument not in allowed:
             known = " and ".join(allowed) or "no numbers"

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 
 from condvae.distributions import Scalar
 from condvae.model import Draws
+from condvae.objectives.declaration import takes
 from condvae.objectives.gradients import with_gradient_of
 
 
+@takes("wake")
 def wake_wake(wake: Draws) -> Scalar:
     """Reweighted wake-sleep with both updates awake.
 
@@ -37,6 +39,7 @@ def wake_wake(wake: Draws) -> Scalar:
     return with_gradient_of(_bound(wake), _wake_theta(wake) + _wake_phi(wake))
 
 
+@takes("defensive")
 def defensive_wake_wake(defensive: Draws) -> Scalar:
     """`wake_wake`, a quarter of the draws from the prior, so that weights stay bounded while q is poor.
 
@@ -57,6 +60,7 @@ def defensive_wake_wake(defensive: Draws) -> Scalar:
     return with_gradient_of(_bound(defensive), _wake_theta(defensive) + _wake_phi(defensive))
 
 
+@takes("wake", "dreamt")
 def wake_sleep(wake: Draws, dreamt: Draws) -> Scalar:
     """Reweighted wake-sleep with φ asleep: q learns from pairs (z, x) that the model has dreamt.
 

@@ -71,14 +71,17 @@ def training(history: Any) -> Iterator[Picture]:
 
 def nats(diagnosis: Diagnosis) -> Iterator[Picture]:
     """Gains over what is simpler; where the ELBO goes; what each condition tells."""
-    baseline = diagnosis.summary["baseline"]
-    names = [name for name in baseline if baseline[name]["gain"] is not None]
-    if names:
-        gain, stderr = (
-            np.array([baseline[name][part] for name in names], float) for part in ("gain", "gain_stderr")
+    baseline, targets = diagnosis.evaluation.baseline, len(diagnosis.evaluation.cells)
+    gains = {
+        simpler(name, targets): (other.gain, other.gain_stderr)
+        for name, other in baseline.items()
+        if other.gain is not None
+    }
+    if gains:
+        gain, stderr = np.array(list(gains.values()), float).T
+        axes = plots.plot_nats(
+            list(gains), gain, stderr, label="nats per row gained", ax=canvas(len(gains))
         )
-        shown = [simpler(name, len(diagnosis.summary["cells"])) for name in names]
-        axes = plots.plot_nats(shown, gain, stderr, label="nats per row gained", ax=canvas(len(names)))
         yield Picture(
             axes, "The model's gain over what is simpler, with standard errors, on the same rows."
         )
@@ -102,7 +105,7 @@ def nats(diagnosis: Diagnosis) -> Iterator[Picture]:
 
 def calibration(diagnosis: Diagnosis) -> Iterator[Picture]:
     """Transforms of each target, coverage, reliability of probabilities."""
-    summary = diagnosis.summary
+    evaluation = diagnosis.evaluation
     for name, pit in list(diagnosis.pit.items())[:TARGETS]:
         u = diagnosis.transforms[name]
         yield Picture(
@@ -120,13 +123,13 @@ def calibration(diagnosis: Diagnosis) -> Iterator[Picture]:
         yield Picture(
             axes, f"{name}: how often a level was observed, by the probability that it was given."
         )
-    if summary["coverage"]:
+    if evaluation.coverage:
         parts = [
             {
                 name: {float(level): share for level, share in shares.items()}
-                for name, shares in summary[part].items()
+                for name, shares in part.items()
             }
-            for part in ("coverage", "coverage_stderr")
+            for part in (evaluation.coverage, evaluation.coverage_stderr)
         ]
         axes = plots.plot_coverage(*(dict(list(part.items())[:TARGETS]) for part in parts), ax=canvas())
         yield Picture(

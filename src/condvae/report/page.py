@@ -12,7 +12,7 @@ from markupsafe import Markup
 from condvae import plots, storage
 from condvae.diagnosis.findings import Finding
 from condvae.estimator.fitted import fitted_table
-from condvae.judging import Diagnosis
+from condvae.judging import Diagnosis, Evaluation
 from condvae.judging.densities import simpler
 from condvae.progress import Progress
 from condvae.report import figures, numbers, training
@@ -85,7 +85,7 @@ def write(
 
 def render(estimator: Any, diagnosis: Diagnosis, *, title: str | None = None, name: str = "model") -> str:
     """The page, of what a diagnosis found."""
-    told = diagnosis.to_json()
+    evaluation = diagnosis.evaluation
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, keep_trailing_newline=True
     )
@@ -98,14 +98,14 @@ def render(estimator: Any, diagnosis: Diagnosis, *, title: str | None = None, na
         kicker=f"{title}: {of}" if title else of,
         headline=first,
         second=second,
-        numbers=three(told),
+        numbers=three(evaluation),
         advice=[one for one in diagnosis.findings if one.advice and one.level != "good"],
-        looked_at=numbers.judged_by(told),
+        looked_at=numbers.judged_by(evaluation),
         findings=[{"level": one.level, "words": one.words()} for one in diagnosis.findings],
-        sections=sections(estimator, diagnosis, told, name),
+        sections=sections(estimator, diagnosis, name),
         footer=f"condvae {VERSION}; all densities in nats, in the table's own units",
         # A name of the user's that ends the element would end it.
-        evaluation=Markup(json.dumps(told, allow_nan=False).replace("<", "\\u003c")),
+        evaluation=Markup(json.dumps(evaluation.to_json(), allow_nan=False).replace("<", "\\u003c")),
     )
 
 
@@ -127,60 +127,70 @@ def headline(diagnosis: Diagnosis, target: list[str], given: list[str]) -> tuple
     return first, f"{led}; first of all: {problems[0].what}."
 
 
-def three(told: dict[str, Any]) -> list[dict[str, str]]:
+def three(evaluation: Evaluation) -> list[dict[str, str]]:
     """The three numbers that matter."""
-    mean = told["log_prob"]
-    value = "−∞" if mean is None else plus_minus(mean, told["log_prob_stderr"])
+    mean = evaluation.log_prob
+    value = "−∞" if mean is None else plus_minus(mean, evaluation.log_prob_stderr)
     shown = [{"value": value, "words": "log p, nats per row: higher is better"}]
-    sure = {name: other for name, other in told["baseline"].items() if other["gain"] is not None}
+    sure = [
+        (other.gain, other.gain_stderr, name)
+        for name, other in evaluation.baseline.items()
+        if other.gain is not None
+    ]
     if sure:
-        name, best = min(sure.items(), key=lambda item: item[1]["gain"])
-        held_to = simpler(name, len(told["cells"]))
-        sign = "+" if best["gain"] >= 0 else ""
+        gain, stderr, name = min(sure, key=lambda item: item[0])
+        held_to = simpler(name, len(evaluation.cells))
         shown.append(
             {
-                "value": sign + plus_minus(best["gain"], best["gain_stderr"]),
+                "value": ("+" if gain >= 0 else "") + plus_minus(gain, stderr),
                 "words": f"nats per row gained over {held_to}, the best of what is simpler",
             }
         )
-    if covered := told["coverage"]:
+    if covered := evaluation.coverage:
         mean = sum(levels["0.9"] for levels in covered.values()) / len(covered)
         shown.append({"value": f"{mean:.0%}", "words": "of the rows lie in their 90% intervals"})
-    elif told["accuracy"]:
-        mean = sum(told["accuracy"].values()) / len(told["accuracy"])
+    elif accuracy := evaluation.accuracy:
+        mean = sum(accuracy.values()) / len(accuracy)
         shown.append({"value": f"{mean:.0%}", "words": "of the most probable levels were the one"})
     return shown
 
 
-def sections(estimator: Any, diagnosis: Diagnosis, told: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def sections(estimator: Any, diagnosis: Diagnosis, name: str) -> list[dict[str, Any]]:
     """What follows the verdicts, each part with its words, tables and pictures; those that have any."""
+    evaluation = diagnosis.evaluation
     keys = jax.random.split(fitted_table(estimator).key(None, 9))
     effect = _EFFECT.format(figures.held(diagnosis)) if estimator.schema_.given else ""
     parts: list[tuple[str, str, str, list[numbers.Table], Iterable[Picture]]] = [
         (
             "nats",
             "Where the nats go",
-            numbers.nats_words(told),
-            numbers.nats(told),
+            numbers.nats_words(evaluation),
+            numbers.nats(evaluation),
             figures.nats(diagnosis),
         ),
         (
             "calibration",
             "Calibration",
-            numbers.together_words(told),
-            numbers.calibration(told),
+            numbers.together_words(evaluation),
+            numbers.calibration(evaluation),
             figures.calibration(diagnosis),
         ),
         (
             "samples",
             "Real rows against samples",
-            numbers.samples_words(told),
-            [numbers.pairs(told)],
+            numbers.samples_words(evaluation),
+            [numbers.pairs(evaluation)],
             figures.samples(diagnosis, keys[0]),
         ),
         ("conditions", "What the conditions do", effect, [], figures.effects(diagnosis, keys[1])),
-        ("latents", "The latent space", numbers.latents_words(told), [], figures.latent_space(diagnosis)),
-        ("worst", "The rows scored worst", _WORST, [numbers.worst(told)], ()),
+        (
+            "latents",
+            "The latent space",
+            numbers.latents_words(evaluation),
+            [],
+            figures.latent_space(diagnosis),
+        ),
+        ("worst", "The rows scored worst", _WORST, [numbers.worst(evaluation)], ()),
         (
             "training",
             "How it was trained, so that it can be trained again",

@@ -2,7 +2,7 @@
 
 from condvae.scoring.annealing import Annealed, Sandwich, anneal, sandwich
 from condvae.scoring.bounds import bound
-from condvae.scoring.estimates import LogProb, Totals
+from condvae.scoring.estimates import LogProb, ScoreSummary, Totals
 from condvae.scoring.importance import log_prob
 from condvae.scoring.imputation import Imputed, impute, imputed
 from condvae.scoring.reconstruction import PosteriorMean, posterior_mean, reconstruct
@@ -13,6 +13,7 @@ __all__ = [
     "LogProb",
     "PosteriorMean",
     "Sandwich",
+    "ScoreSummary",
     "Totals",
     "anneal",
     "bound",

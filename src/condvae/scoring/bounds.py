@@ -1,17 +1,17 @@
 """The value of an objective for each row: a bound of log p_θ(x | c), such as the ELBO."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt
 
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.objectives import elbo
-from condvae.objectives.draws import evaluate, is_of_batches
+from condvae.objectives.declaration import declaration_of
+from condvae.objectives.draws import evaluate
 from condvae.sentences import InputError
 from condvae.vectorise import map_rows, num_rows
 
@@ -22,11 +22,11 @@ def bound(
     c: PyTree = None,
     *,
     key: PRNGKeyArray,
-    objective: Callable[..., Any] = elbo,
+    objective: Callable[..., Array] = elbo,
     num_samples: int = 100,
-    seeds: np.ndarray | None = None,
+    seeds: UInt[np.ndarray, " n"] | None = None,
     progress: bool = False,
-) -> np.ndarray:
+) -> Float[np.ndarray, " n"]:
     """The objective of each row, from `num_samples` draws of z: by default the ELBO.
 
     Of a mixture of K members it is, for any shares π that sum to 1,
@@ -66,7 +66,7 @@ def bound(
     num_rows(x=x, c=c)
     if num_samples < 1:
         raise InputError("{argument} is {n}, expected at least 1", argument="num_samples", n=num_samples)
-    if is_of_batches(objective):
+    if declaration_of(objective).of_batches:
         raise ValueError("the objective is of whole batches, and bounds no row's log p: use elbo or iwae")
     if isinstance(model, Mixture):
         keys = jax.random.split(key, (model.num_members, 2))
@@ -114,6 +114,6 @@ def _of_mixture(values: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _bound_row(
-    model: CVAE, row: PyTree, key: PRNGKeyArray, objective: Callable[..., Any], num_samples: int
+    model: CVAE, row: PyTree, key: PRNGKeyArray, objective: Callable[..., Array], num_samples: int
 ) -> Array:
     return jnp.asarray(evaluate(objective, model, *row, key=key, num_samples=num_samples))

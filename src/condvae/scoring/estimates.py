@@ -1,11 +1,14 @@
 """What is known of log p_θ(x | c), row by row, and how it adds up from weights."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Num
 from scipy import stats
 
+from condvae.records import Record
 from condvae.scoring.pareto import pareto_k, tail_size, threshold
 
 LARGEST_ERROR = 0.5
@@ -30,16 +33,16 @@ class LogProb(NamedTuple):
             chains; 0 where it is not an error of log p. A number, or shape (n,).
     """
 
-    value: np.ndarray
-    stderr: np.ndarray
-    ess: np.ndarray
-    pareto_k: np.ndarray
-    num_samples: np.ndarray
+    value: Float[np.ndarray, " n"]
+    stderr: Float[np.ndarray, " n"]
+    ess: Float[np.ndarray, " n"]
+    pareto_k: Float[np.ndarray, " n"]
+    num_samples: Num[np.ndarray, " n"]
     method: str = "importance sampling"
-    df: Any = np.inf
+    df: float | Float[np.ndarray, " n"] = np.inf
 
     @property
-    def trusted(self) -> np.ndarray:
+    def trusted(self) -> Bool[np.ndarray, " n"]:
         """Whether each estimate and its error can be relied on, shape (n,).
 
         Not where k̂ is above min(1 − 1 / log₁₀ S, 0.5), where the standard error is above half a nat or has
@@ -49,7 +52,7 @@ class LogProb(NamedTuple):
         sure &= (self.df >= FEWEST_DF) | (self.stderr == 0)
         return sure & ~(self.pareto_k > threshold(self.num_samples))
 
-    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    def interval(self, level: float = 0.9) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """The ends of an interval that covers log p with probability `level`: value ± t · stderr.
 
         t is the quantile of Student's t with `df` degrees of freedom. Without any, the ends are infinite.
@@ -60,12 +63,12 @@ class LogProb(NamedTuple):
         reach = reach.astype(np.asarray(self.stderr).dtype)
         return self.value - reach, self.value + reach
 
-    def take(self, rows: np.ndarray) -> "LogProb":
+    def take(self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " n"]) -> "LogProb":
         """The scores of some rows."""
         df = np.broadcast_to(self.df, np.shape(self.value))[rows]
         return LogProb(*(part[rows] for part in self[:5]), method=self.method, df=df)
 
-    def plus(self, known: np.ndarray) -> "LogProb":
+    def plus(self, known: Float[np.ndarray, " n"]) -> "LogProb":
         """With so many nats added to each row, (n,); −inf for a row that cannot be."""
         never = np.isneginf(known)
         return self._replace(
@@ -74,7 +77,7 @@ class LogProb(NamedTuple):
             ess=np.where(never, 0.0, self.ess),
         )
 
-    def put(self, rows: np.ndarray, more: "LogProb") -> "LogProb":
+    def put(self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " n"], more: "LogProb") -> "LogProb":
         """With the scores of some rows replaced."""
         whole = [*self[:5], np.broadcast_to(self.df, np.shape(self.value))]
         new = [*more[:5], np.broadcast_to(more.df, np.shape(more.value))]
@@ -91,6 +94,76 @@ class LogProb(NamedTuple):
         return cls(*arrays, method=parts[0].method, df=df)
 
 
+@dataclass(frozen=True)
+class DrawCounts(Record):
+    """How many draws, or annealed chains, a row got.
+
+    Attributes:
+        fewest: the fewest draws that a row got.
+        most: the most draws that a row got.
+        mean: the mean number of draws over rows.
+    """
+
+    fewest: int
+    most: int
+    mean: float
+
+
+@dataclass(frozen=True)
+class EffectiveDraws(Record):
+    """The effective number of draws, (Σ w)² / Σ w², of a row.
+
+    Attributes:
+        smallest: the smallest effective number of all rows.
+        median: the median effective number over rows.
+    """
+
+    smallest: float
+    median: float
+
+
+@dataclass(frozen=True)
+class Untrusted(Record):
+    """The rows whose log p, or its error, cannot be trusted.
+
+    Attributes:
+        rows: how many there are.
+        which: the first thousand of them, counted from 0.
+        log_prob_without: the mean log p of the other rows, in nats per row; None where there is none.
+    """
+
+    rows: int
+    which: list[int]
+    log_prob_without: float | None
+
+
+@dataclass(frozen=True)
+class ScoreSummary(Record):
+    """The log-densities of the rows of a table, in nats per row; None stands for what cannot be told.
+
+    Attributes:
+        rows: how many rows the table has.
+        rows_scored: how many of them have an observed target; means are over these.
+        method: how log-densities were found, in words.
+        draws: how many draws a row got; None where no row was scored.
+        log_prob: the mean log p; None where no row was scored, or a row has density 0.
+        log_prob_stderr: the standard error of `log_prob` over rows.
+        log_prob_noise: what the error of each row's estimate adds to the error of `log_prob`.
+        ess: the effective number of draws; None where no row was scored.
+        untrusted: the rows whose log p cannot be trusted; None where no row was scored.
+    """
+
+    rows: int
+    rows_scored: int
+    method: str
+    draws: DrawCounts | None
+    log_prob: float | None
+    log_prob_stderr: float | None
+    log_prob_noise: float | None
+    ess: EffectiveDraws | None
+    untrusted: Untrusted | None
+
+
 class Totals:
     """What is said of the scores of all rows of a table, kept while they come in parts."""
 
@@ -99,49 +172,37 @@ class Totals:
         self.parts: list[LogProb] = []
         self.places: list[np.ndarray] = []
 
-    def add(self, score: LogProb, observed: np.ndarray) -> None:
+    def add(self, score: LogProb, observed: Num[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> None:
         """The scores of some more rows, and which of them have an observed target."""
         places = np.flatnonzero(observed)
         self.parts.append(score.take(places))
         self.places.append(self.rows + places)
         self.rows += len(observed)
 
-    def summary(self) -> dict[str, Any]:
-        """In JSON's types, None standing for what cannot be told.
-
-        - `rows`; `rows_scored`, those with an observed target; `method`;
-        - `draws` that a row got: the `fewest`, the `most` and the `mean`;
-        - `log_prob`, the mean over rows, `log_prob_stderr`, its standard error over rows, and
-          `log_prob_noise`, what the error of each row's own estimate adds;
-        - `ess`, the `smallest` and the `median` effective number of draws;
-        - `untrusted`: how many `rows`, `which` (the first thousand, counting from 0), and
-          `log_prob_without`, the mean over the others.
-        """
+    def summary(self) -> ScoreSummary:
+        """What is said of all of them."""
         score = LogProb.joined(self.parts)
         n = len(score.value)
-        summary: dict[str, Any] = {"rows": self.rows, "rows_scored": n, "method": score.method}
-        names = ("draws", "log_prob", "log_prob_stderr", "log_prob_noise", "ess", "untrusted")
         if n == 0:
-            return summary | dict.fromkeys(names)
+            return ScoreSummary(self.rows, n, score.method, *[None] * 6)
         drawn, value = score.num_samples, score.value.astype(np.float64)
         sure = score.trusted
         spread = value.std(ddof=1) / np.sqrt(n) if n > 1 and np.isfinite(value).all() else np.nan
-        return summary | {
-            "draws": {"fewest": int(drawn.min()), "most": int(drawn.max()), "mean": float(drawn.mean())},
-            "log_prob": _number(value.mean()),
-            "log_prob_stderr": _number(spread),
-            "log_prob_noise": _number(np.sqrt(np.sum(np.square(score.stderr, dtype=np.float64))) / n),
-            "ess": {"smallest": float(np.min(score.ess)), "median": float(np.median(score.ess))},
-            "untrusted": {
-                "rows": int((~sure).sum()),
-                "which": np.concatenate(self.places)[~sure][:1000].tolist(),
-                "log_prob_without": _number(value[sure].mean()) if sure.any() else None,
-            },
-        }
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if np.isfinite(value) else None
+        return ScoreSummary(
+            rows=self.rows,
+            rows_scored=n,
+            method=score.method,
+            draws=DrawCounts(int(drawn.min()), int(drawn.max()), float(drawn.mean())),
+            log_prob=float(value.mean()),
+            log_prob_stderr=float(spread),
+            log_prob_noise=float(np.sqrt(np.sum(np.square(score.stderr, dtype=np.float64))) / n),
+            ess=EffectiveDraws(float(np.min(score.ess)), float(np.median(score.ess))),
+            untrusted=Untrusted(
+                rows=int((~sure).sum()),
+                which=np.concatenate(self.places)[~sure][:1000].tolist(),
+                log_prob_without=float(value[sure].mean()) if sure.any() else None,
+            ),
+        )
 
 
 class Tally:

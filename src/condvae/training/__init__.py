@@ -4,6 +4,7 @@ from condvae.training.checkpoints import Checkpoints, Interrupted, require_usabl
 from condvae.training.devices import Disconnected
 from condvae.training.history import History, TrainingError
 from condvae.training.loop import Callback, Fit, fit
+from condvae.training.support import SupportError, binarise
 
 __all__ = [
     "Callback",
@@ -12,7 +13,9 @@ __all__ = [
     "Fit",
     "History",
     "Interrupted",
+    "SupportError",
     "TrainingError",
+    "binarise",
     "fit",
     "require_usable",
 ]

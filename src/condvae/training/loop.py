@@ -3,7 +3,6 @@
 What a round is, and how its batches are drawn, is in `condvae.training.rounds`.
 """
 
-import inspect
 import json
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +19,8 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.mixture import Mixture
-from condvae.model import CVAE
 from condvae.objectives import elbo
+from condvae.objectives.declaration import declaration_of
 from condvae.progress import Progress
 from condvae.sentences import Argument, InputError, Text
 from condvae.storage import StorageError
@@ -38,7 +37,7 @@ from condvae.training.devices import Devices
 from condvae.training.early_stopping import num_parts
 from condvae.training.faults import MAX_RESTARTS, require_parameters, require_trained, untrainable
 from condvae.training.history import History
-from condvae.training.members import count_members, draw_keys, for_each, stack
+from condvae.training.members import Model, count_members, draw_keys, for_each, stack
 from condvae.training.optimisers import Schedule, adam
 from condvae.training.rounds import (
     PIECE,
@@ -55,6 +54,7 @@ from condvae.training.rounds import (
 )
 from condvae.training.sources import from_arrays, from_stream, to_permute
 from condvae.training.streams import Stream
+from condvae.training.support import require_held
 from condvae.vectorise import taken
 
 CALL_SECONDS = 0.5
@@ -71,7 +71,7 @@ class Fit(NamedTuple):
 
 
 def fit(
-    model: CVAE | Mixture | Callable[[PRNGKeyArray], CVAE],
+    model: Model,
     x: PyTree,
     c: PyTree = None,
     *,
@@ -145,8 +145,8 @@ def fit(
         anneal: `f(model, progress) -> model`, the model whose objective is maximised at a part of the
             way, 0 to 1: to ease in what is hard to learn from the start. Held-out rows are judged by the
             model itself.
-        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise,
-            or to hide cells at random. Held-out rows get it too, with the same key in every round.
+        batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise
+            (`binarise`), or to hide cells at random. Held-out rows get it too, with one key in all rounds.
         callbacks: each is called after a round with a dictionary of metrics and the step.
         checkpoint: a folder in which the run is kept, every minute and when it is interrupted by Ctrl-C
             or SIGTERM; or `Checkpoints`, which says how often.
@@ -166,6 +166,8 @@ def fit(
     Raises:
         ValueError: for rows that do not match, NaN or infinities, shapes that do not fit the model, an
             objective that cannot be used with its latent. Before any training.
+        SupportError: a `ValueError`, for a value of x that the likelihood cannot hold (of a stream, among
+            the rows held out). Before any training.
         TrainingError: if training gives numbers that are not finite over and over. A few bad steps are
             left out; where most are bad, a member goes back to its best parameters with a tenth of the
             rate, three times at most. `history.events` says when. The message names the row, and the
@@ -207,9 +209,10 @@ def fit(
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
         raise InputError(
-            "{argument} needs an objective that takes beta, and has none but 1 set",
-            remedy="use elbo, or {none}",
+            "{argument} needs an objective with the option beta, set to no number but 1",
+            remedy="use elbo, declare your objective with {declaration}, or set {none}",
             argument="kl_warmup",
+            declaration='condvae.objectives.takes("draws", options=("beta",))',
             none=Argument("kl_warmup", 0),
         )
     if kl_cycles > 1 and not 0 < kl_warmup <= num_steps // kl_cycles:
@@ -231,11 +234,15 @@ def fit(
     chosen["devices"] = devices
     if isinstance(x, Stream):
         batches, per_member = from_stream(x, keys, refused={"c": c} | along, **chosen)
+        if count := int(per_member.num_validation[0]):
+            (held_x, held_c), _ = batches.held_rows(np.arange(count))
+            require_held(stacked, held_x, held_c, batch_transform)
     else:
         batches, per_member = from_arrays(x, c, keys, **along, **chosen)
+        require_held(stacked, x, c, batch_transform)
     schedule = learning_rate if callable(learning_rate) else None
     per_member = per_member._replace(
-        peak=for_each("learning_rate", 0.0 if schedule is not None else learning_rate, size),
+        peak=for_each("learning_rate", 0.0 if callable(learning_rate) else learning_rate, size),
         decay=for_each("weight_decay", weight_decay, size),
     )
     parameters, static = eqx.partition(stacked, eqx.is_inexact_array)
@@ -488,4 +495,4 @@ class _Loop:
 def _takes_beta(objective: Objective) -> bool:
     """Whether it has a β that may rise to 1: no other is set."""
     other = isinstance(objective, partial) and objective.keywords.get("beta", 1.0) != 1.0
-    return "beta" in inspect.signature(objective).parameters and not other
+    return "beta" in declaration_of(objective).options and not other

@@ -29,7 +29,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.model import CVAE
-from condvae.objectives.draws import evaluate, evaluate_batch, is_of_batches
+from condvae.objectives.declaration import declaration_of
+from condvae.objectives.draws import evaluate, evaluate_batch
 from condvae.training.batches import Batches, Data
 from condvae.training.devices import Devices
 from condvae.training.early_stopping import NOTABLE, kept, num_parts, terms
@@ -178,7 +179,7 @@ def first_state(plan: Plan, parameters: PyTree, size: int, parts: int = 1) -> St
     )
 
 
-def beta_at(step: Any, kl_warmup: Any, kl_cycle: Any) -> Any:
+def beta_at(step: int | Array, kl_warmup: int | Array, kl_cycle: int | Array) -> Float[Array, ""]:
     """The weight of the KL term at a step: in the first kl_warmup of every kl_cycle steps it rises to 1."""
     return jnp.minimum(1.0, (step % kl_cycle + 1) / kl_warmup)
 
@@ -269,7 +270,7 @@ def batch_objective(
     options: dict[str, Any] = {"num_samples": plan.num_samples, "chunk": plan.chunk}
     if beta is not None:
         options["beta"] = beta
-    if is_of_batches(plan.objective):
+    if declaration_of(plan.objective).of_batches:
         return evaluate_batch(plan.objective, model, batch, row_keys, **options)
 
     def one(row: PyTree, key: PRNGKeyArray) -> Array:
