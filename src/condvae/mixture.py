@@ -115,6 +115,6 @@ def _same_leaf(one: Any, other: Any) -> bool:
     return bool(eqx.tree_equal(one, other))
 
 
-def members(model: Any) -> list[Any]:
-    """The members of a mixture; of anything else, itself."""
+def members(model: CVAE | Mixture) -> list[CVAE]:
+    """The members of a mixture; of a single model, itself."""
     return list(model) if isinstance(model, Mixture) else [model]

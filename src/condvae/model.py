@@ -14,7 +14,7 @@ is a reduction of what `CVAE.draws` returns: a few draws z ~ q and their three l
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -23,6 +23,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from condvae.distributions import Distribution, Scalar, as_distribution
 from condvae.observed import Observed
+
+M = TypeVar("M")
 
 
 class Draws(eqx.Module):
@@ -227,7 +229,7 @@ class CVAE(eqx.Module):
             )
 
 
-def misfit(function: Callable, *args: Any, **kwargs: Any) -> str | None:
+def misfit(function: Callable, *args: object, **kwargs: object) -> str | None:
     """Why a callable cannot be called with so many arguments; None where it can, or cannot be asked.
 
     Example:
@@ -255,7 +257,7 @@ def over_draws(score: Callable[..., PyTree], chunk: int | None) -> Callable[...,
     return each
 
 
-def stop_parameters(module: Any) -> Any:
+def stop_parameters(module: M) -> M:
     """The same module, to whose parameters no gradient goes."""
     arrays, static = eqx.partition(module, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(arrays), static)

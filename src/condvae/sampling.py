@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree, UInt
 
 from condvae.distributions import Distribution, InTurn
 from condvae.mixture import Mixture, members
@@ -30,7 +30,7 @@ def sample(
     *,
     key: PRNGKeyArray,
     num_samples: int = 1,
-    seeds: np.ndarray | None = None,
+    seeds: UInt[np.ndarray, " n"] | None = None,
     progress: bool = False,
 ) -> PyTree:
     """Draws from p_θ(x | c): z ~ p_θ(z | c), then x ~ p_θ(x | z, c).
@@ -259,7 +259,7 @@ def expect(
     *,
     key: PRNGKeyArray,
     num_samples: int = 1000,
-    seeds: np.ndarray | None = None,
+    seeds: UInt[np.ndarray, " n"] | None = None,
     progress: bool = False,
 ) -> PyTree:
     """The mean of `statistic(p_θ(x | z, c), extra)` over z ~ p_θ(z | c), for each row.

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree, UInt
 
 from condvae.progress import Progress
 
@@ -157,7 +157,7 @@ def _run_chunk(
     return jax.vmap(lambda row, key: fn(model, row, key, **dict(options)))(rows, keys)
 
 
-def taken(tree: PyTree, index: Any) -> PyTree:
+def taken(tree: PyTree, index: int | slice | np.ndarray) -> PyTree:
     """Of each array a row, or several by a slice: taken on the host, where nothing has to be compiled."""
 
     def one(leaf: Any) -> Any:
@@ -188,7 +188,7 @@ def map_rows(
     rows: PyTree,
     key: PRNGKeyArray,
     *,
-    seeds: np.ndarray | None = None,
+    seeds: UInt[np.ndarray, " n"] | None = None,
     draws: int = 1,
     chunk: int | None = None,
     progress: bool | Progress = False,

@@ -66,7 +66,7 @@ class Numpyro(Distribution):
     """
 
     base: npd.Distribution
-    levels: tuple[int, ...] | None = eqx.field(static=True)
+    levels: tuple[int, ...] | None = eqx.field(static=True, default=None)
 
     def __init__(self, base: npd.Distribution, levels: tuple[int, ...] | None = None):
         while isinstance(base, npd.Independent):

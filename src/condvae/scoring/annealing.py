@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import PRNGKeyArray, PyTree, UInt
 
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
@@ -99,7 +99,7 @@ def anneal(
     num_temperatures: int = 1000,
     num_chains: int = 16,
     start: Start = "posterior",
-    seeds: np.ndarray | None = None,
+    seeds: UInt[np.ndarray, " n"] | None = None,
     progress: bool = False,
 ) -> Annealed:
     """log p_θ(x | c) of each row by annealed importance sampling.
@@ -241,7 +241,7 @@ def _by_share(
     models: list[CVAE],
     rows: PyTree,
     keys: PRNGKeyArray,
-    seeds: np.ndarray | None,
+    seeds: UInt[np.ndarray, " n"] | None,
     options: Options,
     bar: Progress,
 ) -> list[tuple[LogProb, LogProb]]:
@@ -271,14 +271,24 @@ def _by_share(
 
 
 def _ends(
-    model: CVAE, rows: PyTree, key: PRNGKeyArray, seeds: np.ndarray | None, options: Options, bar: Progress
+    model: CVAE,
+    rows: PyTree,
+    key: PRNGKeyArray,
+    seeds: UInt[np.ndarray, " n"] | None,
+    options: Options,
+    bar: Progress,
 ) -> tuple[LogProb, LogProb]:
     below, above = _run(model, rows, key, seeds, options, bar)
     return _summed(below, options, False), _summed(above, options, True)
 
 
 def _run(
-    model: CVAE, rows: PyTree, key: PRNGKeyArray, seeds: np.ndarray | None, options: Options, bar: Progress
+    model: CVAE,
+    rows: PyTree,
+    key: PRNGKeyArray,
+    seeds: UInt[np.ndarray, " n"] | None,
+    options: Options,
+    bar: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
     n = num_rows(rows=rows)
     draws = max(options.num_chains, options.num_temperatures * options.num_chains // 256)

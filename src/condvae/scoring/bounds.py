@@ -1,12 +1,11 @@
 """The value of an objective for each row: a bound of log p_θ(x | c), such as the ELBO."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt
 
 from condvae.mixture import Mixture
 from condvae.model import CVAE
@@ -23,11 +22,11 @@ def bound(
     c: PyTree = None,
     *,
     key: PRNGKeyArray,
-    objective: Callable[..., Any] = elbo,
+    objective: Callable[..., Array] = elbo,
     num_samples: int = 100,
-    seeds: np.ndarray | None = None,
+    seeds: UInt[np.ndarray, " n"] | None = None,
     progress: bool = False,
-) -> np.ndarray:
+) -> Float[np.ndarray, " n"]:
     """The objective of each row, from `num_samples` draws of z: by default the ELBO.
 
     Of a mixture of K members it is, for any shares π that sum to 1,
@@ -115,6 +114,6 @@ def _of_mixture(values: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _bound_row(
-    model: CVAE, row: PyTree, key: PRNGKeyArray, objective: Callable[..., Any], num_samples: int
+    model: CVAE, row: PyTree, key: PRNGKeyArray, objective: Callable[..., Array], num_samples: int
 ) -> Array:
     return jnp.asarray(evaluate(objective, model, *row, key=key, num_samples=num_samples))

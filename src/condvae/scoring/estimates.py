@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Num
 from scipy import stats
 
 from condvae.records import Record
@@ -32,16 +33,16 @@ class LogProb(NamedTuple):
             chains; 0 where it is not an error of log p. A number, or shape (n,).
     """
 
-    value: np.ndarray
-    stderr: np.ndarray
-    ess: np.ndarray
-    pareto_k: np.ndarray
-    num_samples: np.ndarray
+    value: Float[np.ndarray, " n"]
+    stderr: Float[np.ndarray, " n"]
+    ess: Float[np.ndarray, " n"]
+    pareto_k: Float[np.ndarray, " n"]
+    num_samples: Num[np.ndarray, " n"]
     method: str = "importance sampling"
-    df: Any = np.inf
+    df: float | Float[np.ndarray, " n"] = np.inf
 
     @property
-    def trusted(self) -> np.ndarray:
+    def trusted(self) -> Bool[np.ndarray, " n"]:
         """Whether each estimate and its error can be relied on, shape (n,).
 
         Not where k̂ is above min(1 − 1 / log₁₀ S, 0.5), where the standard error is above half a nat or has
@@ -51,7 +52,7 @@ class LogProb(NamedTuple):
         sure &= (self.df >= FEWEST_DF) | (self.stderr == 0)
         return sure & ~(self.pareto_k > threshold(self.num_samples))
 
-    def interval(self, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    def interval(self, level: float = 0.9) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """The ends of an interval that covers log p with probability `level`: value ± t · stderr.
 
         t is the quantile of Student's t with `df` degrees of freedom. Without any, the ends are infinite.
@@ -62,12 +63,12 @@ class LogProb(NamedTuple):
         reach = reach.astype(np.asarray(self.stderr).dtype)
         return self.value - reach, self.value + reach
 
-    def take(self, rows: np.ndarray) -> "LogProb":
+    def take(self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " n"]) -> "LogProb":
         """The scores of some rows."""
         df = np.broadcast_to(self.df, np.shape(self.value))[rows]
         return LogProb(*(part[rows] for part in self[:5]), method=self.method, df=df)
 
-    def plus(self, known: np.ndarray) -> "LogProb":
+    def plus(self, known: Float[np.ndarray, " n"]) -> "LogProb":
         """With so many nats added to each row, (n,); −inf for a row that cannot be."""
         never = np.isneginf(known)
         return self._replace(
@@ -76,7 +77,7 @@ class LogProb(NamedTuple):
             ess=np.where(never, 0.0, self.ess),
         )
 
-    def put(self, rows: np.ndarray, more: "LogProb") -> "LogProb":
+    def put(self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " n"], more: "LogProb") -> "LogProb":
         """With the scores of some rows replaced."""
         whole = [*self[:5], np.broadcast_to(self.df, np.shape(self.value))]
         new = [*more[:5], np.broadcast_to(more.df, np.shape(more.value))]
@@ -171,7 +172,7 @@ class Totals:
         self.parts: list[LogProb] = []
         self.places: list[np.ndarray] = []
 
-    def add(self, score: LogProb, observed: np.ndarray) -> None:
+    def add(self, score: LogProb, observed: Num[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> None:
         """The scores of some more rows, and which of them have an observed target."""
         places = np.flatnonzero(observed)
         self.parts.append(score.take(places))

@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt
 
 from condvae.distributions import Distribution
 from condvae.mixture import Mixture, members
@@ -63,7 +63,7 @@ def log_prob(
     num_samples: int = 1000,
     budget: int | None = None,
     proposal: Proposal = "defensive",
-    seeds: np.ndarray | None = None,
+    seeds: UInt[np.ndarray, " n"] | None = None,
     progress: bool = False,
 ) -> LogProb:
     """log p_θ(x | c) = log E_{z ~ r}[p_θ(z | c) p_θ(x | z, c) / r(z)], for each row.
@@ -181,7 +181,7 @@ class _Plan(NamedTuple):
     def draw(
         self,
         rows: PyTree,
-        seeds: np.ndarray,
+        seeds: UInt[np.ndarray, " n"],
         key: PRNGKeyArray,
         nth: int,
         bar: Progress,
@@ -208,7 +208,7 @@ class _Plan(NamedTuple):
         ]
 
     def refine(
-        self, rows: PyTree, seeds: np.ndarray, key: PRNGKeyArray, bar: Progress, latents: int
+        self, rows: PyTree, seeds: UInt[np.ndarray, " n"], key: PRNGKeyArray, bar: Progress, latents: int
     ) -> list[Moments]:
         """The moments of each member's posterior for each row."""
         keys = jax.random.split(key, len(self.models))
@@ -223,7 +223,7 @@ class _Plan(NamedTuple):
 def _score(
     plan: _Plan,
     rows: PyTree,
-    seeds: np.ndarray,
+    seeds: UInt[np.ndarray, " n"],
     key: PRNGKeyArray,
     budget: int,
     bar: Progress,

@@ -9,13 +9,13 @@ proposals carry all the weight, as in many dimensions, draws would be copies of 
 the posterior by annealed Hamiltonian chains instead, and chosen among their ends by their weights.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from condvae.distributions import InTurn
 from condvae.mixture import Mixture
@@ -53,17 +53,27 @@ class Imputed(NamedTuple):
     """
 
     value: PyTree
-    ess: np.ndarray
+    ess: Float[np.ndarray, "n num_samples"]
 
     @property
-    def trusted(self) -> np.ndarray:
+    def trusted(self) -> Bool[np.ndarray, " n"]:
         """Whether a row's draws were chosen from at least 20 effective ones, shape (n,)."""
         return self.ess.min(axis=1) >= TRUSTED
 
 
-def impute(model: CVAE | Mixture, x: PyTree, c: PyTree = None, **options: Any) -> PyTree:
+def impute(
+    model: CVAE | Mixture,
+    x: PyTree,
+    c: PyTree = None,
+    *,
+    key: PRNGKeyArray,
+    num_samples: int = 1,
+    num_proposals: int = 512,
+    progress: bool = False,
+) -> PyTree:
     """The values that `imputed` draws, without how many effective ones each is chosen from."""
-    return imputed(model, x, c, **options).value
+    options = {"num_samples": num_samples, "num_proposals": num_proposals}
+    return imputed(model, x, c, key=key, **options, progress=progress).value
 
 
 def imputed(

@@ -1,6 +1,7 @@
 """Pareto k̂: how heavy the tail of importance weights is, and so whether their error can be believed."""
 
 import numpy as np
+from jaxtyping import Float, Num
 
 
 def tail_size(num_draws: int) -> int:
@@ -8,7 +9,7 @@ def tail_size(num_draws: int) -> int:
     return int(np.ceil(min(0.2 * num_draws, 3.0 * np.sqrt(num_draws))))
 
 
-def threshold(num_draws: np.ndarray) -> np.ndarray:
+def threshold(num_draws: Num[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """The k̂ above which S draws do not suffice for a normal error: min(1 − 1 / log₁₀ S, 0.5).
 
     Above 1/2 weights have no variance, and the error that they show means nothing. (Vehtari et al. allow
@@ -20,7 +21,9 @@ def threshold(num_draws: np.ndarray) -> np.ndarray:
     return np.minimum(1.0 - 1.0 / np.log10(np.maximum(num_draws, 2)), 0.5)
 
 
-def pareto_k(largest: np.ndarray, eps: float = float(np.finfo(np.float32).eps)) -> np.ndarray:
+def pareto_k(
+    largest: Float[np.ndarray, "n tail"], eps: float = float(np.finfo(np.float32).eps)
+) -> Float[np.ndarray, " n"]:
     """k̂ of each row: the shape of a generalised Pareto distribution fitted to the largest weights.
 
     Weights have finite moments of every order below 1/k: at k < 1/2 a variance, at k ≥ 1 not even a mean.

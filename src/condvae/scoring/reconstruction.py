@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from condvae.mixture import Mixture
 from condvae.model import CVAE
@@ -28,10 +28,10 @@ class PosteriorMean(NamedTuple):
     """
 
     value: PyTree
-    ess: np.ndarray
+    ess: Float[np.ndarray, " n"]
 
     @property
-    def trusted(self) -> np.ndarray:
+    def trusted(self) -> Bool[np.ndarray, " n"]:
         """Whether a row's mean is of at least 20 effective draws, shape (n,)."""
         return self.ess >= TRUSTED
 

@@ -238,13 +238,13 @@ def _require_possible(column: Column, values: np.ndarray, mask: np.ndarray) -> N
         held = likelihood.range if column.universal is None else described(column.universal)
         raise TableError(
             "column {column!q}, row {row} ({value:g}): its likelihood is {family}, of {held}",
-            remedy="correct the cell or empty it, or fit with another likelihood for the column, "
-            "such as student_t",
+            remedy="correct the cell or empty it, or fit with another likelihood, such as {likelihoods}",
             column=column.name,
             row=row,
             value=values[row],
             family=likelihood.family,
             held=held,
+            likelihoods=Argument("likelihoods", {column.name: "student_t"}),
         )
 
 

@@ -19,7 +19,6 @@ from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae.mixture import Mixture
-from condvae.model import CVAE
 from condvae.objectives import elbo
 from condvae.objectives.declaration import declaration_of
 from condvae.progress import Progress
@@ -38,7 +37,7 @@ from condvae.training.devices import Devices
 from condvae.training.early_stopping import num_parts
 from condvae.training.faults import MAX_RESTARTS, require_parameters, require_trained, untrainable
 from condvae.training.history import History
-from condvae.training.members import count_members, draw_keys, for_each, stack
+from condvae.training.members import Model, count_members, draw_keys, for_each, stack
 from condvae.training.optimisers import Schedule, adam
 from condvae.training.rounds import (
     PIECE,
@@ -72,7 +71,7 @@ class Fit(NamedTuple):
 
 
 def fit(
-    model: CVAE | Mixture | Callable[[PRNGKeyArray], CVAE],
+    model: Model,
     x: PyTree,
     c: PyTree = None,
     *,
@@ -243,7 +242,7 @@ def fit(
         require_held(stacked, x, c, batch_transform)
     schedule = learning_rate if callable(learning_rate) else None
     per_member = per_member._replace(
-        peak=for_each("learning_rate", 0.0 if schedule is not None else learning_rate, size),
+        peak=for_each("learning_rate", 0.0 if callable(learning_rate) else learning_rate, size),
         decay=for_each("weight_decay", weight_decay, size),
     )
     parameters, static = eqx.partition(stacked, eqx.is_inexact_array)

@@ -1,10 +1,12 @@
 """The members of a run: their models stacked, their keys, and the numbers that each has of its own."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, PRNGKeyArray
 
 from condvae.mixture import Mixture
@@ -29,7 +31,11 @@ class Keys(NamedTuple):
     hold: list[PRNGKeyArray]
 
 
-def count_members(model: Any, num_members: int | None) -> int:
+Model = CVAE | Mixture | Callable[[PRNGKeyArray], CVAE]
+"""What is trained: a model, a mixture of models, or a function that builds a model from a key."""
+
+
+def count_members(model: Model, num_members: int | None) -> int:
     """How many members a run has.
 
     Raises:
@@ -54,7 +60,7 @@ def count_members(model: Any, num_members: int | None) -> int:
     return count
 
 
-def draw_keys(model: Any, size: int, key: PRNGKeyArray, permuted: int) -> Keys:
+def draw_keys(model: Model, size: int, key: PRNGKeyArray, permuted: int) -> Keys:
     """The keys of `size` members, and permutations of `permuted` rows or groups: one small program."""
     source = "one" if isinstance(model, CVAE) else "mixture" if isinstance(model, Mixture) else "built"
     return Keys(*_draw_keys(key, size, source, permuted))
@@ -74,7 +80,7 @@ def _draw_keys(key: PRNGKeyArray, size: int, source: str, permuted: int) -> tupl
     return build, list(three[:, 0]), three[:, 1:], permutation, list(hold)
 
 
-def stack(model: Any, keys: Keys) -> CVAE:
+def stack(model: Model, keys: Keys) -> CVAE:
     """The members, stacked.
 
     Raises:
@@ -92,7 +98,7 @@ def stack(model: Any, keys: Keys) -> CVAE:
     return Mixture.of(built).stacked
 
 
-def for_each(name: str, value: Any, size: int) -> np.ndarray:
+def for_each(name: str, value: ArrayLike, size: int) -> np.ndarray:
     """A number for each member, from one for all or one for each.
 
     Raises:

@@ -179,7 +179,7 @@ def first_state(plan: Plan, parameters: PyTree, size: int, parts: int = 1) -> St
     )
 
 
-def beta_at(step: Any, kl_warmup: Any, kl_cycle: Any) -> Any:
+def beta_at(step: int | Array, kl_warmup: int | Array, kl_cycle: int | Array) -> Float[Array, ""]:
     """The weight of the KL term at a step: in the first kl_warmup of every kl_cycle steps it rises to 1."""
     return jnp.minimum(1.0, (step % kl_cycle + 1) / kl_warmup)
 

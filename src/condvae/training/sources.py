@@ -14,6 +14,9 @@ from condvae.training.rounds import PerMember
 from condvae.training.streams import Stream, Without, rows_at
 from condvae.vectorise import bucket, num_rows, require_finite
 
+Validation = float | np.ndarray | tuple[PyTree, PyTree]
+"""The rows to judge by: a fraction of the rows, a mask of them, or of a stream rows (x, c) of their own."""
+
 MAX_HELD = 8192
 """Rows of a stream that are held out at most: they are judged once a round, and enough to choose by."""
 
@@ -23,7 +26,7 @@ def from_arrays(
     c: PyTree,
     keys: Keys,
     *,
-    validation: Any,
+    validation: Validation,
     groups: np.ndarray | None,
     time: np.ndarray | None,
     sample_weight: np.ndarray | None,
@@ -70,7 +73,7 @@ def from_stream(
     stream: Stream,
     keys: Keys,
     *,
-    validation: Any,
+    validation: Validation,
     refused: dict[str, Any],
     batch_size: int,
     num_steps: int,
@@ -127,7 +130,9 @@ def from_stream(
     return batches, per_member
 
 
-def to_permute(x: PyTree, validation: Any, groups: np.ndarray | None, time: np.ndarray | None) -> int:
+def to_permute(
+    x: PyTree, validation: Validation, groups: np.ndarray | None, time: np.ndarray | None
+) -> int:
     """How many rows, or groups, there are of which some are held out at random; 0 where none are."""
     if isinstance(x, Stream) or np.ndim(validation) or isinstance(validation, tuple) or time is not None:
         return 0
