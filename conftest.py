@@ -3,13 +3,11 @@
 import gc
 import os
 import tempfile
-import threading
 from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import pytest
-from jax._src.interpreters import mlir
 
 # Models in tests are tiny: what takes time is compiling, which is not what is tested. On a CPU most of it
 # goes into how fused loops are written, for which this version has a quicker way, and each of the processes
@@ -22,25 +20,6 @@ if int(version("jaxlib").split(".")[1]) < 11:
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 # Tracing makes many small objects that live: it is rarely worth looking through them all for what may go.
 gc.set_threshold(200_000, 20, 100)
-
-
-def in_shared_contexts(make, most=500):
-    """A thread lowers so many programs in one context: making one takes longer than lowering most."""
-    own = threading.local()
-
-    def context():
-        own.used = getattr(own, "used", 0)
-        if own.used % most == 0:
-            own.shared = make()
-        own.used += 1
-        return own.shared
-
-    return context
-
-
-# Most programs of tests are one operation. This is no part of JAX that it promises to keep.
-if hasattr(mlir, "make_ir_context"):
-    mlir.make_ir_context = in_shared_contexts(mlir.make_ir_context)
 
 PROGRAMS = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0,

@@ -16,12 +16,15 @@ def test_scales_are_shared_at_the_very_start_of_training():
     model = mlp_cvae(x, c, latent_size=2, x_levels=(2, 5), c_levels=(3,), width=8, depth=1, key=KEY)
     row = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), c)
 
-    @jax.jit
+    @eqx.filter_jit
+    def location_and_scale(likelihood, z):
+        head = likelihood.head.heads["numeric"]
+        base = head(likelihood.network(likelihood.features((z, row)))).base
+        return base.loc, base.scale
+
     def numeric(progress, z):
         eased = model if progress is None else ease_scales(model, jnp.asarray(progress))
-        head = eased.likelihood.head.heads["numeric"]
-        base = head(eased.likelihood.network(eased.likelihood.features((z, row)))).base
-        return base.loc, base.scale
+        return location_and_scale(eased.likelihood, z)
 
     one, other = jnp.array([1.0, -2.0]), jnp.array([-1.5, 0.5])
     gaps = []

@@ -156,20 +156,25 @@ def test_weighted_moments_are_the_moments_and_chance_correlations_are_shrunk():
     covariance = np.array([[1.0, 0.6, 0.0], [0.6, 2.0, 0.0], [0.0, 0.0, 0.5]])
     target = npd.MultivariateNormal(jnp.array([1.0, -1.0, 0.0]), jnp.asarray(covariance))
     proposal = npd.Normal(jnp.zeros(3), 2.0).to_event(1)
-    z = proposal.sample(KEY, (200_000,))
-    log_w = target.log_prob(z) - proposal.log_prob(z)
-    moments = weighted_moments(z, log_w, unit(3))
+
+    @jax.jit
+    def moments_by_draws(key):
+        z = proposal.sample(key, (200_000,))
+        return weighted_moments(z, target.log_prob(z) - proposal.log_prob(z), unit(3))
+
+    moments_of = eqx.filter_jit(weighted_moments)
+    moments = jax.tree.map(np.asarray, moments_by_draws(KEY))
     np.testing.assert_allclose(moments.mean, [1.0, -1.0, 0.0], atol=0.03)
     np.testing.assert_allclose(moments.scale @ moments.scale.T, covariance, atol=0.05)
-    few = weighted_moments(jax.random.normal(KEY, (30, 20)), jnp.zeros(30), unit(20))
+    z = jax.random.normal(KEY, (30, 20))
+    few = jax.tree.map(np.asarray, moments_of(z, jnp.zeros(30), unit(20)))
     correlation = few.scale @ few.scale.T
     assert np.abs(correlation - np.diag(np.diag(correlation))).max() < 0.1
     assert np.isfinite(few.inverse).all()
     # Towards the moments that are near, not towards independence.
     scale = jnp.linalg.cholesky(0.1 * jnp.eye(20) + 0.9)
-    few = weighted_moments(
-        jax.random.normal(KEY, (30, 20)) @ scale.T, jnp.zeros(30), Moments.of(jnp.zeros(20), scale)
-    )
+    near = Moments.of(jnp.zeros(20), scale)
+    few = jax.tree.map(np.asarray, moments_of(z @ scale.T, jnp.zeros(30), near))
     correlation = few.scale @ few.scale.T
     correlation = correlation / np.sqrt(np.outer(np.diag(correlation), np.diag(correlation)))
     assert np.abs(correlation[np.triu_indices(20, 1)].mean() - 0.9) < 0.05

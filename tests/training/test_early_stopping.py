@@ -24,15 +24,15 @@ def test_what_has_parts():
 
 
 def test_a_part_that_is_better_is_kept_and_the_others_stay():
-    old = eqx.filter(model_of(latent_size=0, in_turn=True), eqx.is_inexact_array)
-    static = eqx.filter(model_of(latent_size=0, in_turn=True), eqx.is_inexact_array, inverse=True)
+    old, static = eqx.partition(model_of(latent_size=0, in_turn=True), eqx.is_inexact_array)
     new = jax.tree.map(lambda leaf: leaf + 0.1, old)
     x, c = jnp.array([[0.3, -0.2]]), jnp.ones((1, 8))
 
+    @jax.jit
     def cells(parameters):
         return terms(eqx.combine(parameters, static), x, c)[0, :2]
 
-    mixed = kept(jnp.array([True, False, False]), new, old, static)
+    mixed = jax.jit(lambda better: kept(better, new, old, static))(jnp.array([True, False, False]))
     np.testing.assert_allclose(cells(mixed), [cells(new)[0], cells(old)[1]], rtol=1e-6)
     assert (cells(new) != cells(old)).all()
 
