@@ -44,10 +44,10 @@ def test_numbers_in_brackets_are_given_to_it():
     ("text", "sentence"),
     [
         ("evidence", r"objective is 'evidence', expected one of elbo, iwae, renyi, .*, info_vae"),
-        ("renyi(0.5)", r"objective is 'renyi\(0.5\)': write a name, such as iwae"),
+        ("renyi(0.5)", r"objective is 'renyi\(0.5\)'; write a name, such as iwae"),
         ("renyi(alpha=much)", "or one with its numbers, such as renyi"),
-        ("iwae(alpha=1)", "objective iwae takes no numbers: leave out 'alpha'"),
-        ("hybrid(beta=1)", "objective hybrid takes alpha: leave out 'beta'"),
+        ("iwae(alpha=1)", "objective iwae takes no numbers; leave out 'alpha'"),
+        ("hybrid(beta=1)", "objective hybrid takes alpha; leave out 'beta'"),
         ("", "write a name"),
     ],
 )

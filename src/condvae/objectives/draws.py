@@ -28,6 +28,7 @@ from condvae.distributions import Distribution
 from condvae.model import CVAE, Draws, over_draws, stop_parameters
 from condvae.objectives.declaration import Kind, declaration_of
 from condvae.observed import Observed
+from condvae.sentences import InputError
 
 PRIOR_SHARE = 0.25
 """The share of defensive draws that are of the prior."""
@@ -237,9 +238,8 @@ def _defensive(
     model: CVAE, x: PyTree, c: PyTree, *, key: PRNGKeyArray, num_samples: int, chunk: int | None
 ) -> Draws:
     if num_samples < 2:
-        raise ValueError(
-            f"defensive draws are of q and of the prior, and num_samples is {num_samples}: give at least 2"
-        )
+        said = "defensive draws are of q and of the prior, and {argument} is {n}"
+        raise InputError(said, remedy="give at least 2", argument="num_samples", n=num_samples)
     prior, of_prior = model.p_z(c), max(1, round(PRIOR_SHARE * num_samples))
     posterior = model.q_z(x, c, stop_parameters(model).p_z(c))
     keys, of_q = _keys(key, num_samples), num_samples - of_prior

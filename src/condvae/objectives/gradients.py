@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from condvae.distributions import Scalar
 from condvae.model import Draws
 from condvae.objectives.declaration import takes
+from condvae.sentences import InputError
 
 
 @takes("draws", options=("beta",))
@@ -128,7 +129,8 @@ def vimco(sampled: Draws) -> Scalar:
     log_weights = sampled.log_weights
     size = len(log_weights)
     if size < 2:
-        raise ValueError("vimco holds each draw against the others, and num_samples is 1: give at least 2")
+        said = "vimco holds each draw against the others, and {argument} is 1"
+        raise InputError(said, remedy="give at least 2", argument="num_samples")
     value = jax.nn.logsumexp(log_weights + sampled.log_measure)
     held = jax.lax.stop_gradient(log_weights)
     others = (jnp.sum(held) - held) / (size - 1)
