@@ -169,7 +169,7 @@ def test_kl_warm_up_cut_short_by_early_stopping_says_so(rows):
         ({"kl_cycles": 0}, "kl_cycles is 0, expected at least 1"),
         (
             {"kl_cycles": 4},
-            "kl_cycles=4 of num_steps=100 have 25 steps each, and kl_warmup is 0: give half",
+            "kl_cycles=4 of num_steps=100 have 25 steps each, and kl_warmup is 0; give half",
         ),
         ({"kl_cycles": 4, "kl_warmup": 26}, "have 25 steps each, and kl_warmup is 26"),
         ({"kl_cycles": 4, "kl_warmup": 12, "objective": iwae}, "kl_warmup needs an objective with"),
