@@ -401,7 +401,7 @@ def test_names_of_levels_do_not_clash(untrained):
         (
             lambda m, X, y: m.cdf(X, {"events": [1, 2]}),
             TableError,
-            r"shape \(2,\): give one number, or one",
+            r"shape \(2,\); give one number, or one",
         ),
         (lambda m, X, y: m.counterfactual(X, y, X.head(2)), TableError, "6 rows"),
         (lambda m, X, y: m.sample(X, 0), ValueError, "n is 0, expected at least 1 draw"),
