@@ -91,7 +91,7 @@ def test_options_reach_the_estimator(quickly, condvae_says, tmp_path):
         (["--objective", "evidence"], "objective is 'evidence', expected one of elbo, iwae, renyi,"),
         (["--objective", "renyi(beta=1)"], "objective renyi takes alpha; leave out 'beta'"),
         (["--objective", "vimco"], "and --num-samples is 1; give at least 2"),
-        (["--objective", "iwae", "--kl-warmup", 9], "--kl-warmup needs an objective that takes beta"),
+        (["--objective", "iwae", "--kl-warmup", 9], "--kl-warmup needs an objective with the option beta"),
         (["--kl-cycles", 3], "--kl-cycles 3 of --steps 40 have 13 steps each, and --kl-warmup is 0"),
         (["--num-samples", 0], "invalid value for '--num-samples'"),
     ],

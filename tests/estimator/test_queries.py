@@ -321,7 +321,7 @@ def test_a_category_fitted_to_arrays_and_asked_by_arrays(untrained):
     assert set(m.sample(X, 2).ravel()) <= set(GRADES)
     assert m.predict_proba(X).shape == (60, 3)
     with pytest.raises(
-        TableError, match="no target is numeric, so there is no interval: use predict_proba"
+        TableError, match="no target is numeric, so there is no interval; use predict_proba"
     ):
         m.interval(X)
 
@@ -401,7 +401,7 @@ def test_names_of_levels_do_not_clash(untrained):
         (
             lambda m, X, y: m.cdf(X, {"events": [1, 2]}),
             TableError,
-            r"shape \(2,\): give one number, or one",
+            r"shape \(2,\); give one number, or one",
         ),
         (lambda m, X, y: m.counterfactual(X, y, X.head(2)), TableError, "6 rows"),
         (lambda m, X, y: m.sample(X, 0), ValueError, "n is 0, expected at least 1 draw"),
@@ -417,7 +417,7 @@ def test_names_of_levels_do_not_clash(untrained):
             "num_samples is 3, expected at least 4",
         ),
         (lambda m, X, y: m.quantile(X, 1.5), ValueError, "expected numbers between 0 and 1"),
-        (lambda m, X, y: m.quantile(X, [0.1, 0.1]), ValueError, "a number comes twice: give each once"),
+        (lambda m, X, y: m.quantile(X, [0.1, 0.1]), ValueError, "a number comes twice; give each once"),
         (lambda m, X, y: m.interval(X, 1.0), ValueError, "coverage is 1.0, expected a number between"),
         (lambda m, X, y: m.sample(X.to_dict()), TableError, "got dict"),
     ],

@@ -169,10 +169,10 @@ def test_kl_warm_up_cut_short_by_early_stopping_says_so(rows):
         ({"kl_cycles": 0}, "kl_cycles is 0, expected at least 1"),
         (
             {"kl_cycles": 4},
-            "kl_cycles=4 of num_steps=100 have 25 steps each, and kl_warmup is 0: give half",
+            "kl_cycles=4 of num_steps=100 have 25 steps each, and kl_warmup is 0; give half",
         ),
         ({"kl_cycles": 4, "kl_warmup": 26}, "have 25 steps each, and kl_warmup is 26"),
-        ({"kl_cycles": 4, "kl_warmup": 12, "objective": iwae}, "kl_warmup needs an objective that takes"),
+        ({"kl_cycles": 4, "kl_warmup": 12, "objective": iwae}, "kl_warmup needs an objective with"),
     ],
 )
 def test_cycles_have_room_for_their_warm_up(rows, options, message):
@@ -188,7 +188,7 @@ def test_what_is_kept_from_a_later_cycle_has_seen_the_elbo(rows):
 
 
 def test_warm_up_needs_an_objective_with_beta(rows):
-    with pytest.raises(ValueError, match="kl_warmup needs an objective that takes beta"):
+    with pytest.raises(ValueError, match="kl_warmup needs an objective with the option beta"):
         run(*rows, objective=iwae, kl_warmup=10)
 
 
