@@ -201,8 +201,8 @@ def fit(
         raise ValueError(f"averaging is {averaging}, expected at least 0 and below 1")
     if kl_warmup > 0 and not _takes_beta(objective):
         raise ValueError(
-            "kl_warmup needs an objective with the option beta, set to no number but 1: use elbo, declare "
-            'your objective with condvae.objectives.takes("draws", options=("beta",)), or set kl_warmup=0'
+            "kl_warmup needs an objective that takes beta, and has none but 1 set: use elbo, declare the "
+            'beta of your own by takes("draws", options=("beta",)), or give kl_warmup=0'
         )
     if kl_cycles > 1 and not 0 < kl_warmup <= num_steps // kl_cycles:
         raise ValueError(
