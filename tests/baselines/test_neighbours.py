@@ -7,7 +7,7 @@ from scipy.stats import norm
 
 from condvae import Observed
 from condvae.baselines import Neighbours, blocks, design_matrix, fit_baseline, fit_neighbours
-from condvae.baselines.support import Support, reference_rows
+from condvae.baselines.region import Support, reference_rows
 from condvae.calibration import mean_stderr
 
 

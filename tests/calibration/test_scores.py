@@ -3,8 +3,8 @@ import pytest
 from scipy.stats import norm
 
 from condvae.calibration import (
+    checks,
     crps,
-    draws,
     energy_score,
     mean_stderr,
     paired_difference,
@@ -29,7 +29,7 @@ def test_crps_is_the_sum_over_pairs_whatever_the_chunks(monkeypatch):
     pairs = np.abs(samples[:, :, None] - samples[:, None, :]).sum(axis=(1, 2)) / (7 * 6)
     expected = np.abs(samples - y[:, None]).mean(axis=1) - pairs / 2
     np.testing.assert_allclose(crps(samples, y), expected, rtol=1e-12, atol=1e-12)
-    monkeypatch.setattr(draws, "CELLS", 20)
+    monkeypatch.setattr(checks, "CELLS", 20)
     np.testing.assert_allclose(crps(samples, y), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -38,7 +38,7 @@ def test_the_energy_score_of_one_column_is_crps_whatever_the_chunks(monkeypatch)
     samples, y = rng.normal(size=(40, 9)), rng.normal(size=40)
     y[5] = np.nan
     np.testing.assert_allclose(energy_score(samples[..., None], y[:, None]), crps(samples, y), atol=1e-7)
-    monkeypatch.setattr(draws, "CELLS", 200)
+    monkeypatch.setattr(checks, "CELLS", 200)
     np.testing.assert_allclose(energy_score(samples[..., None], y[:, None]), crps(samples, y), atol=1e-7)
 
 

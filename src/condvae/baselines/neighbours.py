@@ -19,7 +19,7 @@ from condvae.baselines.blocks import (
     slices,
     take,
 )
-from condvae.baselines.support import Support
+from condvae.baselines.region import Support
 from condvae.observed import Observed
 from condvae.storage import Arrays
 
@@ -47,7 +47,7 @@ class Neighbours(Arrays):
 
     with j the numeric targets, m_j and s_j their means and standard deviations; l the categorical ones,
     with share_l the frequencies of their levels, half a row of each added. Near is by the whitened distance
-    of the `condvae.baselines.support.Support` that holds the conditions: here are the targets of the
+    of the `condvae.baselines.region.Support` that holds the conditions: here are the targets of the
     same rows alone.
     A cell that neighbour i lacks is replaced by the marginal, N(m_j, s_j²) or share_l. Missing targets are
     left out exactly: every term is a product over columns. The first term keeps the density above 0.
@@ -74,7 +74,7 @@ class Neighbours(Arrays):
         >>> import numpy as np
         >>> from condvae import Observed
         >>> from condvae.baselines import fit_baseline, fit_neighbours
-        >>> from condvae.baselines.support import Support, reference_rows
+        >>> from condvae.baselines.region import Support, reference_rows
         >>> rng = np.random.default_rng(0)
         >>> c = rng.uniform(-1, 1, size=(3000, 1))
         >>> x = np.cos(3 * c) + 0.2 * rng.normal(size=(3000, 1))
@@ -219,7 +219,7 @@ def fit_neighbours(
     Args:
         support: the conditions of the reference rows.
         x_reference: the targets of the same rows, in order: those of the training rows that
-            `condvae.baselines.support.reference_rows` names.
+            `condvae.baselines.region.reference_rows` names.
         x_levels: the number of levels of each categorical target.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from condvae.calibration.draws import check_samples, chunks
+from condvae.calibration.checks import check_samples, chunks
 
 
 def central_interval(samples: np.ndarray, coverage: float) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binom
 
-from condvae.calibration.draws import check, chunks
+from condvae.calibration.checks import check, chunks
 
 POINTS, SIMULATIONS = 100, 2000
 """Where a distribution function is held to a line, and how often that is done to numbers known uniform."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from condvae.calibration.draws import check, check_vectors, chunks
+from condvae.calibration.checks import check, check_vectors, chunks
 
 
 def crps(samples: np.ndarray, observed: np.ndarray) -> np.ndarray:

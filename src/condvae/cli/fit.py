@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from condvae.cli import cluster, columns, describe
+from condvae.cli import cluster, describe
+from condvae.cli import roles as column_roles
 from condvae.cli.inputs import read_data
 from condvae.cli.options import Json, Quiet, Seed
 from condvae.cli.output import note, say, say_json, stopped, warn
@@ -341,11 +342,11 @@ def fit(
         raise TableError("--resume needs --checkpoint, the folder to resume from", remedy="name it")
     if checkpoint is not None and first:
         require_usable(checkpoint, resume=resume)
-    asked = columns.readings(read) or {}
+    asked = column_roles.readings(read) or {}
     file = read_data(data, text=[name for name, kind in asked.items() if kind == "text"])
     table = file.table
-    asked = columns.readings(read, table.column_names) or {}
-    roles = columns.choose(
+    asked = column_roles.readings(read, table.column_names) or {}
+    roles = column_roles.choose(
         table.column_names,
         given=given,
         target=target,
@@ -363,7 +364,8 @@ def fit(
             option=option,
             rows=len(table),
         )
-    groups, time = columns.groups_of(table, roles.group), columns.times_of(table, roles.time, asked)
+    groups = column_roles.groups_of(table, roles.group)
+    time = column_roles.times_of(table, roles.time, asked)
     _require_enough(len(table), groups, roles.group, fractions)
     model = ConditionalVAE(
         joint=str(joint),
@@ -384,8 +386,8 @@ def fit(
         validation_fraction=VALIDATION_FRACTION,
         unknown=str(unknown),
         read={name: kind for name, kind in asked.items() if name in used} or None,
-        missing=columns.words(missing),
-        likelihoods=columns.likelihoods(likelihood or [], roles.target),
+        missing=column_roles.words(missing),
+        likelihoods=column_roles.likelihoods(likelihood or [], roles.target),
         random_state=seed,
         progress=not quiet,
     )
@@ -421,7 +423,7 @@ def fit(
         say(describe.verdict(model))
 
 
-def _notes(roles: columns.Roles, index: str | None, model: Any) -> list[str]:
+def _notes(roles: column_roles.Roles, index: str | None, model: Any) -> list[str]:
     notes = []
     if index is not None and index not in (*roles.given, *roles.target, *roles.dropped):
         notes.append(f"column {quote(index)} numbers the rows and has no name of its own: it was left out")

@@ -7,7 +7,7 @@ import numpy as np
 import numpyro.distributions as npd
 from jax.core import Tracer
 
-from condvae.distributions.intervals import Rounded
+from condvae.distributions.rounded import Rounded
 
 OFF_STEP = 1e-3
 """The part of a step by which a recorded value may be off it, beyond single precision."""

@@ -22,17 +22,17 @@ makes the likelihood unbounded on constant or rounded cells.
 """
 
 from condvae.heads.categories import CategoricalHead, EmbeddingHead, OrdinalHead, RelaxedCategoricalHead
-from condvae.heads.cells import BernoulliHead, GaussianHead, StudentTHead
 from condvae.heads.cellwise import cellwise, owners
-from condvae.heads.columns import Cell, CodesHead, ColumnsHead
 from condvae.heads.families import FAMILIES, Family, FamilyHead, MixtureHead, PixelHead
 from condvae.heads.flows import FlowHead, FlowKind
+from condvae.heads.independent import BernoulliHead, GaussianHead, StudentTHead
 from condvae.heads.joint import (
     FullGaussianHead,
     GaussianMixtureHead,
     LowRankGaussianHead,
     ProductHead,
 )
+from condvae.heads.mixed import Cell, CodesHead, ColumnsHead
 from condvae.heads.scales import LOG_SCALE_BOUNDS, Head, LocationScale, Scale, bounded_exp
 from condvae.heads.universal import UniversalCell, UniversalHead
 

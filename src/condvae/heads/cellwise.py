@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from condvae.heads.categories import CategoricalHead, OrdinalHead
-from condvae.heads.cells import BernoulliHead, GaussianHead, StudentTHead
-from condvae.heads.columns import CodesHead, ColumnsHead
 from condvae.heads.families import FamilyHead
+from condvae.heads.independent import BernoulliHead, GaussianHead, StudentTHead
 from condvae.heads.joint import ProductHead
+from condvae.heads.mixed import CodesHead, ColumnsHead
 from condvae.heads.scales import Head, LocationScale
 from condvae.heads.universal import UniversalHead
 from condvae.networks import CellwiseLinear

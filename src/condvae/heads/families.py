@@ -14,9 +14,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from condvae.distributions import Distribution, Numpyro
 from condvae.distributions.counts import Hurdle, NegativeBinomial, Poisson, ZeroInflated
-from condvae.distributions.intervals import Censored, Rounded, Truncated
 from condvae.distributions.pixels import ContinuousBernoulli, DiscretisedLogisticMixture
 from condvae.distributions.positive import Beta, Gamma, LogNormal
+from condvae.distributions.rounded import Censored, Rounded, Truncated
 from condvae.distributions.support import Support, support_of
 from condvae.heads.scales import LOG_SCALE_BOUNDS, bounded_exp, raw_parameters
 

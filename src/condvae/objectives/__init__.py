@@ -19,7 +19,7 @@ from condvae.objectives.gradients import (
     vimco,
 )
 from condvae.objectives.information import info_vae
-from condvae.objectives.names import OBJECTIVES, objective
+from condvae.objectives.registry import OBJECTIVES, objective
 from condvae.objectives.wake_sleep import defensive_wake_wake, wake_sleep, wake_wake
 
 __all__ = [

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from condvae import plots, sampling, tables
-from condvae.baselines.support import Support
+from condvae.baselines.region import Support
 from condvae.judging import Diagnosis
 from condvae.judging.calibration import groups
 from condvae.judging.densities import simpler

@@ -13,7 +13,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 from condvae import tables
 from condvae.architectures import ease_scales, mlp_cvae
 from condvae.baselines import Baseline, fit_baseline, fit_neighbours
-from condvae.baselines.support import Support, reference_rows
+from condvae.baselines.region import Support, reference_rows
 from condvae.heads import Cell, UniversalCell
 from condvae.mixture import Mixture
 from condvae.model import CVAE

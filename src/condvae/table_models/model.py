@@ -15,7 +15,7 @@ from jaxtyping import PRNGKeyArray, PyTree
 
 from condvae import sampling, scoring, tables
 from condvae.baselines import Baseline, Neighbours, design_matrix
-from condvae.baselines.support import Support
+from condvae.baselines.region import Support
 from condvae.calibration import mean_stderr
 from condvae.conditionals import ConditionalInTurn
 from condvae.distributions import Distribution, Numpyro, Product

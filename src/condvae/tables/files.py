@@ -30,9 +30,9 @@ from condvae.tables.cells import DECIMAL, Cells, open_frame
 from condvae.tables.columns import Column
 from condvae.tables.dialects import dialect_of, text_of
 from condvae.tables.errors import TableError
-from condvae.tables.plain import INDEX_NAMES, is_decimal_comma, is_numbering, plain
 from condvae.tables.readings import as_read
 from condvae.tables.scans import scan
+from condvae.tables.typed import INDEX_NAMES, is_decimal_comma, is_numbering, plain
 from condvae.text import quote
 
 _SEPARATORS: dict[str, str | None] = {".csv": ",", ".tsv": "\t", ".txt": None}

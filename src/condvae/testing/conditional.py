@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from condvae.bundle import load, save
 from condvae.distributions import Distribution
-from condvae.testing.draws import SURE, Untested, compare
+from condvae.testing.boxes import SURE, Untested, compare
 from condvae.testing.subject import Subject, flattened, over_rows, scores_of_rows
 from condvae.testing.totals import furthest, is_thin, log_total, summed_to
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from condvae.testing.draws import atoms
+from condvae.testing.boxes import atoms
 
 BINS = 64
 """Of equal mass, by which the stand-in has the shape of a cell."""

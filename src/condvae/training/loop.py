@@ -24,6 +24,7 @@ from condvae.objectives.declaration import declaration_of
 from condvae.progress import Progress
 from condvae.sentences import Argument, InputError, Text
 from condvae.storage import StorageError
+from condvae.training.admission import require_held
 from condvae.training.batches import Batches
 from condvae.training.checkpoints import (
     RESUME,
@@ -54,7 +55,6 @@ from condvae.training.rounds import (
 )
 from condvae.training.sources import from_arrays, from_stream, to_permute
 from condvae.training.streams import Stream
-from condvae.training.support import require_held
 from condvae.vectorise import taken
 
 CALL_SECONDS = 0.5

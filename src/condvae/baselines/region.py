@@ -41,7 +41,7 @@ def reference_rows(n: int, max_reference: int = MAX_REFERENCE, seed: int = 0) ->
 
     Example:
         >>> import numpy as np
-        >>> from condvae.baselines.support import Support, reference_rows
+        >>> from condvae.baselines.region import Support, reference_rows
         >>> features = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
         >>> bool((Support.fit(features).reference == features[reference_rows(5000)]).all())
         True
@@ -74,7 +74,7 @@ class Support(Arrays):
 
     Example:
         >>> import numpy as np
-        >>> from condvae.baselines.support import Support
+        >>> from condvae.baselines.region import Support
         >>> rng = np.random.default_rng(0)
         >>> height = rng.normal(size=1000)
         >>> weight = 0.9 * height + 0.4 * rng.normal(size=1000)

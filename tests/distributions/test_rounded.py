@@ -7,7 +7,7 @@ import numpyro.distributions as npd
 import pytest
 from scipy import stats
 
-from condvae.distributions.intervals import Censored, Rounded, Truncated, log_cdf, log_survival
+from condvae.distributions.rounded import Censored, Rounded, Truncated, log_cdf, log_survival
 from helpers import compiled
 
 KEY = jax.random.key(0)

@@ -139,7 +139,7 @@ class Rounded(npd.Distribution):
 
     Example:
         >>> import numpyro.distributions as npd
-        >>> from condvae.distributions.intervals import Rounded
+        >>> from condvae.distributions.rounded import Rounded
         >>> round(float(Rounded(npd.Normal(0.0, 1.0), 2.0).log_prob(0.0)), 4)  # log P(-1 < x < 1)
         -0.3817
     """
@@ -266,7 +266,7 @@ class Truncated(_Limited):
 
     Example:
         >>> import numpyro.distributions as npd
-        >>> from condvae.distributions.intervals import Truncated
+        >>> from condvae.distributions.rounded import Truncated
         >>> half = Truncated(npd.Normal(0.0, 1.0), low=0.0)
         >>> round(float(half.log_prob(0.0) - half.base_dist.log_prob(0.0)), 4)  # log 2
         0.6931
@@ -332,7 +332,7 @@ class Censored(_Limited):
 
     Example:
         >>> import numpyro.distributions as npd
-        >>> from condvae.distributions.intervals import Censored
+        >>> from condvae.distributions.rounded import Censored
         >>> round(float(Censored(npd.Normal(0.0, 1.0), low=0.0).log_prob(0.0)), 4)  # log P(x < 0)
         -0.6931
     """

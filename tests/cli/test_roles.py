@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from cli.saying import PENGUINS, assert_refused
-from condvae.cli.columns import choose, groups_of, likelihoods, readings, times_of, words
+from condvae.cli.roles import choose, groups_of, likelihoods, readings, times_of, words
 from condvae.tables import TableError
 
 NAMES = ["a_1", "a_2", "site", "day", "y", " größe ", "x,y"]

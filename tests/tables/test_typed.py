@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from condvae.tables.plain import is_decimal_comma, is_numbering, plain
+from condvae.tables.typed import is_decimal_comma, is_numbering, plain
 
 
 def typed(*texts, **options):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from condvae.baselines.support import Support, reference_rows
+from condvae.baselines.region import Support, reference_rows
 
 
 def correlated(rng, n, p):
@@ -92,7 +92,7 @@ def test_of_copies_always_the_same_ones_are_nearest(monkeypatch):
     assert (support.reference[together] == features[::30, None].astype(np.float32)).all()
     for i, row in enumerate(features[::30]):
         np.testing.assert_array_equal(support.nearest(row[None], 4)[0], together[i])
-    monkeypatch.setattr("condvae.baselines.support.CELLS", 50)
+    monkeypatch.setattr("condvae.baselines.region.CELLS", 50)
     np.testing.assert_array_equal(support.nearest(features[::30], 4), together)
 
 
