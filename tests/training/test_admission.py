@@ -45,7 +45,7 @@ def test_a_value_outside_is_refused_before_a_step_is_compiled(name, never_compil
     value, words = CASES[name]
     x = (BITS if name not in ("beta", "gamma", "log_normal") else np.full((20, 4), 0.5)).astype(np.float32)
     x[7, 2] = value
-    sentence = rf"x\[7, 2\] is {value:g}, and the likelihood there, .*, takes {words}: "
+    sentence = rf"x\[7, 2\] is {value:g}, and the likelihood there, .*, takes {words}; "
     with pytest.raises(SupportError, match=sentence) as e:
         fit(model(x, likelihood=name), x, **OPTIONS)
     assert (e.value.row, e.value.cell, e.value.value, e.value.support) == (7, (2,), value, words)
@@ -62,7 +62,7 @@ def test_grey_pixels_under_bernoulli_are_told_what_to_do(never_compiled):
     for likelihood, x in ((model(GREY, likelihood="bernoulli"), GREY), (build, images)):
         with pytest.raises(SupportError, match=sentence):
             fit(likelihood, x, **OPTIONS)
-    with pytest.raises(SupportError, match="binarise takes a number from 0 to 1: divide brightness by its"):
+    with pytest.raises(SupportError, match="binarise takes a number from 0 to 1; divide brightness by its"):
         fit(model(GREY, likelihood="bernoulli"), 255 * GREY, batch_transform=binarise, **OPTIONS)
 
 

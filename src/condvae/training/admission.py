@@ -13,12 +13,13 @@ from condvae.distributions.support import Support
 from condvae.heads.families import FAMILIES, family_support
 from condvae.model import CVAE
 from condvae.observed import Observed
+from condvae.sentences import InputError
 
 CELLS = 2**22
 """Cells that are looked at together."""
 
 
-class SupportError(ValueError):
+class SupportError(InputError):
     """A value of x that the likelihood cannot hold.
 
     Attributes:
@@ -29,12 +30,10 @@ class SupportError(ValueError):
         likelihoods: names in `condvae.heads.FAMILIES` that hold every value of that part of x.
     """
 
-    def __init__(
-        self, message: str, row: int, cell: tuple[Any, ...], value: float, support: str, likelihoods: Any
-    ):
-        super().__init__(message)
-        self.row, self.cell, self.value, self.support = row, cell, value, support
-        self.likelihoods: tuple[str, ...] = tuple(likelihoods)
+    cell: tuple[Any, ...]
+    value: float
+    support: str
+    likelihoods: tuple[str, ...]
 
 
 def binarise(key: PRNGKeyArray, batch: PyTree) -> PyTree:
@@ -118,27 +117,37 @@ def _require_held(path: Any, part: Any, support: Support) -> None:
 def _error(
     path: Any, part: Any, row: int, cell: tuple[int, ...], value: float, support: Support
 ) -> SupportError:
-    names = jax.tree_util.keystr(path)
-    shown = f"x{names}[{', '.join(map(str, (row, *cell)))}]"
-    likelihoods = [] if support.likelihood == "Categorical" else _that_hold(part)
-    start = f"{shown} is {value:g}, and the likelihood there, {support.likelihood}, takes {support.words()}"
+    likelihoods = () if support.likelihood == "Categorical" else _that_hold(part)
+    problem = "{place} is {value:g}, and the likelihood there, {likelihood}, takes {taken}"
     if support.likelihood == "binarise":
-        advice = "divide brightness by its maximum"
-        start = f"{shown} is {value:g}, and binarise takes {support.words()}"
+        problem = "{place} is {value:g}, and binarise takes {taken}"
+        remedy = "divide brightness by its maximum"
     elif support.likelihood == "Categorical":
-        advice = "correct the value, or build the model with more levels"
+        remedy = "correct the value, or build the model with more levels"
     elif support.likelihood == "Bernoulli" and "continuous_bernoulli" in likelihoods:
-        advice = (
+        remedy = (
             "draw 0 or 1 in each batch by fit(batch_transform=condvae.training.binarise), or use the "
             "likelihood continuous_bernoulli"
         )
     else:
-        advice = f"correct the value, or use a likelihood that holds it: {', '.join(likelihoods)}"
-    cell_name = tuple(getattr(entry, "key", getattr(entry, "idx", None)) for entry in path)
-    return SupportError(f"{start}: {advice}", row, (*cell_name, *cell), value, support.words(), likelihoods)
+        remedy = "correct the value, or use a likelihood that holds it: {likelihoods}"
+    error = SupportError(
+        problem,
+        remedy=remedy,
+        row=row,
+        place=f"x{jax.tree_util.keystr(path)}[{', '.join(map(str, (row, *cell)))}]",
+        value=value,
+        likelihood=support.likelihood,
+        taken=support.words(),
+        likelihoods=", ".join(likelihoods),
+    )
+    entries = tuple(getattr(entry, "key", getattr(entry, "idx", None)) for entry in path)
+    error.cell, error.value, error.support = (*entries, *cell), value, support.words()
+    error.likelihoods = likelihoods
+    return error
 
 
-def _that_hold(part: Any) -> list[str]:
+def _that_hold(part: Any) -> tuple[str, ...]:
     """The families without options that hold every observed value of a part of x."""
     names = []
     for name, family in FAMILIES.items():
@@ -149,7 +158,7 @@ def _that_hold(part: Any) -> list[str]:
             (support.holds(values) | ~there).all() for _, values, there in _chunks(part)
         ):
             names.append(name)
-    return names
+    return tuple(names)
 
 
 def _chunks(part: Any) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -166,7 +166,7 @@ def fit(
     Raises:
         ValueError: for rows that do not match, NaN or infinities, shapes that do not fit the model, an
             objective that cannot be used with its latent. Before any training.
-        SupportError: a `ValueError`, for a value of x that the likelihood cannot hold (of a stream, among
+        SupportError: an `InputError`, for a value of x that the likelihood cannot hold (of a stream, among
             the rows held out). Before any training.
         TrainingError: if training gives numbers that are not finite over and over. A few bad steps are
             left out; where most are bad, a member goes back to its best parameters with a tenth of the
