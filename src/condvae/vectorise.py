@@ -157,7 +157,23 @@ def _run_chunk(
     return jax.vmap(lambda row, key: fn(model, row, key, **dict(options)))(rows, keys)
 
 
-def taken(tree: PyTree, index: int | slice | np.ndarray) -> PyTree:
+def index_rows(tree: PyTree, index: Any) -> PyTree:
+    """`leaf[index]` of each array: rows of arrays on the host, or of arrays in a program."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def evenly_spaced(n: int, most: int) -> np.ndarray:
+    """The places of at most so many of n rows, evenly spaced.
+
+    Example:
+        >>> from condvae.vectorise import evenly_spaced
+        >>> evenly_spaced(10, 4).tolist(), evenly_spaced(2, 4).tolist(), evenly_spaced(0, 4).tolist()
+        ([0, 3, 6, 9], [0, 1], [])
+    """
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))
+
+
+def take_rows(tree: PyTree, index: int | slice | np.ndarray) -> PyTree:
     """Of each array a row, or several by a slice: taken on the host, where nothing has to be compiled."""
 
     def one(leaf: Any) -> Any:
@@ -169,7 +185,7 @@ def taken(tree: PyTree, index: int | slice | np.ndarray) -> PyTree:
     return jax.tree.map(one, tree)
 
 
-def joined(parts: Sequence[PyTree]) -> PyTree:
+def concat_rows(parts: Sequence[PyTree]) -> PyTree:
     """Arrays end to end: on the host likewise."""
 
     def one(*leaves: Any) -> Any:

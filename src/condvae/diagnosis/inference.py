@@ -19,7 +19,7 @@ from condvae.calibration import Uniformity, uniformity
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.sampling import simulate
-from condvae.vectorise import map_rows, num_rows, taken
+from condvae.vectorise import map_rows, num_rows, take_rows
 
 FIT = "log p(x | z, c)"
 """The function of (z, x) that is ranked besides: how well the latent explains the row."""
@@ -87,7 +87,7 @@ def posterior_ranks(
     z, x = simulate(model, c, key=simulate_key, rows=rows, like=like)
     options = {"draws": num_samples, "num_samples": num_samples, "progress": progress, "label": "ranks"}
     u = map_rows(_rank_row, model, (z, x, c), rank_key, **options)
-    names = cell_names(taken(z, 0)) if num_rows(z=z) else [f"z[{j}]" for j in range(u.shape[1] - 1)]
+    names = cell_names(take_rows(z, 0)) if num_rows(z=z) else [f"z[{j}]" for j in range(u.shape[1] - 1)]
     return Ranks(dict(zip([*names, FIT], u.T.astype(np.float64), strict=True)))
 
 

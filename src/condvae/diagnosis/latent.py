@@ -25,7 +25,7 @@ from condvae.model import CVAE
 from condvae.sampling import simulate
 from condvae.scoring import log_prob
 from condvae.sentences import InputError
-from condvae.vectorise import map_rows, num_rows, taken
+from condvae.vectorise import map_rows, num_rows, take_rows
 
 ACTIVE = 0.01
 """A unit is active if its posterior mean varies over rows by more than this, in prior variances."""
@@ -125,7 +125,7 @@ def latent_use(
         distortion,
         terms.mean(axis=0),
         terms.std(axis=0, ddof=1) / np.sqrt(n),
-        _labels(taken(z, 0), terms.shape[1]),
+        _labels(take_rows(z, 0), terms.shape[1]),
         activity,
         given.astype(np.float64) - score.value,
     )

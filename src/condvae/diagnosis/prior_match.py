@@ -18,7 +18,7 @@ from condvae.calibration import TwoSample, two_sample
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
-from condvae.vectorise import map_rows, num_rows
+from condvae.vectorise import evenly_spaced, map_rows, num_rows
 
 MAX_ROWS = 4000
 """Rows that the classifiers see, at most."""
@@ -71,7 +71,7 @@ def prior_match(
     if isinstance(model, Mixture):
         raise ValueError("the latent is of one model: take a member of the mixture, mixture.member(k)")
     n = num_rows(x=x, c=c)
-    some = np.unique(np.linspace(0, n - 1, min(n, MAX_ROWS)).astype(int)) if n else np.zeros(0, int)
+    some = evenly_spaced(n, MAX_ROWS)
     x, c = jax.tree.map(lambda leaf: np.asarray(leaf)[some], (x, c))
     z_q, z_p, x_q, x_p = map_rows(_pair_row, model, (x, c), key, progress=progress, label="latents")
     given = _columns(c, len(some))

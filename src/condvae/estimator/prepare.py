@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import jax
 import narwhals as nw
 import numpy as np
 
@@ -26,7 +25,7 @@ from condvae.tables.cells import cells, open_frame
 from condvae.tables.native import FRAMES, as_frame, kind, settled_keys
 from condvae.tables.readings import checked, measured
 from condvae.text import listed, quote
-from condvae.vectorise import content_hashes, num_rows
+from condvae.vectorise import content_hashes, index_rows, num_rows
 
 MAX_COPIES = 20
 """Whole-number weights are copies of rows up to so many times as many rows; else they weigh the loss."""
@@ -97,8 +96,8 @@ def training_table(
             rows=len(seen),
         )
     # So that the same rows in another order, or copied by weights, give the same model to the bit.
-    keep = keep[np.argsort(content_hashes(_take((x, c), keep)), kind="stable")]
-    x_kept, c_kept = _take((x, c), keep)
+    keep = keep[np.argsort(content_hashes(index_rows((x, c), keep)), kind="stable")]
+    x_kept, c_kept = index_rows((x, c), keep)
     return TrainingTable(
         schema=schema,
         x=x_kept,
@@ -364,10 +363,6 @@ def native_columns(columns: list[tables.Column], blocks: dict[str, np.ndarray], 
         else:
             native[column.name] = series if of in FRAMES else np.array(series.to_list(), dtype=object)
     return native
-
-
-def _take(tree: Any, index: np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def _holes(c: Any) -> int:

@@ -17,6 +17,7 @@ from condvae.calibration import (
 )
 from condvae.judging.rows import Rows
 from condvae.table_models.adjusting import covering, half_widths
+from condvae.vectorise import evenly_spaced
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Of the intervals whose coverage is measured."""
@@ -61,7 +62,7 @@ def numeric(rows: Rows, num_samples: int, key: jax.Array) -> tuple[dict[str, Any
         halves = np.hstack([halves, half_widths(model, list(LEVELS))])
     n, d, k = len(observed), len(names), halves.shape[1]
     sd = np.array([column.sd for column in model.numeric])
-    some = np.unique(np.linspace(0, d - 1, min(d, MAX_TOGETHER)).astype(int))
+    some = evenly_spaced(d, MAX_TOGETHER)
     together: dict[str, list[np.ndarray]] = {"energy": [], "variogram": []}
     scores, ends, u = np.empty((n, d)), np.empty((n, d, k, 2)), np.empty((n, d))
     for part, draws in model.summaries(c, num_samples, key, rows.seeds):

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from condvae.table_models.model import TableModel
-from condvae.vectorise import num_rows
+from condvae.vectorise import evenly_spaced, num_rows
 
 DRAWS = 300
 """Draws of z over which what is exact given z is averaged: probabilities, and distribution functions."""
@@ -48,8 +48,8 @@ class Rows:
         return Rows(self.model, x, c, number, unforeseen, support)
 
     def evenly(self, most: int) -> np.ndarray:
-        """The places of so many at most, at even distances."""
-        return np.unique(np.linspace(0, len(self) - 1, min(len(self), most)).astype(int))
+        """The places of at most so many rows, evenly spaced."""
+        return evenly_spaced(len(self), most)
 
     @property
     def seeds(self) -> np.ndarray | None:

@@ -29,7 +29,7 @@ from condvae.table_models.validation import measure_members, measure_test
 from condvae.training import Checkpoints, History, TrainingError, fit
 from condvae.training.holdout import copies, held_out, recognisable
 from condvae.training.streams import Stream, Without, places_of
-from condvae.vectorise import content_hashes, num_rows
+from condvae.vectorise import content_hashes, index_rows, num_rows
 
 FEW_CALIBRATED = 100
 """Rows to adjust intervals by, below which these are rough."""
@@ -112,7 +112,7 @@ def fit_table(
     options = options if stream is None else _of_the_sample(options, table.rows, n)
     alike = copies((x, c))
     test, calibration, rest = _reserve(n, options, table.groups, table.time, alike, split_key)
-    x_rest, c_rest = _take((x, c), rest)
+    x_rest, c_rest = index_rows((x, c), rest)
     weight, *along = [
         None if array is None else array[rest]
         for array in (table.sample_weight, table.groups, table.time, alike)
@@ -150,7 +150,7 @@ def fit_table(
 
     rows: dict[str, Any] = {"x": x_rest, "c": c_rest, "sample_weight": weight, "validation": masks}
     if stream is not None:
-        held = _take((x_rest, c_rest), np.flatnonzero(masks[0])) if masks.any() else 0
+        held = index_rows((x_rest, c_rest), np.flatnonzero(masks[0])) if masks.any() else 0
         not_trained_on = np.concatenate([test, calibration, rest[masks[0]]])
         stream = _without_copies(stream, (x, c), not_trained_on, options.progress)
         rows = {"x": stream, "validation": held}
@@ -209,11 +209,11 @@ def fit_table(
     if c is not None:
         *_, same = along
         once = np.arange(len(rest)) if same is None else np.unique(same, return_index=True)[1]
-        model.support = Support.fit(model.features(_take(c_rest, once)))
-        kept = scored(schema, _take(x_rest, once[reference_rows(len(once))]))[0]
+        model.support = Support.fit(model.features(index_rows(c_rest, once)))
+        kept = scored(schema, index_rows(x_rest, once[reference_rows(len(once))]))[0]
         model.neighbours = fit_neighbours(model.support, kept, x_levels=x_levels)
     if len(calibration):
-        model.calibration = calibrate(model, _take((x, c), calibration))
+        model.calibration = calibrate(model, index_rows((x, c), calibration))
         if len(calibration) < FEW_CALIBRATED:
             history.notes.append(
                 f"{len(calibration)} rows are few to calibrate intervals by: the coverage of a 90% "
@@ -222,7 +222,7 @@ def fit_table(
     alone = options.in_turn and not settings.latent_size and len(schema.target) > 1
     if len(test):
         test_weight = None if table.sample_weight is None else table.sample_weight[test]
-        rows = _take((x, c), test)
+        rows = index_rows((x, c), test)
         validation = measure_test(model, rows, (x_rest, c_rest), test_weight, score_key, alone)
     else:
         validation = measure_members(model, x_rest, c_rest, masks, weight, score_key, alone)
@@ -317,7 +317,7 @@ def _of_the_sample(options: Options, rows: int, sample: int) -> Options:
 
 def _without_copies(stream: Stream, sample: Any, not_trained_on: np.ndarray, progress: bool) -> Stream:
     """The rows of a stream but for copies of those rows of its sample that are not to be trained on."""
-    originals = _take(sample, not_trained_on[recognisable(sample)[not_trained_on]])
+    originals = index_rows(sample, not_trained_on[recognisable(sample)[not_trained_on]])
     places = places_of(stream, originals, progress=progress)
     return Without(stream, places) if len(places) else stream
 
@@ -390,10 +390,6 @@ def _held_out(name: str, fraction: float, n: int, along: list[Any], key: PRNGKey
     if time is not None and alike is not None:  # of copies, all or none are late enough
         mask &= ~np.isin(alike, alike[~mask])
     return mask
-
-
-def _take(tree: Any, index: np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 __all__ = ["Fitted", "Options", "fit_table", "observed_rows"]

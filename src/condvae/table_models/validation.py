@@ -11,7 +11,7 @@ from condvae.baselines import fit_baseline
 from condvae.calibration import mean_stderr, paired_difference
 from condvae.table_models.model import TableModel, scored
 from condvae.training.holdout import copies
-from condvae.vectorise import num_rows
+from condvae.vectorise import evenly_spaced, index_rows, num_rows
 
 SCORED_ROWS = 2000
 """Held-out rows of a member that are scored at the end of fitting, at most."""
@@ -36,13 +36,13 @@ def measure_test(
         exact_alone: whether the density of each target by itself is exact: decoded in turn, without z.
     """
     some = np.arange(min(num_rows(rows=rows), 5 * SCORED_ROWS))
-    x, c = _take(rows, some)
+    x, c = index_rows(rows, some)
     value = model.log_prob(x, c, key=key, num_samples=1000).value
     alone = None
     if exact_alone:
         parts = [model.log_prob(one, c, key=key).value for one in _one_by_one(model, x)]
         alone = np.sum(parts, axis=0)
-    sample = _take(learned, _spread(np.arange(num_rows(rows=learned)), len(some)))
+    sample = index_rows(learned, evenly_spaced(num_rows(rows=learned), len(some)))
     trained = model.log_prob(*sample, key=key, num_samples=1000).value
     weight = None if weight is None else weight[some]
     return {
@@ -85,7 +85,7 @@ def measure_members(
         model.mixture, masks, jax.random.split(key, len(masks)), strict=True
     ):
         rows = np.flatnonzero(mask)[:SCORED_ROWS]
-        x_held, c_held = _take((x, c), rows)
+        x_held, c_held = index_rows((x, c), rows)
         # As many draws as a member makes in scoring a mixture: what is compiled here serves there.
         options: dict[str, Any] = {"num_samples": -(-1000 // len(masks))}
         score_keys = jax.random.split(member_key)
@@ -97,11 +97,12 @@ def measure_members(
                 for one in _one_by_one(model, x_held)
             ]
             held.add("apart", rows, model.in_column_units(np.sum(of_targets, axis=0), x_held))
-        learned = _spread(np.flatnonzero(~mask), len(rows))
-        x_learned, c_learned = _take((x, c), learned)
+        learned = np.flatnonzero(~mask)
+        learned = learned[evenly_spaced(len(learned), len(rows))]
+        x_learned, c_learned = index_rows((x, c), learned)
         score = scoring.log_prob(member, x_learned, c_learned, key=score_keys[1], **options)
         seen.add("member", learned, model.in_column_units(score.value, x_learned))
-        x_seen, c_seen = _take((x, c), np.flatnonzero(~mask))
+        x_seen, c_seen = index_rows((x, c), np.flatnonzero(~mask))
         train_weight = None if weight is None else weight[~mask]
         for name, given in (("marginal", None), ("linear", c_seen)):
             baseline = fit_baseline(
@@ -195,12 +196,3 @@ def _mean(
 
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _spread(places: np.ndarray, most: int) -> np.ndarray:
-    """So many of them at most, at even distances."""
-    return places[np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))]
-
-
-def _take(tree: Any, index: np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf: leaf[index], tree)

@@ -55,7 +55,7 @@ from condvae.training.rounds import (
 )
 from condvae.training.sources import from_arrays, from_stream, to_permute
 from condvae.training.streams import Stream
-from condvae.vectorise import taken
+from condvae.vectorise import take_rows
 
 CALL_SECONDS = 0.5
 """About how long a call of the compiled round takes: signals, checkpoints and the bar wait for its end."""
@@ -308,7 +308,7 @@ def fit(
             "warm up faster"
         )
     trained = eqx.combine(*devices.local((state.best_parameters, static)))
-    return Fit(taken(trained, 0) if single else Mixture(trained), history)
+    return Fit(take_rows(trained, 0) if single else Mixture(trained), history)
 
 
 def _lowering(parameters: PyTree, size: int) -> Lowering:

@@ -35,7 +35,7 @@ from condvae.training.batches import Batches, Data
 from condvae.training.devices import Devices
 from condvae.training.early_stopping import NOTABLE, kept, num_parts, terms
 from condvae.training.optimisers import Schedule, cosine, descend
-from condvae.vectorise import joined, taken
+from condvae.vectorise import concat_rows, index_rows, take_rows
 
 Objective = Callable[..., Float[Array, ""]]
 """A function of `Draws`, to be maximised."""
@@ -216,9 +216,9 @@ def run_steps(
 
     groups = _split((run.static, state, drawn.per_member), count)
     if in_turn:
-        return joined([steps(group) for group in groups])
+        return concat_rows([steps(group) for group in groups])
     with ThreadPoolExecutor(count) as pool:
-        return joined(list(pool.map(steps, groups)))
+        return concat_rows(list(pool.map(steps, groups)))
 
 
 def _sound_steps(run: Run, state: State, start: int, first: int, last: int) -> tuple[State, PyTree]:
@@ -254,7 +254,7 @@ def _groups(plan: Plan, size: int) -> int:
 
 def _split(tree: PyTree, count: int) -> list[PyTree]:
     size = jax.tree.leaves(eqx.filter(tree, eqx.is_array))[0].shape[0] // count
-    return [taken(tree, slice(i * size, (i + 1) * size)) for i in range(count)]
+    return [take_rows(tree, slice(i * size, (i + 1) * size)) for i in range(count)]
 
 
 def batch_objective(
@@ -290,10 +290,6 @@ def _apart(key: PRNGKeyArray, rows: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """A key for each row, and one to transform them all."""
     keys = jax.random.split(key, rows + 1)
     return keys[:-1], keys[-1]
-
-
-def _take(tree: PyTree, index: Array) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
 def _take_columns(tree: PyTree, index: Array) -> PyTree:
@@ -340,7 +336,7 @@ def _member_round(
     plan, per_member, rates, data = run.plan, run.per_member, run.rates, run.data
     assert data is not None
     noise_key, validation_key = per_member.key
-    order, take = jnp.asarray(per_member.order), _take_columns if plan.streamed else _take
+    order, take = jnp.asarray(per_member.order), _take_columns if plan.streamed else index_rows
     # All keys of the round at once: drawing them step by step would be several small kernels in each.
     every_step = start + jnp.arange(plan.round_steps)
     step_keys = jax.vmap(lambda step: jax.random.fold_in(noise_key, step))(every_step)
@@ -467,7 +463,7 @@ def _validate(plan: Plan, model: CVAE, held: tuple, per_member: PerMember, key: 
         place, key = place_and_key
         index = per_member.validation[jnp.minimum(place, per_member.num_validation - 1)]
         keys = _apart(key, size)
-        rows, weights = _take(held, index)
+        rows, weights = index_rows(held, index)
         there = place < per_member.num_validation
         if num_parts(model) == 1:
             values = batch_objective(plan, model, rows, keys, None)[:, None]
