@@ -39,75 +39,77 @@ def _has_outcomes(estimator: Any) -> bool:
 class ConditionalVAE(TransformerMixin, BaseEstimator):
     """p(y | X) by conditional variational autoencoders: X holds the conditions c, y the targets x.
 
-    (scikit-learn's X is what the rest of the library, and the literature, call c, "given"; its y is
-    their x, "target".) Columns of any names: numbers, whole numbers, booleans, text, categories; dates
-    among the conditions. Cells may be missing in either. A missing target is left out of the likelihood
-    exactly. A missing condition is a value of its own: the model is of p(y | what is observed of X).
-    Everything is encoded inside; every log-density is in the user's own units, in nats.
+    Conditions come first, as in scikit-learn; the core takes x first ("The order of c and x" in
+    docs/architecture.md). Columns may be numbers, booleans, text or categories; conditions may also be
+    dates. Cells may be missing. A missing target is marginalised exactly. A missing condition is a
+    separate value: the model is of p(y | the observed part of X). Columns are encoded inside the model;
+    all log-densities are in nats, in the units of the table.
 
-    The model: an ensemble of conditional VAEs, each with its own initial weights and held-out rows,
-    trained in one compiled program, and taken as their mixture. In each, perceptrons for prior p(z | c),
-    likelihood p(x | z, c) and posterior q(z | x, c), z Gaussian; each target has the likelihood that suits
-    its cells (counts, levels, numbers above 0, rounded ones, ...; `schema_` says which, and why).
-    Targets are decoded in turn, p(x | c) = Π_i p(x_i | x_before, c), in another order in each member, and
-    there is no z unless one is asked for; or, with `joint="latent"`, they are independent given
-    (z, c). What is None is sized from the data: see `condvae.table_models.defaults`.
+    The model is an ensemble of conditional VAEs. Each member has its own initial weights and validation
+    rows; all are trained in one compiled program, and the prediction is their mixture. In each member,
+    perceptrons give the prior p(z | c), the likelihood p(x | z, c) and the posterior q(z | x, c); z is
+    Gaussian. The likelihood of each target is chosen from its cells; `schema_` says which one and why.
+    By default targets are decoded in turn, p(x | c) = Π_i p(x_i | x_before, c), in another order in each
+    member, and there is no z. With `joint="latent"` they are independent given (z, c). Parameters that
+    are None are chosen from the data: see `condvae.table_models.defaults`.
 
-    Without conditions, `fit(None, y)`, it is the plain VAE of y, and X is None everywhere: `sample(n=5)`
-    draws rows, `log_prob(None, y)` scores them, `transform(None, y)` encodes them, `predict()` gives the
-    one row of means and modes, `impute(None, y)` fills holes; every row is inside of the support.
+    Without conditions, `fit(None, y)`, the model is the plain VAE of y, and X is None in all methods:
+    `sample(n=5)` draws rows, `log_prob(None, y)` scores them, `transform(None, y)` encodes them,
+    `predict()` gives one row of means and modes, and `impute(None, y)` fills missing cells.
 
     Args:
-        joint: how targets depend on each other given X: "in_turn", each is decoded given those before it
-            and z, if there is one; "latent", through z alone; "auto", "in_turn" where there are at most
-            32 targets and nothing is asked of z (by latent_size, objective, free_bits or kl_warmup).
-            `transform` and `counterfactual` need a z.
-        latent_size: the length of z; 0 for none. By default none for targets in turn, else by their number.
-        width: of every hidden layer.
-        depth: hidden layers in each network.
-        likelihood: of numeric targets: "auto", the universal one, which suits columns of any kind (see
-            `condvae.distributions.universal`); or "student_t" or "gaussian", for all.
-        likelihoods: by column, where it shall be another: {"claims": "negative_binomial"}; one of
-            `condvae.tables.NUMERIC`, with its limits where it has them, as in "censored_gaussian(high=50)";
-            of categories "categorical" or "ordinal".
-        num_members: models in the ensemble.
-        num_steps: optimiser steps at most; the best parameters on the held-out rows are kept.
-        batch_size: rows in a step.
+        joint: how the dependence between targets given X is modelled: "in_turn", each target is decoded
+            given those before it (and z, if there is one); "latent", z carries all of it; "auto",
+            "in_turn" with at most 32 targets and no option of z (latent_size, objective, free_bits or
+            kl_warmup). `transform` and `counterfactual` need a z.
+        latent_size: the length of z; 0 for none. Default: 0 if targets are decoded in turn, else chosen
+            by the number of targets.
+        width: the width of every hidden layer.
+        depth: the number of hidden layers in each network.
+        likelihood: the likelihood of all numeric targets: "auto", the universal one, which suits columns
+            of any kind (see `condvae.distributions.universal`); "student_t"; or "gaussian".
+        likelihoods: the likelihood of single columns, such as {"claims": "negative_binomial"}: one of
+            `condvae.tables.NUMERIC`, with limits if it has any ("censored_gaussian(high=50)"); for
+            categories "categorical" or "ordinal".
+        num_members: the number of models in the ensemble.
+        num_steps: the maximum number of optimiser steps; the parameters that are best on the validation
+            rows are kept.
+        batch_size: the number of rows in a step.
         learning_rate: the peak of a cosine schedule.
-        weight_decay: decoupled, on weight matrices.
-        free_bits: nats per row that z may tell at no cost, where the model would rather not use it; 0 is
-            the ELBO.
-        objective: what training maximises: a name of `condvae.objectives.OBJECTIVES`, with its numbers
-            in brackets, such as "iwae" or "renyi(alpha=0.25)"; or a function of `Draws`, of which only
-            the name is saved. By default "iwae" with `joint="latent"`, where z has to tell how targets
-            depend on each other, unless free bits or a warm-up are asked for; else "elbo".
-        num_samples: draws of z for each row in each step: K of `iwae`, say. By default 16 where the
+        weight_decay: decoupled weight decay of weight matrices.
+        free_bits: nats per row that z may carry at no cost, against a z that is ignored; 0 is the ELBO.
+        objective: what training maximises: a name in `condvae.objectives.OBJECTIVES`, with its options
+            in brackets, such as "iwae" or "renyi(alpha=0.25)"; or a function of `Draws` (a saved model
+            keeps only its name). Default: "iwae" with `joint="latent"`, where z has to carry the
+            dependence between targets, unless free bits or a warm-up are set; otherwise "elbo".
+        num_samples: draws of z for each row in each step, such as the K of `iwae`. Default: 16 if the
             objective is "iwae" by default, else 1.
-        kl_warmup: steps over which the weight β of the KL term rises from 0 to 1.
-        kl_cycles: how often it does, at even distances.
-        validation_fraction: of the rows, held out by each member to choose the parameters it keeps.
-        test_fraction: of the rows, kept from all members, to measure the fitted model on.
-        calibration_fraction: of the rows, kept from all members, to adjust intervals by.
-        patience: stop a member after so many steps without a better value on its held-out rows.
-        unknown: what a level of a condition that was not there at fitting is: "other", a level of its own,
-            learned from the rare levels, and a warning; or "error".
-        read: by column, what it is read as, where its cells shall not tell: {"hp": "number", "zip":
-            "text", "day": "date(%d.%m.%Y)"}; also "number(decimal=comma)", "time" (of day), "duration".
-            Text that is clearly numbers, dates or times is read as such, and `notes_` say so.
+        kl_warmup: the number of steps over which the weight β of the KL term rises from 0 to 1.
+        kl_cycles: the number of evenly spaced warm-up cycles.
+        validation_fraction: the fraction of rows that each member holds out for early stopping.
+        test_fraction: the fraction of rows held out from all members as a test set, on which the fitted
+            model is measured.
+        calibration_fraction: the fraction of rows held out from all members to calibrate intervals.
+        patience: stop a member after this many steps without an improvement on its validation rows.
+        unknown: how a level of a condition that was not in the training rows is treated: "other", as a
+            level that is learned from the rare levels, with a warning; or "error".
+        read: how to read single columns, instead of the reading recognised from their cells:
+            {"hp": "number", "zip": "text", "day": "date(%d.%m.%Y)"}; also "number(decimal=comma)",
+            "time" (of day), "duration". `notes_` names text that was recognised as numbers, dates or times.
         missing: texts that stand for a missing cell, besides the usual ones: ("?", "-", "-999").
-        random_state: the seed; the same seed gives the same model on the same machine, in whatever order
-            the rows are.
+        random_state: the seed. The same seed gives the same model on the same machine, for any order of
+            the rows.
         progress: whether to show progress bars.
 
     Attributes:
         model_: the trained `Mixture`, in standardised units.
-        schema_: the columns, their kinds, means, scales and levels.
+        schema_: the columns with their kinds, means, scales and levels.
         history_: the `History` of training, in standardised units.
-        validation_: what was measured at fitting, on test rows (`how` is "test"), or by each member on the
-            rows that it held out ("members"): `rows`, `log_prob`, `stderr`; `train`, the same of as many
-            rows that were learned from; and `baseline`: `marginal` and `linear`, each with its `log_prob`,
+        validation_: measurements at the end of `fit`, on test rows (`how` is "test") or, member by
+            member, on its validation rows ("members"): `rows`, `log_prob`, `stderr`; `train`, the same
+            for as many training rows; and `baseline`: `marginal` and `linear`, each with its `log_prob`,
             the model's `gain` over it and the paired `gain_stderr`.
-        notes_: sentences about the data that their user should know.
+        notes_: sentences about the data that you should know.
         n_features_in_, feature_names_in_: the conditions, as scikit-learn counts them.
 
     Example:
@@ -205,29 +207,27 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
         """Learn p(y | X).
 
         Args:
-            X: the conditions: a pandas, polars or pyarrow table, or a 2-d array; None for none, the
-                plain VAE of y. Or columns of a `condvae.tables.scan` of Parquet files, which are read as
-                they are needed where there are more than 1,048,576 rows.
-            y: the targets: likewise, or a series or 1-d array for a single one.
-            sample_weight: a non-negative weight for each row. Whole numbers are the same as so many copies
-                of the row.
-            groups: the group of each row: whole groups are held out, by members, for testing, for
-                calibration.
-            time: of each row, sortable: the latest rows are held out.
-            checkpoint: a folder in which training is kept, every minute and when Ctrl-C or SIGTERM
-                interrupts it.
-            resume: whether to go on from what is in that folder, if there is something. The model is that
-                of an uninterrupted run to the bit.
+            X: the conditions: a pandas, polars or pyarrow table, or a 2-d array; None for the plain VAE of
+                y. Or columns of a `condvae.tables.scan` of Parquet files; above 1,048,576 rows these are
+                read in parts during training.
+            y: the targets: of the same kinds, or a series or 1-d array for a single target.
+            sample_weight: a non-negative weight for each row. Whole-number weights are equivalent to
+                copies of the row.
+            groups: the group of each row: each group is held out as a whole.
+            time: a sortable time for each row: the latest rows are held out.
+            checkpoint: a folder in which the state of training is saved, every minute and when Ctrl-C or
+                SIGTERM interrupts it.
+            resume: whether to continue from the state in that folder, if there is one. The model is
+                bit-identical to that of an uninterrupted run.
             mesh: devices, of one process or of several, over which training divides the rows of a batch;
                 see `condvae.fit`.
 
         Raises:
-            TableError: in one sentence, for columns or cells that cannot serve, before any training.
-            ValueError: for arguments that cannot.
-            TrainingError: if training gives numbers that are not finite over and over; names row and
-                column.
-            StorageError: if the checkpoints cannot be written, or are of other data or settings.
-            Interrupted: by Ctrl-C or SIGTERM, where there is a `checkpoint`.
+            TableError: if a column or a cell cannot be used; before any training, in one sentence.
+            ValueError: if an argument cannot be used.
+            TrainingError: if training repeatedly gives numbers that are not finite; names row and column.
+            StorageError: if the checkpoints cannot be written, or belong to other data or settings.
+            Interrupted: if Ctrl-C or SIGTERM interrupts training and there is a `checkpoint`.
         """
         arguments.check_arguments(self.get_params())
         self.seed_ = int(Devices(mesh).of_first(np.array(arguments.seed(self.random_state), np.uint32)))
@@ -252,11 +252,11 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train further on more rows, from where the members are; the first call is `fit`.
+        """Continue training on more rows; the first call is `fit`.
 
-        These rows alone are learned from: give old ones with the new, or the model comes to be of the new
-        alone. Columns, their scales and levels stay those of the first fit. A tenth of the steps and of the
-        rate of `fit` are taken.
+        Only these rows are trained on: pass old rows with the new ones, or the model will forget the old
+        ones. Columns, scales and levels stay those of the first fit. Training takes a tenth of the steps
+        of `fit`, at a tenth of its learning rate.
 
         Args:
             X: conditions, as in `fit`.
@@ -343,37 +343,36 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
         interval_samples: int | None = None,
         random_state: int | None = None,
     ) -> Diagnosis:
-        """What the model is worth on rows that it was not trained on, and whether it is right.
+        """Judge the model on rows that it was not trained on.
 
-        Whether it is better than what is simpler; whether z and c are used, column by column; whether the
-        latents of these rows are what the prior draws, and q the posterior; whether every target is
-        calibrated, overall and by group of each condition; whether a classifier tells the rows from
-        samples. Whether it is right is looked at by at most 3,000 rows. `docs/diagnosis.md` explains each
-        verdict.
+        Is it better than baselines? Are z and each column of c used? Do latents of these rows look like
+        draws of the prior, and is q the posterior? Is every target calibrated, overall and by group of
+        each condition? Can a classifier distinguish rows from samples? At most 3,000 rows are used for
+        questions other than log p. `docs/diagnosis.md` explains each verdict.
 
         Args:
             X: conditions, or None where the model was fitted without.
             y: targets.
-            train: (X, y) that the model was fitted to, to see whether samples copy them.
-            deep: whether to fit again to `train`, without z and with free bits, which tells a latent that
-                is not needed from one that is ignored; and to fit NGBoost, Treeffuser and a flow, where
-                they are installed. It takes some times as long as fitting did.
-            num_samples: draws of z for each row, for its log-density (1000; of more than 2,000 rows 250);
+            train: the (X, y) that the model was fitted to, to check whether samples copy training rows.
+            deep: whether to refit to `train`, without z and with free bits, to distinguish a latent that is
+                not needed from one that is ignored; and to fit boosted trees, NGBoost, Treeffuser and a
+                flow, if they are installed. This takes several times as long as `fit`.
+            num_samples: draws of z for the log-density of each row (1000; 250 above 2,000 rows), or
                 annealed chains (16).
-            budget: the most draws that a row may get, where it needs them (16 times as many); or
+            budget: the most draws for a row that needs more of them (16 times as many), or the number of
                 temperatures (1000).
-            method: of finding log-densities: "is", importance sampling; or "ais", annealed.
-            interval_samples: draws of each row's targets, for CRPS and intervals (1000; of more than 2,000
-                rows 500).
-            random_state: another seed than the estimator's, for what is looked at.
+            method: how log-densities are computed: "is", importance sampling; or "ais", annealed.
+            interval_samples: draws of the targets of each row, for CRPS and intervals (1000; 500 above
+                2,000 rows).
+            random_state: a seed for the diagnosis instead of the estimator's.
 
         Returns:
-            `condvae.judging.Diagnosis`: `.findings`, what must be looked at first, `.words()`,
-            and the numbers, `.evaluation`, as `condvae.estimator.evaluate` gives them.
+            `condvae.judging.Diagnosis`: the verdicts `.findings`, most important first; `.words()`, the
+            same as text; and the numbers `.evaluation`, as `condvae.estimator.evaluate` returns them.
 
         Raises:
-            TableError: for columns or cells that do not fit the model, or too few rows.
-            ValueError: with `deep`, without `train`.
+            TableError: if columns or cells do not fit the model, or there are too few rows.
+            ValueError: if `deep` is set without `train`.
         """
         return diagnose(
             self,
@@ -391,16 +390,16 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
     # --- kept
 
     def save(self, path: str | Path) -> None:
-        """Save to the folder `path`, atomically; loading it executes nothing."""
+        """Save to the folder `path`, atomically; loading executes no code from it."""
         check_is_fitted(self, "table_")
         persistence.save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Load what `save` saved.
+        """Load a model that `save` wrote.
 
         Raises:
-            StorageError: if there is no intact model there.
-            BundleError: if it is a model, but not of a table.
+            StorageError: if `path` does not hold an intact model.
+            BundleError: if it holds a model, but not of a table.
         """
         return persistence.load(cls, path)

@@ -111,7 +111,8 @@ def fit(
         x: n rows on the leading axis, an array or a pytree; missing cells as `Observed`. Or a `Stream`
             of rows (x, c) that are too many for memory: read ahead on other threads, used in an order
             drawn from the key.
-        c: their conditions, or None for a plain VAE, and where x is a stream.
+        c: the conditions, or None for a plain VAE and if x is a stream. (`ConditionalVAE` takes them
+            first: see "The order of c and x" in docs/architecture.md.)
         key: decides batches, noise and validation rows. The same key gives the same model to the bit on
             the same machine.
         objective: a function of `Draws` to maximise, such as `elbo`, `iwae`, or the user's own.
