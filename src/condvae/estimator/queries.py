@@ -21,12 +21,12 @@ from condvae.vectorise import num_rows
 
 
 class RoughWarning(UserWarning):
-    """Of `rows` of `seen` rows few draws agree with what is observed: what is drawn is rough.
+    """Too few draws agree with the observed cells of some rows, so the result for these rows is rough.
 
     Args:
-        rows: how many.
-        seen: of how many.
-        what: what is drawn.
+        rows: the number of rough rows.
+        seen: the number of all rows.
+        what: what was drawn.
     """
 
     def __init__(self, rows: int, seen: int, what: str = "missing cells"):
@@ -51,17 +51,17 @@ class Queries:
         """Draws of the targets given each row of X.
 
         Args:
-            X: conditions; None where the model was fitted without.
-            n: draws for each row (in all, without conditions).
-            random_state: another seed than the estimator's.
-            part: which part of a longer table X is; each part has other noise.
+            X: conditions; None if the model was fitted without.
+            n: draws for each row (in total, without conditions).
+            random_state: a seed instead of the estimator's.
+            part: the number of the part, if X is one part of a longer table; each part has other noise.
 
         Returns:
-            The targets' columns, n rows for each row of X: a pandas frame with index (row, draw), where
-            `row` is X's own index; a polars or pyarrow table with columns `row` and `draw`, counting
-            from 0 (where a target has one of these names, it is followed by an underscore); or an array of
-            shape (rows, n, targets) for arrays. Of a `Scan` too long for memory, an iterator of such
-            tables, one for each of its groups.
+            The target columns, n rows for each row of X: a pandas frame with index (row, draw), where
+            `row` is the index of X; a polars or pyarrow table with columns `row` and `draw`, counted from
+            0 (`row_` or `draw_` if a target has that name); or, for arrays, an array of shape (rows, n,
+            targets). For a `Scan` that is too long for memory, an iterator of such tables, one for each of
+            its groups.
         """
         X = in_memory(X)
         if isinstance(X, tables.Scan):
@@ -84,26 +84,26 @@ class Queries:
         method: Method = "is",
         random_state: int | None = None,
     ) -> LogProb:
-        """log p(y | X) of each row in nats and the user's own units, with its standard error.
+        """log p(y | X) of each row in nats, in the units of the table, with its standard error.
 
-        By importance sampling with a defensive proposal, or by annealing, which is slower and sees more
-        of a posterior that q is far from. Missing targets are summed out: a row's
-        log-density is that of the cells it has (0 where it has none). A level of a target that was never
-        seen, or a number outside of the support that its training cells show, counts as one in n + 1 of the
-        n training rows (`tables.log_unforeseen`), with a warning that names it. A number that a likelihood
-        named by the user cannot give has log p of −inf.
+        Computed by importance sampling with a defensive proposal, or by annealing, which is slower and
+        works better if q is far from the posterior. Missing targets are marginalised: the log-density of a
+        row is that of its observed cells (0 if it has none). A target level that no training row has, or a
+        number outside the support that the training cells show, counts as one in n + 1 of the n training
+        rows (`tables.log_unforeseen`), with a warning that names it. A number that a likelihood named by
+        you cannot give has a log p of −inf.
 
         Args:
-            X: conditions, or None where the model was fitted without.
+            X: conditions, or None if the model was fitted without.
             y: targets.
-            num_samples: draws for each row (1000), or annealed chains (16), shared out among the members.
-            budget: the most draws that a row may get, where it needs them (16 times as many); or the
-                temperatures that each chain goes through (1000).
+            num_samples: draws for each row (1000), or annealed chains (16), divided among the members.
+            budget: the most draws for a row that needs more of them (16 times as many), or the number of
+                temperatures of each chain (1000).
             method: "is", importance sampling; or "ais", annealed.
-            random_state: another seed than the estimator's.
+            random_state: a seed instead of the estimator's.
 
         Returns:
-            `LogProb`, arrays of shape (n,): `value`, `stderr`, and what is known of them; `.trusted`.
+            `LogProb`, arrays of shape (n,): `value`, `stderr`, diagnostics, and `.trusted`.
         """
         if (both := one_scan(X, y)) is not None:
             options: dict[str, Any] = {"num_samples": num_samples, "budget": budget, "method": method}
@@ -133,10 +133,10 @@ class Queries:
         return float(np.average(self.log_prob(X, y).value[seen], weights=weight))
 
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
-        """log p(y | X) of each row, shape (n,); without y, how ordinary each row of X is.
+        """log p(y | X) of each row, shape (n,); without y, how typical each row of X is.
 
-        Without y there is no density to give: what is returned is minus the row's distance to the
-        training rows, as `support` measures it. Higher is more ordinary in both.
+        Without y there is no density: the result is minus the distance of the row to the training rows,
+        as `support` measures it. In both cases, higher means more typical.
         """
         if y is not None:
             return self.log_prob(X, y).value
@@ -160,16 +160,16 @@ class Queries:
     ) -> Any:
         """Latents, columns z0, z1, ...: the posterior's mean given (X, y); without y the prior's given X.
 
-        They are those of one member, the best on its held-out rows: latents of different members do not
-        compare.
+        The latents are those of the member that is best on its validation rows; latents of different
+        members are not comparable.
 
         Args:
-            X: conditions, or None where the model was fitted without.
+            X: conditions, or None if the model was fitted without.
             y: targets; missing cells are allowed.
-            refine: whether the mean is that of p(z | y, X), by importance sampling, instead of that of
-                q(z | y, X): slower, and right where q is not. Rows of which few draws count are told in a
-                `RoughWarning`.
-            random_state: another seed than the estimator's, for `refine`.
+            refine: whether to return the mean of p(z | y, X), by importance sampling, instead of the mean
+                of q(z | y, X): slower, and correct where q is not. A `RoughWarning` counts the rows with
+                too few effective draws.
+            random_state: a seed instead of the estimator's, for `refine`.
         """
         self._require_latent()
         model, c, x = (*self.table.given(X), None) if y is None else self.table.pair(X, y)
@@ -214,19 +214,19 @@ class Queries:
     ) -> Any:
         """What y would have been under other conditions: encoded under X, decoded under X_new.
 
-        z ~ q(z | y, X), then draws of p(y | z, X_new): what the latent tells of a row is kept. Each member
-        encodes and decodes by itself, and gives as many draws as it is likely to be the row's: the part
-        p_k(y | X) / Σ_j p_j(y | X). It is an answer about the world only as far as z and c are its
-        causes.
+        z ~ q(z | y, X), then draws of p(y | z, X_new), so that the information in z about the row is kept.
+        Each member encodes and decodes separately, and contributes draws in proportion to its probability
+        given the row, p_k(y | X) / Σ_j p_j(y | X). The result is causal only if z and c are the causes of
+        y.
 
         Args:
-            X: the conditions that were.
-            y: the targets that were; missing cells are allowed.
-            X_new: the conditions instead, a row for each of X.
+            X: the actual conditions.
+            y: the actual targets; missing cells are allowed.
+            X_new: the new conditions, one row for each row of X.
             n: draws for each row.
-            refine: whether z is from p(z | y, X) itself, by importance sampling, instead of from q: slower,
-                and right where q is not.
-            random_state: another seed than the estimator's.
+            refine: whether to draw z from p(z | y, X), by importance sampling, instead of from q: slower,
+                and correct where q is not.
+            random_state: a seed instead of the estimator's.
 
         Returns:
             Draws, as `sample` gives them.
@@ -256,22 +256,24 @@ class Queries:
     def impute(
         self, X: Any, y: Any, n: int | None = None, *, random_state: int | None = None, part: int = 0
     ) -> Any:
-        """The targets, their missing cells drawn from p(missing | observed, X).
+        """The targets with their missing cells drawn from p(missing | observed, X).
 
-        By importance resampling, so that a draw's cells hang together with each other and with those
-        observed. Observed cells stay as they are. Rows of which few draws agree with what is observed are
-        counted in a `RoughWarning`.
+        Drawn by importance resampling, so that the cells of a draw are consistent with each other and with
+        the observed cells, which stay as they are. A `RoughWarning` counts the rows for which too few draws
+        agree with the observed cells.
 
         Args:
-            X: conditions, or None where the model was fitted without.
+            X: conditions, or None if the model was fitted without.
             y: targets with missing cells.
-            n: draws for each row; None for one, and a table of y's own rows.
-            random_state: another seed than the estimator's.
-            part: which part of a longer table these rows are; each part has other noise.
+            n: draws for each row; None for one draw, as a table with the rows of y.
+            random_state: a seed instead of the estimator's.
+            part: the number of the part, if these rows are one part of a longer table; each part has other
+                noise.
 
         Returns:
-            Without n, y filled in, with its index; else draws, as `sample` gives them. Of a `Scan` too
-            long for memory, an iterator of such tables, one for each of its groups.
+            Without n, y with its missing cells filled in and its index; otherwise draws, as `sample`
+            returns them. For a `Scan` that is too long for memory, an iterator of such tables, one for each
+            of its groups.
         """
         X, y = in_memory(X), in_memory(y)
         if (both := one_scan(X, y)) is not None:
@@ -307,14 +309,14 @@ class Queries:
         return frame
 
     def support(self, X: Any = None) -> Any:
-        """How far each row of X lies outside of what the model was trained on.
+        """How far each row of X lies outside the training data.
 
         Returns:
-            `outside`, whether a prediction for the row is a guess: a cell outside of its column's range, a
-            category not seen, or the row as a whole further from training rows than 99% of these are
-            from each other; `columns`, the names of the columns outside; `percentile`, the fraction of
-            training rows that lie closer to others than this row does. A frame of X's kind; for arrays a
-            dictionary of arrays.
+            `outside`: whether the prediction for the row is an extrapolation, because a cell is outside the
+            range of its column, a category is new, or the whole row is further from the training rows than
+            99% of these are from each other; `columns`: the names of the columns that are outside;
+            `percentile`: the fraction of training rows that are closer to other training rows than this row
+            is. A frame of the kind of X; for arrays, a dictionary of arrays.
         """
         model, c = self.table.given(X, unseen="missing", told=True)
         support = outside.support(model, c, as_frame(X, "c"))
