@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
 
 # Models in tests are tiny: what takes time is compiling, which is not what is tested. On a CPU most of it
 # goes into how fused loops are written, for which this version has a quicker way, and each of the processes
@@ -20,6 +21,13 @@ if int(version("jaxlib").split(".")[1]) < 11:
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}".strip()
 # Tracing makes many small objects that live: it is rarely worth looking through them all for what may go.
 gc.set_threshold(200_000, 20, 100)
+
+# Shapes and types are checked at each call of these modules. They take no argument that
+# they refuse in a sentence, as such sentences are tested.
+TYPED = """mixture objectives.draws objectives.gradients objectives.wake_sleep
+    scoring.bounds scoring.chains scoring.estimates scoring.imputation scoring.members
+    scoring.pareto scoring.proposals scoring.refinement"""
+install_import_hook([f"condvae.{module}" for module in TYPED.split()], "beartype.beartype")
 
 PROGRAMS = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": 0,

@@ -172,7 +172,6 @@ def test_tests_that_the_documentation_names_exist():
 
 
 ACROSS_ROOMS = {
-    "cli/test_verbatim.py": "names and cells that read like arguments, in errors of every command",
     "conditionals/test_gaps_closed.py": "posteriors, by what they add to a trained bound",
     "estimator/test_in_turn.py": "targets decoded in turn, from frames to answers",
     "estimator/test_likelihoods.py": "likelihoods of targets, from the table to densities in its units",

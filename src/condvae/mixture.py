@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from condvae.model import CVAE
 
@@ -92,7 +92,7 @@ def _plain(leaf: Any) -> bool:
 
 
 @jax.jit
-def _taken(stacked: PyTree, k: int) -> PyTree:
+def _taken(stacked: PyTree, k: int | Array) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[k], stacked)
 
 

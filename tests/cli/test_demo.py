@@ -1,25 +1,40 @@
 """`condvae demo`."""
 
 import shlex
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from cli.saying import assert_readable, assert_refused, untrained
+from condvae import ConditionalVAE
 from condvae.cli import demo
 from condvae.cli.demo import FILES
+from condvae.text import plus_minus
 
 
 def test_every_step_is_printed_and_run(capfd, monkeypatch, tmp_path):
     ran = []
     program = SimpleNamespace(command=SimpleNamespace(main=lambda arguments, **_: ran.append(arguments)))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "_gained", lambda model: f"the gains of {model}")
     demo.demo(SimpleNamespace(find_root=lambda: program), tmp_path / "demo", 0)
     said = capfd.readouterr().out
     assert [arguments[0] for arguments in ran] == ["fit", "evaluate", "predict", "sample", "report"]
     for arguments in ran:
         assert f"$ condvae {shlex.join(arguments)}" in said
+    assert f"the gains of {tmp_path / 'demo' / 'model'}" in said.replace("\n", "")
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["test.csv", "train.csv"]
+
+
+def test_the_gains_are_those_that_were_measured_at_fitting():
+    path = Path(__file__).parents[1] / "estimator" / "saved" / "in_turn"
+    measured = ConditionalVAE.load(path).validation_
+    gains = measured["baseline"]["linear"], measured["in_turn"]
+    regression, alone = (plus_minus(one["gain"], one["gain_stderr"], 2) for one in gains)
+    said = demo._gained(str(path))
+    assert f"{regression} nats per row over regression" in said
+    assert f"{alone} over predicting each target by itself" in said
 
 
 @pytest.mark.slow

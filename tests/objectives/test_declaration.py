@@ -78,6 +78,6 @@ def test_a_users_objective_with_beta_is_warmed_up_if_it_declares_it():
     def weighted(draws, *, beta=1.0):
         return draws.expectation(draws.log_likelihood + beta * (draws.log_prior - draws.log_posterior))
 
-    with pytest.raises(ValueError, match=r'declare the beta of your own by takes\("draws", options'):
+    with pytest.raises(ValueError, match=r'condvae.objectives.takes\("draws", options'):
         fit(model(), X, objective=weighted, kl_warmup=5, **OPTIONS)
     fit(model(), X, objective=takes("draws", options=("beta",))(weighted), kl_warmup=5, **OPTIONS)

@@ -99,7 +99,7 @@ def test_a_warm_up_is_of_what_takes_beta():
     x = np.zeros((50, 1), np.float32)
     model = random_linear_gaussian(jax.random.key(1), x_size=1, z_size=1)
     options = {"key": jax.random.key(0), "num_steps": 20, "progress": False}
-    with pytest.raises(ValueError, match="kl_warmup needs an objective that takes beta"):
+    with pytest.raises(ValueError, match="kl_warmup needs an objective with the option beta"):
         fit(model, x, objective=objective("vimco"), kl_warmup=5, **options)
-    with pytest.raises(ValueError, match="kl_warmup needs an objective that takes beta"):
+    with pytest.raises(ValueError, match="kl_warmup needs an objective with the option beta"):
         fit(model, x, objective=partial(elbo, beta=0.5), kl_warmup=5, **options)

@@ -22,7 +22,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from condvae.distributions import Distribution
 from condvae.model import CVAE, Draws, over_draws, stop_parameters
@@ -84,7 +84,7 @@ def evaluate_batch(
     objective: Callable[..., Array],
     model: CVAE,
     batch: PyTree,
-    keys: PRNGKeyArray,
+    keys: Shaped[Array, "B ..."],
     *,
     num_samples: int = 1,
     chunk: int | None = None,
@@ -346,7 +346,7 @@ def _evenly(like: Array) -> Array:
     return jnp.full_like(like, -math.log(len(like)))
 
 
-def _keys(key: PRNGKeyArray, num_samples: int) -> PRNGKeyArray:
+def _keys(key: PRNGKeyArray, num_samples: int) -> Shaped[Array, "draws ..."]:
     return key[None] if num_samples == 1 else jax.random.split(key, num_samples)
 
 

@@ -58,7 +58,7 @@ def is_real(prior: Distribution) -> bool:
     return prior.on_reals and all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves)
 
 
-def schedule(num_temperatures: int, start: Start) -> Float[np.ndarray, " temperatures+1"]:
+def schedule(num_temperatures: int, start: Start) -> Float[np.ndarray, " ends"]:
     """β_0 ... β_T: even from q; from the prior, finer at both ends, where most of the way is."""
     t = np.linspace(0.0, 1.0, num_temperatures + 1)
     if start == "posterior":

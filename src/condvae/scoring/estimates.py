@@ -63,7 +63,7 @@ class LogProb(NamedTuple):
         reach = reach.astype(np.asarray(self.stderr).dtype)
         return self.value - reach, self.value + reach
 
-    def take(self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " n"]) -> "LogProb":
+    def take(self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " n"] | list[int]) -> "LogProb":
         """The scores of some rows."""
         df = np.broadcast_to(self.df, np.shape(self.value))[rows]
         return LogProb(*(part[rows] for part in self[:5]), method=self.method, df=df)
@@ -293,7 +293,7 @@ def _wide(array: np.ndarray, width: int, empty: float = 0.0) -> np.ndarray:
     return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=empty)
 
 
-def _largest(log_weights: np.ndarray, draws: float) -> np.ndarray:
+def _largest(log_weights: np.ndarray, draws: float | np.number) -> np.ndarray:
     """Of each row those that the tail of so many draws takes, and the one below."""
     size = tail_size(int(draws)) + 1
     if log_weights.shape[1] <= size:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Shaped
 
 from condvae.mixture import Mixture
 from condvae.model import CVAE
@@ -55,7 +55,7 @@ def draw_by_members(
 
 
 def member_shares(
-    mixture: Mixture, x: PyTree, c: PyTree, *, keys: PRNGKeyArray, num_proposals: int
+    mixture: Mixture, x: PyTree, c: PyTree, *, keys: Shaped[Array, "members ..."], num_proposals: int
 ) -> Float[np.ndarray, "n members"]:
     """p(k | x, c) of each row; a row that no member can give is of all alike.
 
