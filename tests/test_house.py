@@ -32,6 +32,7 @@ LAYERS = [
     ["calibration", "baselines"],
     ["tables", "storage"],
     ["sentences"],
+    ["declared"],
     ["progress", "observed", "records", "text", "normal_scores", "version"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -39,6 +40,7 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 WITHOUT_JAX = {
     "tables",
     "storage",
+    "declared",
     "observed",
     "records",
     "text",
