@@ -361,8 +361,8 @@ def _fill(like: PyTree, arrays: Mapping[str, np.ndarray], path: str) -> Any:
         require_like(_named_arrays(like), arrays, "the saved one", "like")
     except ValueError as error:
         raise BundleError(
-            f"the model in {path} is not of like's structure: {reason(error)}; build like as the saved model "
-            "was built"
+            f"the model in {path} is not of like's structure: {reason(error)}; build like as the saved "
+            "model was built"
         ) from error
     for name, leaf in _named_arrays(like).items():
         if not np.isfinite(arrays[name]).all() and np.isfinite(leaf).all():

@@ -10,6 +10,7 @@ def test_shared_options_are_the_same_in_every_command():
         "seed": options.Seed,
         "quiet": options.Quiet,
         "as_json": options.Json,
+        "max_memory": options.MaxMemory,
         "num_samples": options.Draws,
         "model": options.ModelPath,
     }

@@ -8,7 +8,7 @@ import typer
 
 from condvae.cli import cluster, columns, describe
 from condvae.cli.inputs import read_data
-from condvae.cli.options import Json, Quiet, Seed
+from condvae.cli.options import Json, MaxMemory, Quiet, Seed
 from condvae.cli.output import note, say, say_json, stopped, warn
 from condvae.text import count, listed, quote
 
@@ -308,6 +308,7 @@ def fit(
         ),
     ] = None,
     seed: Seed = 0,
+    max_memory: MaxMemory = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -5,6 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
+
+def _limit_memory(size: str | None) -> str | None:
+    """Let the command's tables take so much memory."""
+    from condvae.tables import memory
+
+    if size is not None:
+        memory.num_bytes(size)
+        memory.chosen.set(size)
+    return size
+
+
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model's folder.", show_default=False)]
 Out = Annotated[
     str,
@@ -68,3 +79,13 @@ Deep = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, notes or summary.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        callback=_limit_memory,
+        help="The memory that reading a table may take, such as 500M or 2G (default: half of what is "
+        "available).",
+        show_default=False,
+    ),
+]

@@ -28,12 +28,22 @@ from narwhals.typing import IntoDataFrame
 from condvae.tables import workbooks
 from condvae.tables.cells import DECIMAL, Cells, open_frame
 from condvae.tables.columns import Column
-from condvae.tables.dialects import dialect_of, text_of
+from condvae.tables.dialects import dialect_of, is_binary, text_of
 from condvae.tables.errors import TableError
+from condvae.tables.memory import (
+    PARQUET_COST,
+    TEXT_COST,
+    MaxMemory,
+    budget,
+    parquet_bytes,
+    read_bytes,
+    require_within,
+    within,
+)
 from condvae.tables.plain import INDEX_NAMES, is_decimal_comma, is_numbering, plain
 from condvae.tables.readings import as_read
 from condvae.tables.scans import scan
-from condvae.text import quote
+from condvae.text import path_in_words, quote
 
 _SEPARATORS: dict[str, str | None] = {".csv": ",", ".tsv": "\t", ".txt": None}
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
@@ -59,7 +69,7 @@ class File:
     index: str | None = None
 
 
-def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
+def read_table(path: str | Path, columns: Sequence[Column] = (), max_memory: MaxMemory = None) -> pa.Table:
     """Read a table: CSV and its kin, Parquet, a workbook, a zip archive of one of these.
 
     Args:
@@ -69,9 +79,11 @@ def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
             does. What separates cells, the encoding and where the table begins are told by the file.
         columns: columns of a schema, as which the file's are read: text stays text even where all the
             cells of this file look like numbers.
+        max_memory: the memory that reading may take, in bytes or as a text such as `"2G"`; None for half of
+            what is available.
 
     Raises:
-        TableError: when there is no such file, or it is not a table that can be read.
+        TableError: when there is no such file, it is not a table that can be read, or it takes more memory.
 
     Example:
         >>> import tempfile
@@ -80,44 +92,57 @@ def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
         >>> read_table(path).to_pydict()
         {'a': [1, 2], 'b': ['x', None]}
     """
-    return read_file(path, columns).table
+    return read_file(path, columns, max_memory=max_memory).table
 
 
-def read_file(path: str | Path, columns: Sequence[Column] = (), text: Iterable[str] = ()) -> File:
+def read_file(
+    path: str | Path,
+    columns: Sequence[Column] = (),
+    text: Iterable[str] = (),
+    max_memory: MaxMemory = None,
+) -> File:
     """Read a table, and say how.
 
     Args:
         path: as for `read_table`.
         columns: as for `read_table`.
         text: names and patterns of columns whose cells are left as they are written.
+        max_memory: as for `read_table`.
 
     Raises:
         TableError: as for `read_table`.
     """
+    limit = budget(max_memory)
     known, patterns = {str(c.name) for c in columns if _stays_text(c)}, list(text)
 
     def kept(name: str) -> bool:
         return name in known or any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
     if str(path) == "-":
-        file = _parse_csv(sys.stdin.buffer.read(), "standard input", kept, ",")
-        return _as_columns(file, columns)
-    path = Path(path)
-    if path.is_dir():
-        return _as_columns(File(scan(path).read()), columns)
-    ending, compression = _format(path, reading=True)
+        data = within(sys.stdin.buffer.read, limit, TEXT_COST, "standard input", is_binary)
+        return _as_columns(_parse_csv(data, "standard input", kept, ","), columns)
+    path, shown = Path(path), path_in_words(path)
+    ending, compression = "", None
     try:
-        data = path.read_bytes()
-        if compression is not None:
-            data = pa.CompressedInputStream(pa.BufferReader(data), compression).read()
+        if path.is_dir():
+            return _as_columns(File(scan(path).read(limit)), columns)
+        ending, compression = _format(path, reading=True)
+        text_only = ending in _SEPARATORS
+        cost = TEXT_COST if text_only else 1  # the others tell themselves what they hold
+        data = read_bytes(path, limit, cost, compression, is_binary if text_only else lambda _: False)
     except FileNotFoundError as error:
-        raise TableError("there is no file {path!r}", remedy="check the path", path=str(path)) from error
-    except OSError as error:
-        reason = error.strerror or f"it is no {compression} file, or is cut short"
+        raise TableError("there is no file {path}", remedy="check the path", path=shown) from error
+    except TableError:
+        raise
+    except (OSError, ValueError) as error:
+        unpacked = f"it is no {compression} file, or is cut short" if compression else str(error)
         raise TableError(
-            "{path!r} cannot be read: {reason}", remedy="check the file", path=str(path), reason=reason
+            "{path} cannot be read: {reason}",
+            remedy="check the file",
+            path=shown,
+            reason=getattr(error, "strerror", None) or unpacked,
         ) from error
-    return _as_columns(_parse(data, ending, repr(str(path)), kept), columns)
+    return _as_columns(_parse(data, ending, shown, kept, limit), columns)
 
 
 def _stays_text(column: Column) -> bool:
@@ -154,18 +179,21 @@ def read_as(columns: Sequence[Column], table: pa.Table) -> pa.Table:
     return table
 
 
-def _parse(data: bytes, ending: str, source: str, kept: Kept) -> File:
+def _parse(data: bytes, ending: str, source: str, kept: Kept, limit: int) -> File:
     if ending in _SEPARATORS:
         return _parse_csv(data, source, kept, _SEPARATORS[ending])
     if ending == ".zip":
-        return _parse_zip(data, source, kept)
+        return _parse_zip(data, source, kept, limit)
     if ending in workbooks.ENDINGS:
+        require_within(limit, TEXT_COST * workbooks.unpacked_size(data), source)
         names, rows, notes = workbooks.rows_of(data, source)
         columns = [pa.array(cells, pa.large_string()) for cells in zip(*rows, strict=True)]
         columns = columns or [pa.array([], pa.large_string())] * len(names)
         return _finished(names, columns, kept, source, notes, ".")
     try:
-        table = pyarrow.parquet.read_table(pa.BufferReader(data))
+        with pyarrow.parquet.ParquetFile(pa.BufferReader(data)) as file:
+            require_within(limit, PARQUET_COST * parquet_bytes(file.metadata, file.schema_arrow), source)
+            table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise TableError(
             "{source} is not a Parquet file, or is cut short", remedy="write it again", source=source
@@ -173,7 +201,7 @@ def _parse(data: bytes, ending: str, source: str, kept: Kept) -> File:
     return _without_index(table, source, ())
 
 
-def _parse_zip(data: bytes, source: str, kept: Kept) -> File:
+def _parse_zip(data: bytes, source: str, kept: Kept, limit: int) -> File:
     """The one table of an archive."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
@@ -190,7 +218,8 @@ def _parse_zip(data: bytes, source: str, kept: Kept) -> File:
                     source=source,
                     what=what,
                 )
-            inner = archive.read(names[0])
+            with archive.open(names[0]) as member:
+                inner = within(member.read, limit, 1, source)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
         raise TableError(
             "{source} cannot be unpacked ({reason})",
@@ -206,7 +235,8 @@ def _parse_zip(data: bytes, source: str, kept: Kept) -> File:
             source=source,
             name=names[0],
         )
-    return _parse(inner, ending, f"{source} ({names[0]})", kept)
+    require_within(limit, len(inner) * (TEXT_COST if ending in _SEPARATORS else 1), source)
+    return _parse(inner, ending, f"{source} ({names[0]})", kept, limit)
 
 
 def _is_member(name: str) -> bool:
