@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 import typer
 
 
-def _limit_memory(size: str | None) -> str | None:
-    """Let the command's tables take so much memory."""
-    from condvae.tables import memory
-
+def _limit_memory(context: typer.Context, size: str | None) -> str | None:
+    """Let the tables of a command take so much memory."""
     if size is not None:
-        memory.num_bytes(size)
-        memory.chosen.set(size)
+        from condvae.tables import memory
+
+        memory.num_bytes(size)  # which refuses what is no size
+        before = memory.chosen.set(size)
+        context.call_on_close(lambda: memory.chosen.reset(before))
     return size
 
 

@@ -131,7 +131,7 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
     start, usual = (told.end(), told[1]) if told else (0, usual)
     if text.find("\n", start, start + LOOKED_AT) < 0 and len(text) - start > LOOKED_AT:
         raise TableError(
-            "the first line of {source} has more than {letters:,} characters, too many for names of columns",
+            "the first line of {source} has more than {letters:,} characters, too many for column names",
             remedy="check that it is a table, or write it as Parquet",
             source=source,
             letters=LOOKED_AT,

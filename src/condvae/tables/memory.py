@@ -6,6 +6,7 @@ import re
 import stat
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -195,15 +196,21 @@ def _opened(path: Path, source: str) -> BinaryIO:
 
 def _pipe(path: Path, source: str) -> int:
     """A pipe, opened for reading, which waits for a program that writes to it."""
-    descriptors: list[int] = []
-    opening = threading.Thread(target=lambda: descriptors.append(os.open(path, os.O_RDONLY)), daemon=True)
-    opening.start()
-    opening.join(WRITER_SECONDS)
-    if not opening.is_alive():
-        return descriptors[0]
-    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # which ends the waiting
-    opening.join()
-    os.close(descriptors[0])
-    raise TableError(
-        "{source} is a pipe that no program writes to", remedy="start the program first", source=source
-    )
+    opened: Future[int] = Future()
+
+    def wait() -> None:
+        try:
+            opened.set_result(os.open(path, os.O_RDONLY))
+        except OSError as error:
+            opened.set_exception(error)
+
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        return opened.result(WRITER_SECONDS)
+    except TimeoutError as error:
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # which ends the waiting
+        opened.add_done_callback(lambda one: os.close(one.result()))
+        raise TableError(
+            "{source} is a pipe that no program writes to", remedy="start the program first", source=source
+        ) from error
