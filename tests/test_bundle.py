@@ -245,7 +245,7 @@ DAMAGED = {
     "swapped": (swapped, r"expected numbers of shape"),
     "not a number": (lambda a: a[WEIGHT].fill(np.nan), "not finite"),
     "infinite": (lambda a: a[BIAS].fill(np.inf), "not finite"),
-    "one too many": (lambda a: a.update(odd=np.ones(1)), "'odd' belongs to no part of the model"),
+    "one too many": (lambda a: a.update(odd=np.float32([1])), "'odd' belongs to no part of the model"),
 }
 
 

@@ -246,8 +246,8 @@ def require_like(expected: Mapping[str, Any], arrays: Mapping[str, Any], saved: 
     """
     if odd := sorted(set(expected) ^ set(arrays)):
         raise ValueError(f"only {saved if odd[0] in arrays else other} has {cut(odd[0], REASON // 2)}")
-    for name, array in arrays.items():
-        shape, dtype = expected[name].shape, expected[name].dtype
+    for name, other_array in expected.items():
+        array, shape, dtype = arrays[name], other_array.shape, other_array.dtype
         if array.shape != shape or array.dtype != dtype:
             given = f"{array.dtype}{list(array.shape)}"
             raise ValueError(f"{name} is {given}, in {other} {dtype}{list(shape)}")

@@ -164,7 +164,7 @@ FORGED = {
     "best": (lambda m: m.update(best=9), "the best member is 9, of 2 members"),
     "no best": (lambda m: m.update(best=None), "best is None, expected a whole number"),
     "settings": (lambda m: m["settings"].update(width="8"), "settings.width is '8'"),
-    "fitted": (lambda m: m.update(fitted=None), "is damaged"),
+    "fitted": (lambda m: m.update(fitted=None), "fitted is None, expected an object"),
     "seed": (lambda m: m["fitted"].update(seed_="0"), "seed_ is '0', expected a whole number"),
     "kind": (lambda m: m["fitted"].update(kind_="excel"), "kind_ is 'excel', expected 'numpy' or"),
     "records": (

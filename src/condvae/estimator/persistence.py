@@ -68,8 +68,9 @@ def load(cls: Any, path: str | Path) -> Any:
         parameters = manifest["parameters"]
         estimator = cls(**parameters | {"missing": tuple(parameters.get("missing", ()))})
         estimator.schema_ = tables.Schema.from_json(manifest["schema"])
+        fitted = conform(dict[str, Any], manifest["fitted"], "fitted")
         for name, hint in PLAIN.items():
-            setattr(estimator, name, conform(hint, unspelled(manifest["fitted"][name]), name))
+            setattr(estimator, name, conform(hint, unspelled(fitted[name]), name))
         estimator.settings_ = conform(Settings, manifest["settings"], "settings")
         if not isinstance(saved.model, Mixture):
             raise TypeError("the model is no mixture")
