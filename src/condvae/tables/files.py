@@ -11,7 +11,6 @@ import contextlib
 import os
 import sys
 import uuid
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -25,7 +24,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from narwhals.typing import IntoDataFrame
 
-from condvae.tables import workbooks
+from condvae.declared import reason
+from condvae.tables import archives, workbooks
 from condvae.tables.cells import DECIMAL, Cells, open_frame
 from condvae.tables.columns import Column
 from condvae.tables.dialects import dialect_of, is_binary, text_of
@@ -43,7 +43,7 @@ from condvae.tables.memory import (
 from condvae.tables.plain import INDEX_NAMES, is_decimal_comma, is_numbering, plain
 from condvae.tables.readings import as_read
 from condvae.tables.scans import scan
-from condvae.text import path_in_words, quote
+from condvae.text import path_in_words
 
 _SEPARATORS: dict[str, str | None] = {".csv": ",", ".tsv": "\t", ".txt": None}
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
@@ -203,45 +203,17 @@ def _parse(data: bytes, ending: str, source: str, kept: Kept, limit: int) -> Fil
 
 def _parse_zip(data: bytes, source: str, kept: Kept, limit: int) -> File:
     """The one table of an archive."""
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            names = [name for name in archive.namelist() if _is_member(name)]
-            if len(names) != 1:
-                what = (
-                    "no file"
-                    if not names
-                    else f"{len(names)} files ({', '.join(map(quote, names[:3]))}, ...)"
-                )
-                raise TableError(
-                    "{source} holds {what}",
-                    remedy="give an archive of one table, or unpack it",
-                    source=source,
-                    what=what,
-                )
-            with archive.open(names[0]) as member:
-                inner = within(member.read, limit, 1, source)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
-        raise TableError(
-            "{source} cannot be unpacked ({reason})",
-            remedy="unpack it yourself",
-            source=source,
-            reason=_first_line(error),
-        ) from error
-    ending, compression = _format(Path(names[0]), reading=True)
+    name, inner = archives.only_file(data, source, limit)
+    ending, compression = _format(Path(name), reading=True)
     if compression is not None or ending == ".zip":
         raise TableError(
             "{source} holds {name!q}, which is packed once more",
             remedy="unpack it",
             source=source,
-            name=names[0],
+            name=name,
         )
     require_within(limit, len(inner) * (TEXT_COST if ending in _SEPARATORS else 1), source)
-    return _parse(inner, ending, f"{source} ({names[0]})", kept, limit)
-
-
-def _is_member(name: str) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in Path(name).parts)
-    return not (name.endswith("/") or hidden)
+    return _parse(inner, ending, f"{source} ({name})", kept, limit)
 
 
 def _finished(
@@ -403,7 +375,7 @@ def _csv_bytes(table: pa.Table, separator: str, *, header: bool) -> bytes:
         pyarrow.csv.write_csv(table, buffer, options)
     except pa.ArrowException as error:
         raise TableError(
-            "CSV cannot hold this table ({reason})", remedy="write Parquet", reason=_first_line(error)
+            "CSV cannot hold this table ({reason})", remedy="write Parquet", reason=reason(error)
         ) from error
     return buffer.getvalue()
 
@@ -490,9 +462,5 @@ def _explain(error: Exception, source: str, parse: Any) -> NoReturn:
         "{source} is not a CSV table ({reason})",
         remedy="export it as CSV again",
         source=source,
-        reason=_first_line(error),
+        reason=reason(error),
     ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]

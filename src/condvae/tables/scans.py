@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from condvae.declared import reason
 from condvae.progress import Progress
 from condvae.tables.cells import cells, first_duplicate, open_frame, suggestion
 from condvae.tables.errors import TableError
@@ -115,7 +116,7 @@ class Scan:
                 "{file!r} cannot be read any more ({reason})",
                 remedy="put it back as it was",
                 file=str(group.file),
-                reason=_first_line(error),
+                reason=reason(error),
             ) from error
         return table.select(self.column_names)
 
@@ -225,10 +226,6 @@ def _require_alike(types: pa.Schema, schema: pa.Schema, first: Path, file: Path)
                 other=types.field(name).type,
                 first=str(first),
             )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]
 
 
 class Survey(NamedTuple):

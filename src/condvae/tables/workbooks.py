@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Any
 
+from condvae.declared import reason
 from condvae.tables.dialects import header_place
 from condvae.tables.errors import TableError
 from condvae.text import quote
@@ -39,7 +40,7 @@ def rows_of(data: bytes, source: str) -> tuple[list[str], list[list[str | None]]
             "{source} is not a workbook, or is damaged ({reason})",
             remedy="save it again",
             source=source,
-            reason=str(error),
+            reason=reason(error),
         ) from error
     sheets = {name: filled for name, rows in sheets.items() if (filled := _filled(rows))}
     if not sheets:
