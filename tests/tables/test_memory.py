@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from condvae.sentences import Argument
-from condvae.tables import TableError, memory, read_table, scan
+from condvae.tables import Column, TableError, files, memory, read_table, scan
 from condvae.tables.memory import budget, in_units, num_bytes
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="pipes, devices and links of POSIX")
@@ -164,8 +164,23 @@ def test_a_path_that_cannot_be_is_one_sentence(path):
         assert len(str(caught.value)) < 500
 
 
-def test_very_many_columns(tmp_path):
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ([f"c{i}" for i in range(10**6)], r"the first line of .* too many for column names"),
+        ([""] * 200_000, r"has 200,000 columns, more than the 50,000 that are read of text"),
+    ],
+)
+def test_text_of_very_many_columns_is_refused(tmp_path, names, sentence):
     path = tmp_path / "rows.csv"
-    path.write_text(",".join(f"c{i}" for i in range(10**6)) + "\n" + ",".join(["1"] * 10**6) + "\n")
-    with pytest.raises(TableError, match=r"the first line of .* too many for column names"):
+    path.write_text("\n".join(map(",".join, (names, ["1"] * len(names), ["2"] * len(names)))))
+    with pytest.raises(TableError, match=sentence):
         read_table(path)
+
+
+def test_of_very_many_columns_of_parquet_those_of_a_schema_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST_COLUMNS", 9)
+    pq.write_table(pa.table({f"c{i}": [1.0, 2.0] for i in range(10)}), tmp_path / "rows.parquet")
+    columns = [Column(name, "given", "numeric", "double") for name in ("c3", "absent")]
+    assert read_table(tmp_path / "rows.parquet", columns).column_names == ["c3"]
+    assert len(read_table(tmp_path / "rows.parquet").column_names) == 10

@@ -26,6 +26,9 @@ STEADY = 0.75
 MOST_TITLES = 20
 """Lines above a table among which titles are looked for, and lines below among which footers are."""
 
+MOST_COLUMNS = 50_000
+"""Columns of a text file at most, each of which takes a fraction of a millisecond."""
+
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -94,8 +97,10 @@ def is_binary(data: bytes) -> bool:
     """Whether the first bytes of a file tell that it is no text, which `text_of` then refuses.
 
     Example:
-        >>> is_binary(b"a,b\\n1,2\\n"), is_binary("a,b".encode("utf-16-le")), is_binary(b"\\0" * 99)
-        (False, False, True)
+        >>> is_binary(b"a,b\\n1,2\\n"), is_binary("a,b\\n1,2\\n".encode("utf-16-le"))
+        (False, False)
+        >>> is_binary(b"\\0" * 99)
+        True
     """
     return b"\0" in data[:LOOKED_AT] and _encoding_of(data) == "utf-8"
 
@@ -146,6 +151,14 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
     for _ in range(records[place][1]):
         start = text.find("\n", start) + 1 or len(text)
     body, footer = _without_footer(text[start:], separator, len(names))
+    if len(names) > MOST_COLUMNS:
+        raise TableError(
+            "{source} has {number:,} columns, more than the {most:,} that are read of text",
+            remedy="check that it is a table, or write it as Parquet",
+            source=source,
+            number=len(names),
+            most=MOST_COLUMNS,
+        )
     notes = [*_left_out(source, "above", rows[:place]), *_left_out(source, "below", footer)]
     if _is_row(names, rows[place + 1 :]):
         notes.append(

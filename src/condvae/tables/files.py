@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from io import BytesIO
@@ -28,7 +28,7 @@ from condvae.declared import reason
 from condvae.tables import archives, workbooks
 from condvae.tables.cells import DECIMAL, Cells, open_frame
 from condvae.tables.columns import Column
-from condvae.tables.dialects import dialect_of, is_binary, text_of
+from condvae.tables.dialects import MOST_COLUMNS, dialect_of, is_binary, text_of
 from condvae.tables.errors import TableError
 from condvae.tables.memory import (
     PARQUET_COST,
@@ -142,7 +142,8 @@ def read_file(
             path=shown,
             reason=getattr(error, "strerror", None) or unpacked,
         ) from error
-    return _as_columns(_parse(data, ending, shown, kept, limit), columns)
+    only = {str(column.name) for column in columns}
+    return _as_columns(_parse(data, ending, shown, kept, limit, only), columns)
 
 
 def _stays_text(column: Column) -> bool:
@@ -179,11 +180,11 @@ def read_as(columns: Sequence[Column], table: pa.Table) -> pa.Table:
     return table
 
 
-def _parse(data: bytes, ending: str, source: str, kept: Kept, limit: int) -> File:
+def _parse(data: bytes, ending: str, source: str, kept: Kept, limit: int, only: Set[str]) -> File:
     if ending in _SEPARATORS:
         return _parse_csv(data, source, kept, _SEPARATORS[ending])
     if ending == ".zip":
-        return _parse_zip(data, source, kept, limit)
+        return _parse_zip(data, source, kept, limit, only)
     if ending in workbooks.ENDINGS:
         require_within(limit, TEXT_COST * workbooks.unpacked_size(data), source)
         names, rows, notes = workbooks.rows_of(data, source)
@@ -192,8 +193,14 @@ def _parse(data: bytes, ending: str, source: str, kept: Kept, limit: int) -> Fil
         return _finished(names, columns, kept, source, notes, ".")
     try:
         with pyarrow.parquet.ParquetFile(pa.BufferReader(data)) as file:
-            require_within(limit, PARQUET_COST * parquet_bytes(file.metadata, file.schema_arrow), source)
-            table = file.read()
+            names = file.schema_arrow.names
+            if len(names) > MOST_COLUMNS and only:  # all of them would take a minute
+                table = file.read([name for name in names if name in only])
+            else:
+                require_within(
+                    limit, PARQUET_COST * parquet_bytes(file.metadata, file.schema_arrow), source
+                )
+                table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise TableError(
             "{source} is not a Parquet file, or is cut short", remedy="write it again", source=source
@@ -201,7 +208,7 @@ def _parse(data: bytes, ending: str, source: str, kept: Kept, limit: int) -> Fil
     return _without_index(table, source, ())
 
 
-def _parse_zip(data: bytes, source: str, kept: Kept, limit: int) -> File:
+def _parse_zip(data: bytes, source: str, kept: Kept, limit: int, only: Set[str]) -> File:
     """The one table of an archive."""
     name, inner = archives.only_file(data, source, limit)
     ending, compression = _format(Path(name), reading=True)
@@ -213,7 +220,7 @@ def _parse_zip(data: bytes, source: str, kept: Kept, limit: int) -> File:
             name=name,
         )
     require_within(limit, len(inner) * (TEXT_COST if ending in _SEPARATORS else 1), source)
-    return _parse(inner, ending, f"{source} ({name})", kept, limit)
+    return _parse(inner, ending, f"{source} ({name})", kept, limit, only)
 
 
 def _finished(
@@ -238,8 +245,9 @@ def _finished(
 
 def _without_index(table: pa.Table, source: str, notes: Sequence[str]) -> File:
     """The table, and which of its columns only numbers the rows and has no name of its own."""
-    for name in table.column_names:
-        if name in INDEX_NAMES and table.column_names.count(name) == 1 and is_numbering(table[name]):
+    names = table.column_names
+    for name in [name for name in INDEX_NAMES if names.count(name) == 1]:
+        if is_numbering(table[name]):
             return File(table, tuple(notes), name)
     return File(table, tuple(notes))
 
