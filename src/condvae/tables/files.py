@@ -246,7 +246,7 @@ def _finished(
 def _without_index(table: pa.Table, source: str, notes: Sequence[str]) -> File:
     """The table, and which of its columns only numbers the rows and has no name of its own."""
     names = table.column_names
-    for name in [name for name in INDEX_NAMES if names.count(name) == 1]:
+    for name in sorted((name for name in INDEX_NAMES if names.count(name) == 1), key=names.index):
         if is_numbering(table[name]):
             return File(table, tuple(notes), name)
     return File(table, tuple(notes))
