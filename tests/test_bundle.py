@@ -225,6 +225,85 @@ def test_odd_names_are_refused(tmp_path, name):
         load(tmp_path / "model")
 
 
+WEIGHT = ".prior.network.layers[0].weight"
+BIAS = ".prior.network.layers[0].bias"
+
+
+def swapped(arrays):
+    arrays[WEIGHT], arrays[BIAS] = arrays[BIAS], arrays[WEIGHT]
+
+
+DAMAGED = {
+    "another type": (
+        lambda a: a.update({WEIGHT: a[WEIGHT].astype(np.float16)}),
+        r"weight is float16\[8, 2\]",
+    ),
+    "whole numbers": (lambda a: a.update({WEIGHT: a[WEIGHT].astype(int)}), "expected numbers of shape"),
+    "another shape": (lambda a: a.update({WEIGHT: a[WEIGHT].T}), r"is float32\[2, 8\].*shape \[8, 2\]"),
+    "broadcast": (lambda a: a.update({BIAS: a[BIAS][:1]}), r"is float32\[1\], expected .* \[8\]"),
+    "no axes": (lambda a: a.update({BIAS: a[BIAS][0]}), r"is float32\[\], expected .* \[8\]"),
+    "swapped": (swapped, r"expected numbers of shape"),
+    "not a number": (lambda a: a[WEIGHT].fill(np.nan), "not finite"),
+    "infinite": (lambda a: a[BIAS].fill(np.inf), "not finite"),
+    "one too many": (lambda a: a.update(odd=np.float32([1])), "'odd' belongs to no part of the model"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_arrays_are_what_the_parts_of_the_model_declare(tmp_path, name):
+    change, sentence = DAMAGED[name]
+    save(tmp_path / "model", ready_made("gaussian")[0])
+    manifest, arrays = read_folder(tmp_path / "model")
+    arrays = {key: array.copy() for key, array in arrays.items()}
+    change(arrays)
+    write_folder(tmp_path / "model", manifest, arrays)
+    with pytest.raises(BundleError, match=f"is damaged .*{sentence}"):
+        load(tmp_path / "model")
+
+
+def test_members_of_a_mixture_are_equally_many(tmp_path):
+    save(tmp_path / "model", Mixture.of([ready_made("gaussian", seed)[0] for seed in range(3)]))
+    manifest, arrays = read_folder(tmp_path / "model")
+    arrays[".stacked" + BIAS] = arrays[".stacked" + BIAS][:2]
+    write_folder(tmp_path / "model", manifest, arrays)
+    with pytest.raises(BundleError, match=r"bias is float32\[2, 8\], expected numbers of shape \[3, 8\]"):
+        load(tmp_path / "model")
+
+
+def test_weights_for_a_model_of_the_same_structure_are_finite(tmp_path):
+    save(tmp_path / "model", users_own(np.nan))
+    with pytest.raises(BundleError, match=r"\.prior\.weight in .* holds numbers that are not finite"):
+        load(tmp_path / "model", like=users_own())
+
+
+FIELDS = {
+    "text for a number": (
+        lambda a: a["fields"]["prior"]["fields"]["network"]["fields"].update(in_size="2")
+    ),
+    "a module for text": (
+        lambda a: a["fields"]["prior"]["fields"]["network"]["fields"].update(activation={"tuple": []})
+    ),
+    "a number for a module": (lambda a: a["fields"].update(prior=3)),
+    "a module for an array": (
+        lambda a: a["fields"]["prior"]["fields"]["head"]["fields"]["parameters"]["fields"].update(
+            log_scale={"tuple": [1]}
+        )
+    ),
+    "another place": (
+        lambda a: a["fields"]["prior"]["fields"]["network"]["fields"]["layers"]["tuple"][0][
+            "fields"
+        ].update(weight={"array": BIAS})
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_fields_are_what_the_parts_of_the_model_declare(tmp_path, name):
+    forge(tmp_path / "model", FIELDS[name])
+    with pytest.raises(BundleError, match=r"is damaged|cannot rebuild"):
+        load(tmp_path / "model")
+
+
 def test_a_bottomless_manifest_is_refused(tmp_path, monkeypatch):
     node = None
     for _ in range(10_000):

@@ -32,6 +32,7 @@ LAYERS = [
     ["calibration", "baselines"],
     ["tables", "storage"],
     ["sentences"],
+    ["declared"],
     ["progress", "observed", "records", "text", "normal_scores", "version"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
@@ -39,6 +40,7 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 WITHOUT_JAX = {
     "tables",
     "storage",
+    "declared",
     "observed",
     "records",
     "text",
@@ -176,6 +178,7 @@ ACROSS_ROOMS = {
     "estimator/test_in_turn.py": "targets decoded in turn, from frames to answers",
     "estimator/test_likelihoods.py": "likelihoods of targets, from the table to densities in its units",
     "estimator/test_properties.py": "what holds for any rows",
+    "fuzz/test_files.py": "damaged models, checkpoints and tables",
     "networks/test_known_truths.py": "encoders and decoders, trained on data whose log p is known",
     "report/test_browser.py": "the page, opened in a browser",
     "test_concepts.py": "a model of every kind of latent, through every objective, score and file",

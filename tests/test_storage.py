@@ -1,6 +1,7 @@
 """Atomic files and bundles: what is written comes back, and what is not whole is refused."""
 
 import contextlib
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ def test_a_truncated_file_is_refused(bundle, name, keep):
 def test_a_byte_more_is_refused(bundle):
     with (bundle / WEIGHTS).open("ab") as file:
         file.write(b"\0")
-    with pytest.raises(StorageError, match="altered"):
+    with pytest.raises(StorageError, match="has 97 bytes, expected at most 96"):
         read_folder(bundle)
 
 
@@ -357,3 +358,94 @@ def test_what_is_kept_comes_back_with_its_types():
 def test_what_is_missing_is_named():
     with pytest.raises(ValueError, match="the arrays of Kept lack table, rows"):
         Kept.from_arrays({"share": np.array(1.0)})
+
+
+# Files that are not what a bundle is made of
+
+
+def resealed(path, manifest=None, weights=None):
+    """A bundle whose hashes are right, with another manifest or other bytes of weights."""
+    old = json.loads((path / MANIFEST).read_text())
+    data = (path / WEIGHTS).read_bytes() if weights is None else weights
+    body = {name: value for name, value in (manifest or old).items() if name != "manifest_sha256"}
+    body |= {"weights_sha256": hashlib.sha256(data).hexdigest(), "weights_bytes": len(data)}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    body["manifest_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    (path / WEIGHTS).write_bytes(data)
+    (path / MANIFEST).write_text(json.dumps(body))
+
+
+def packed(dtype, shape, data=b"\0" * 8):
+    header = json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, len(data)]}}).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        packed("BF16", [4]),
+        packed("F8_E4M3", [8]),
+        packed("F32", [2**40, 2**40]),
+        packed("F32", [2**62, 2, 0], b""),
+        packed("Q7", [8]),
+        b"",
+        b"\xff" * 8,
+    ],
+)
+def test_weights_of_no_type_or_shape_of_numpy_are_refused(bundle, weights):
+    resealed(bundle, weights=weights)
+    with pytest.raises(StorageError, match=r"weights\.safetensors of the model .* cannot be read \("):
+        read_folder(bundle)
+
+
+@pytest.mark.parametrize("depth", [500, 990, 3000, 200_000])
+def test_a_manifest_of_deep_nesting_is_refused_or_read(bundle, depth):
+    text = (bundle / MANIFEST).read_text().rstrip()[:-1]
+    (bundle / MANIFEST).write_text(f'{text}, "deep": {"[" * depth}{"]" * depth}}}')
+    with pytest.raises(StorageError, match=r"is not JSON|altered"):
+        read_folder(bundle)
+
+
+def test_numbers_that_json_does_not_have_are_refused(bundle):
+    (bundle / MANIFEST).write_text('{"format": "condvae", "x": NaN}')
+    with pytest.raises(StorageError, match="is not JSON"):
+        read_folder(bundle)
+
+
+def folder_at(path):
+    path.mkdir()
+
+
+def loop_at(path):
+    path.symlink_to(path.name)
+
+
+def sparse_at(path):
+    with path.open("wb") as file:
+        file.truncate(2**40)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
+@pytest.mark.parametrize(
+    "make", [folder_at, os.mkfifo, lambda path: path.symlink_to("/dev/zero"), loop_at, sparse_at]
+)
+@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS])
+def test_what_is_no_file_of_a_sensible_size_is_not_read(bundle, make, name):
+    (bundle / name).unlink()
+    make(bundle / name)
+    with pytest.raises(StorageError, match=r"regular file|Too many levels|has 1,099,511,627,776 bytes"):
+        read_folder(bundle)
+
+
+@pytest.mark.parametrize("path", ["a" * 5000, "a/" * 5000, "nul\0", "\udcff"])
+def test_a_path_that_cannot_be_is_one_sentence(path):
+    with pytest.raises(StorageError, match=r"there is no model at .*check the path") as caught:
+        read_folder(path)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+def test_a_loop_of_links_is_one_sentence(tmp_path):
+    (tmp_path / "model").symlink_to("model")
+    with pytest.raises(StorageError, match=r"there is no model at .*check the path"):
+        read_folder(tmp_path / "model")

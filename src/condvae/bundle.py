@@ -7,9 +7,10 @@ the user's own has weights and no description; it is loaded into a model of the 
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import equinox as eqx
 import jax
@@ -18,10 +19,12 @@ import numpy as np
 from jaxtyping import PyTree
 
 from condvae import conditionals, heads, networks
+from condvae.declared import MALFORMED, Shape, Sizes, conform, reason, require_array, require_like
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
 from condvae.storage import StorageError, read_folder, write_folder
+from condvae.text import MAX_PATH, cut, quote
 
 PARTS: dict[str, type[eqx.Module]] = {
     part.__name__: part
@@ -154,6 +157,7 @@ def load_bundle(path: str | Path, *, like: PyTree = None) -> Bundle:
     manifest, saved = read_folder(Path(path))
     arrays = {name: array for name, array in saved.items() if not name.startswith(BESIDE)}
     others = {name.removeprefix(BESIDE): saved[name] for name in saved if name.startswith(BESIDE)}
+    path = cut(str(path), MAX_PATH)
     _check_precision(arrays, path)
     if like is not None:
         return Bundle(_fill(like, arrays, path), manifest, others)
@@ -163,14 +167,21 @@ def load_bundle(path: str | Path, *, like: PyTree = None) -> Bundle:
             f"{path} holds a model with modules of its author's own: load it with like=, a model of the "
             "same structure"
         )
+    rebuilding = _Rebuilding(arrays)
     try:
-        model = _rebuild(architecture, arrays)
+        model = rebuilding.rebuild(architecture, "")
         if not isinstance(model, eqx.Module):
             raise TypeError(f"it is a {type(model).__name__}, not a module")
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise BundleError(
-            f"{path} describes a model that this version cannot rebuild ({error}): load it with the "
-            "condvae that saved it, or with like="
+            f"{path} describes a model that this version cannot rebuild ({reason(error)}): load it with "
+            "the condvae that saved it, or with like="
+        ) from error
+    try:
+        rebuilding.require_declared()
+    except MALFORMED as error:
+        raise BundleError(
+            f"the model in {path} is damaged ({reason(error)}): copy it again, or save it again"
         ) from error
     return Bundle(model, manifest, others)
 
@@ -208,59 +219,161 @@ def _describe(node: Any, name: str) -> Any:
     raise _NotAPart(type(node).__name__)
 
 
-def _rebuild(node: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    if isinstance(node, str):
-        return sys.intern(node)  # so that a default is known to be one, and is left out of the repr
-    if not isinstance(node, dict):
-        return node
-    if "array" in node:
-        return jnp.asarray(arrays[node["array"]])
-    if "observed" in node:
-        return Observed(*(_rebuild(item, arrays) for item in node["observed"]))
-    if "tuple" in node:
-        return tuple(_rebuild(item, arrays) for item in node["tuple"])
-    if "dict" in node:
-        return {key: _rebuild(item, arrays) for key, item in node["dict"].items()}
-    if node["module"] not in PARTS:
-        raise ValueError(f"it has no module {node['module']!r}")
-    part = PARTS[node["module"]]
-    # A model saved before a part had a field has the field's default.
-    defaults = {field.name: field.default for field in dataclasses.fields(part)}
-    missing = set(defaults) - set(node["fields"])
-    if set(node["fields"]) - set(defaults) or any(
-        defaults[name] is dataclasses.MISSING for name in missing
+class _Rebuilding:
+    """A model that is rebuilt from its description, and the checks of its fields and arrays."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]):
+        self.arrays = arrays
+        self.modules: list[tuple[str, eqx.Module]] = []
+        self.members: Sizes = {}
+        self.places: set[str] = set()
+
+    def rebuild(self, node: Any, place: str) -> Any:
+        """The part of the model that a node of the description stands for; arrays are in their places."""
+        if isinstance(node, str):
+            return sys.intern(node)  # so that a default is known to be one, and is left out of the repr
+        if not isinstance(node, dict):
+            return node
+        if "array" in node:
+            if node["array"] != place:
+                raise ValueError(f"the array {quote(node['array'])} stands at {quote(place)}")
+            self.places.add(place)
+            return jnp.asarray(self.arrays[place])
+        if "observed" in node:
+            pairs = zip(Observed._fields, node["observed"], strict=True)
+            return Observed(*(self.rebuild(item, f"{place}.{name}") for name, item in pairs))
+        if "tuple" in node:
+            return tuple(self.rebuild(item, f"{place}[{i}]") for i, item in enumerate(node["tuple"]))
+        if "dict" in node:
+            return {key: self.rebuild(item, f"{place}['{key}']") for key, item in node["dict"].items()}
+        return self._module(node, place)
+
+    def _module(self, node: Any, place: str) -> eqx.Module:
+        if node["module"] not in PARTS:
+            raise ValueError(f"it has no module {quote(node['module'])}")
+        part = PARTS[node["module"]]
+        # A model saved before a part had a field has the field's default.
+        defaults = {field.name: field.default for field in dataclasses.fields(part)}
+        missing = set(defaults) - set(node["fields"])
+        if set(node["fields"]) - set(defaults) or any(
+            defaults[name] is dataclasses.MISSING for name in missing
+        ):
+            raise ValueError(f"{part.__name__} has other fields")
+        module = object.__new__(part)
+        for field in missing:
+            object.__setattr__(module, field, defaults[field])
+        for field, value in node["fields"].items():
+            object.__setattr__(module, field, self.rebuild(value, f"{place}.{field}"))
+        self.modules.append((place, module))
+        return module
+
+    def require_declared(self) -> None:
+        """Check that each field is as its module declares it, and that each array has its place.
+
+        Raises:
+            ValueError: if one is not.
+        """
+        if odd := sorted(set(self.arrays) - self.places):
+            raise ValueError(f"the array {quote(odd[0])} belongs to no part of the model")
+        mixtures = [place for place, module in self.modules if isinstance(module, Mixture)]
+        for place, module in self.modules:
+            leading = "members " if any(place.startswith(outer) for outer in mixtures) else ""
+            _require_fields(module, place, leading, self.members)
+
+
+def _require_fields(module: Any, place: str, leading: str, members: Sizes) -> None:
+    """Check the fields of a module by its hints; `members` is the length of the leading axis."""
+    fields = dataclasses.fields(module)
+    numbers = {each.name: getattr(module, each.name) for each in fields if each.type is int}
+    arrays: list[tuple[str, Any, Shape]] = []
+    for each in fields:
+        arrays += _arrays_of(each.type, getattr(module, each.name), f"{place}.{each.name}")
+    for name, declared in _shapes_of_equinox(module).items():
+        if getattr(module, name) is not None:
+            arrays.append((f"{place}.{name}", getattr(module, name), Shape(" ".join(map(str, declared)))))
+    sizes = members | numbers
+    for name, array, shape in arrays:
+        require_array(name, array, shape._replace(axes=leading + shape.axes), sizes)
+    if leading and "members" in sizes:
+        members["members"] = sizes["members"]
+
+
+def _shapes_of_equinox(module: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays that Equinox declares without one."""
+    if isinstance(module, eqx.nn.Linear):
+        out, into = (1 if n == "scalar" else n for n in (module.out_features, module.in_features))
+        return {"weight": (out, into), "bias": (out,)}
+    if isinstance(module, eqx.nn.Conv2d):
+        out, ones = module.out_channels, (1,) * module.num_spatial_dims
+        weight = (out, module.in_channels // module.groups, *module.kernel_size)
+        return {"weight": weight, "bias": (out, *ones)}
+    return {"weight": module.shape, "bias": module.shape} if isinstance(module, eqx.nn.LayerNorm) else {}
+
+
+def _arrays_of(hint: Any, value: Any, place: str) -> list[tuple[str, Any, Shape]]:
+    """The arrays of a field and what its hint declares them to be; an error for a value of another type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hasattr(hint, "dim_str"):
+        kinds = "f" if "float32" in hint.dtypes else "iu" if "int32" in hint.dtypes else ""
+        axes = "..." if "*shape" in hint.dim_str else hint.dim_str
+        return [(place, value, Shape(axes, kinds))]
+    if origin in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return []
+        rest = [argument for argument in arguments if argument is not NoneType]
+        hint = rest[0] if len(rest) == 1 else next((each for each in rest if _suits(each, value)), rest[0])
+        return _arrays_of(hint, value, place)
+    if origin is tuple:
+        if not isinstance(value, tuple) or (arguments[-1] is not ... and len(value) != len(arguments)):
+            raise ValueError(f"{place} is {quote(value)}, expected a tuple of other items")
+        hints = arguments[:1] * len(value) if arguments[-1] is ... else arguments
+        pairs = enumerate(zip(hints, value, strict=True))
+        return [one for i, (each, item) in pairs for one in _arrays_of(each, item, f"{place}[{i}]")]
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{place} is {quote(value)}, expected parts by name")
+        return [one for key in value for one in _arrays_of(arguments[1], value[key], f"{place}['{key}']")]
+    if origin is Literal or hint in (bool, int, float, str):
+        conform(hint, value, place)
+    elif hint is tuple and not isinstance(value, tuple):
+        raise ValueError(f"{place} is {quote(value)}, expected a tuple")
+    elif (origin is Callable or hint is Callable or _is_module(hint)) and not (
+        isinstance(value, hint if hint is CVAE else eqx.Module)
     ):
-        raise ValueError(f"{part.__name__} has other fields")
-    module = object.__new__(part)
-    for field in missing:
-        object.__setattr__(module, field, defaults[field])
-    for field, value in node["fields"].items():
-        object.__setattr__(module, field, _rebuild(value, arrays))
-    return module
+        raise ValueError(f"{place} is {quote(value)}, expected a module")
+    return []
 
 
-def _fill(like: PyTree, arrays: Mapping[str, np.ndarray], path: Any) -> Any:
-    expected = _named_arrays(like)
-    if set(expected) != set(arrays):
-        odd = sorted(set(expected) ^ set(arrays))[0]
-        where = "the saved one" if odd in arrays else "like"
+def _is_module(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, eqx.Module)
+
+
+def _suits(hint: Any, value: Any) -> bool:
+    try:
+        _arrays_of(hint, value, "")
+    except ValueError:
+        return False
+    return True
+
+
+def _fill(like: PyTree, arrays: Mapping[str, np.ndarray], path: str) -> Any:
+    try:
+        require_like(_named_arrays(like), arrays, "the saved one", "like")
+    except ValueError as error:
         raise BundleError(
-            f"the model in {path} is not of like's structure: only {where} has {odd}; build like as the "
-            "saved model was built"
-        )
-    for name, leaf in expected.items():
-        if leaf.shape != arrays[name].shape or leaf.dtype != arrays[name].dtype:
-            raise BundleError(
-                f"{name} in {path} is {arrays[name].dtype}{list(arrays[name].shape)}, in like "
-                f"{leaf.dtype}{list(leaf.shape)}: build like as the saved model was built"
-            )
+            f"the model in {path} is not of like's structure: {reason(error)}; build like as the saved "
+            "model was built"
+        ) from error
+    for name, leaf in _named_arrays(like).items():
+        if not np.isfinite(arrays[name]).all() and np.isfinite(leaf).all():
+            raise BundleError(f"{name} in {path} holds numbers that are not finite: train the model again")
     dynamic, static = eqx.partition(like, _is_array)
     leaves, treedef = jax.tree_util.tree_flatten_with_path(dynamic)
     filled = [jnp.asarray(arrays[jax.tree_util.keystr(where)]) for where, _ in leaves]
     return eqx.combine(jax.tree_util.tree_unflatten(treedef, filled), static)
 
 
-def _check_precision(arrays: Mapping[str, np.ndarray], path: Any) -> None:
+def _check_precision(arrays: Mapping[str, np.ndarray], path: str) -> None:
     """Refuse what JAX would silently round."""
     double = any(array.dtype == np.float64 for array in arrays.values())
     if double and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]

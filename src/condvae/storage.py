@@ -14,6 +14,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -24,12 +25,21 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from condvae.declared import MALFORMED, Shape, reason, require_array
 from condvae.sentences import Text
+from condvae.text import path_in_words
 
 FORMAT = "condvae"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
+
+
+MOST_MANIFEST = 64 * 2**20
+"""Bytes of a manifest at most."""
+
+MOST_WEIGHTS = 4 * 2**30
+"""Bytes of weights at most, in models whose manifest does not state how many there are."""
 
 
 class StorageError(ValueError):
@@ -72,8 +82,8 @@ def write_folder(path: str | Path, manifest: Mapping[str, Any], arrays: Mapping[
 
     Args:
         path: the bundle's folder; its parent must exist.
-        manifest: any JSON object. `format`, `format_version`, `weights_sha256` and
-            `manifest_sha256` are set here.
+        manifest: any JSON object. `format`, `format_version`, `weights_sha256`, `weights_bytes`
+            and `manifest_sha256` are set here.
         arrays: boolean, integer or floating arrays of any shapes, by name.
 
     Raises:
@@ -116,24 +126,39 @@ def read_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]
 
     Example: see `write_folder`.
     """
-    shown = repr(str(path))
-    folder = Path(path).resolve()
+    shown = path_in_words(path)
+    try:
+        folder = _folder_of(Path(path), shown)
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, StorageError):
+            raise
+        why = getattr(error, "strerror", None) or reason(error)
+        raise StorageError(f"there is no model at {shown} ({why}); check the path") from error
+    manifest = _unseal(_read(folder, MANIFEST, shown, MOST_MANIFEST), shown)
+    size = manifest.get("weights_bytes", MOST_WEIGHTS)  # which models of before do not state
+    weights = _read(folder, WEIGHTS, shown, size if isinstance(size, int) else 0)
+    if _sha256(weights) != manifest.get("weights_sha256"):
+        raise _altered(shown, WEIGHTS)
+    try:
+        return manifest, safetensors.numpy.load(weights)
+    except (SafetensorError, *MALFORMED) as error:
+        raise StorageError(
+            f"{WEIGHTS} of the model {shown} cannot be read ({reason(error)}); copy or save the model again"
+        ) from error
+
+
+def _folder_of(path: Path, shown: str) -> Path:
+    """The folder that holds the bundle."""
+    folder = path.resolve()
     if not folder.exists() and _old(folder).exists():
         folder = _old(folder)  # a save was cut off between its two renames
     if not folder.exists():
         raise StorageError(f"there is no model at {shown}; check the path")
     if not folder.is_dir():
         raise StorageError(f"{shown} is a file, and a model is a folder; check the path")
-    if not any((folder / name).exists() for name in (MANIFEST, WEIGHTS)):
+    if not any(os.path.lexists(folder / name) for name in (MANIFEST, WEIGHTS)):
         raise StorageError(f"the folder {shown} is not a condvae model (it has no {MANIFEST})")
-    manifest = _unseal(_read(folder, MANIFEST, shown), shown)
-    weights = _read(folder, WEIGHTS, shown)
-    if _sha256(weights) != manifest.get("weights_sha256"):
-        raise _altered(shown, WEIGHTS)
-    try:
-        return manifest, safetensors.numpy.load(weights)
-    except SafetensorError as error:
-        raise _altered(shown, WEIGHTS) from error
+    return folder
 
 
 def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -155,6 +180,7 @@ def _seal(manifest: Mapping[str, Any], weights: bytes) -> bytes:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "weights_sha256": _sha256(weights),
+        "weights_bytes": len(weights),
     }
     sealed.pop("manifest_sha256", None)
     try:
@@ -167,7 +193,8 @@ def _seal(manifest: Mapping[str, Any], weights: bytes) -> bytes:
 
 def _unseal(text: bytes, shown: str) -> dict[str, Any]:
     try:
-        manifest = json.loads(text)
+        manifest = json.loads(text, parse_constant=_no_constant)
+        canonical = _canonical(manifest)  # which refuses deeper nesting than reading does
     except (ValueError, RecursionError) as error:
         raise StorageError(
             f"{MANIFEST} of the model {shown} is not JSON (cut short or altered); save the model again"
@@ -182,23 +209,42 @@ def _unseal(text: bytes, shown: str) -> dict[str, Any]:
             f"the model {shown} was made by a newer condvae (format {version}, this one reads up to "
             f"{FORMAT_VERSION}): upgrade condvae"
         )
-    body = {name: value for name, value in manifest.items() if name != "manifest_sha256"}
-    if manifest.get("manifest_sha256") != _sha256(_canonical(body)):
+    if manifest.get("manifest_sha256") != _sha256(canonical):
         raise _altered(shown, MANIFEST)
     return manifest
 
 
-def _canonical(manifest: Mapping[str, Any]) -> bytes:
-    return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _canonical(manifest: Any) -> bytes:
+    """What the hash of a manifest covers: all but the hash."""
+    body = manifest
+    if isinstance(manifest, dict):
+        body = {name: value for name, value in manifest.items() if name != "manifest_sha256"}
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _read(folder: Path, name: str, shown: str) -> bytes:
+def _read(folder: Path, name: str, shown: str, most: int) -> bytes:
+    """The bytes of a regular file, which are `most` at most."""
+    path = folder / name
     try:
-        return (folder / name).read_bytes()
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise StorageError(
+                f"{name} of the model {shown} is not a regular file; copy the whole folder again"
+            )
+        if status.st_size > most:
+            raise StorageError(
+                f"{name} of the model {shown} has {status.st_size:,} bytes, expected at most {most:,}; "
+                "copy the whole folder again"
+            )
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise StorageError(f"the model {shown} lacks its {name}; copy the whole folder again") from error
     except OSError as error:
@@ -368,6 +414,9 @@ def _altered(shown: str, name: str) -> StorageError:
     )
 
 
+_SCALARS: dict[Any, Shape] = {int: Shape("", "iu"), float: Shape(""), bool: Shape("", "b")}
+
+
 class Arrays:
     """A dataclass of arrays and numbers as arrays by name, and back, exactly.
 
@@ -389,11 +438,15 @@ class Arrays:
         return {field.name: np.asarray(getattr(self, field.name), order="C") for field in fields(instance)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], **sizes: int) -> Self:
         """The inverse of `to_arrays`; a field with a default may be absent, as in files of before.
 
+        Args:
+            arrays: the fields by name.
+            sizes: the lengths of axes that are known, by the names that the fields' hints give them.
+
         Raises:
-            ValueError: if an array is missing.
+            ValueError: if an array is missing, or is not as its field declares it by a `Shape`.
         """
         kind: Any = cls
         needed = [field.name for field in fields(kind) if field.default is MISSING]
@@ -402,6 +455,11 @@ class Arrays:
             raise ValueError(f"the arrays of {cls.__name__} lack {', '.join(absent)}")
         values: dict[str, Any] = {name: np.asarray(arrays[name]) for name in names}
         for field in fields(kind):
-            if field.name in values and field.type in (int, float, bool):
+            if field.name not in values:
+                continue
+            scalar = _SCALARS.get(field.type)
+            for shape in [scalar] if scalar else getattr(field.type, "__metadata__", ()):
+                require_array(f"{cls.__name__}.{field.name}", values[field.name], shape, sizes)
+            if scalar:
                 values[field.name] = values[field.name].item()
         return cls(**values)

@@ -11,6 +11,9 @@ MAX_NAMES = 12
 MAX_QUOTED = 80
 """Characters of a value that a sentence quotes at most."""
 
+MAX_PATH = 240
+"""Characters of a path at most."""
+
 MAX_SENTENCE = 1200
 """Characters of a sentence at most: half a screen."""
 
@@ -30,16 +33,26 @@ def quote(value: Any) -> str:
     return f"{text[: MAX_QUOTED - 2]}...{end}"
 
 
-def cut(sentence: str) -> str:
-    """A sentence, the first and the last part of one that would fill a screen.
+def path_in_words(path: Any) -> str:
+    """A path in quotation marks, the first and the last part of one that is very long.
+
+    Example:
+        >>> path_in_words("a/model"), len(path_in_words("a" * 5000))
+        ("'a/model'", 242)
+    """
+    return repr(cut(str(path), MAX_PATH))
+
+
+def cut(sentence: str, most: int = MAX_SENTENCE) -> str:
+    """A sentence, the first and the last part of one with more characters than `most`.
 
     Example:
         >>> cut("It rains."), len(cut("a" * 10**7))
         ('It rains.', 1200)
     """
-    if len(sentence) <= MAX_SENTENCE:
+    if len(sentence) <= most:
         return sentence
-    half = MAX_SENTENCE // 2
+    half = most // 2
     return f"{sentence[: half - 5]} ... {sentence[-half:]}"
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import condvae
 from condvae import ConditionalVAE
 from condvae.bundle import BundleError
 from condvae.estimator import persistence
+from condvae.storage import read_folder, write_folder
 from estimator.mixed import BARE
 from fitted import without_training
 
@@ -134,3 +136,78 @@ def test_models_saved_by_an_earlier_version_score_the_same(name):
         X if loaded.schema_.given else None, y[[column.name for column in loaded.schema_.target]]
     )
     assert_allclose(score.value, json.loads((SAVED / f"{name}.json").read_text())["log_prob"], atol=5e-5)
+
+
+def saved_folder(tmp_path, name="latent"):
+    shutil.copytree(SAVED / name, tmp_path / name)
+    return tmp_path / name
+
+
+def column(manifest, name):
+    return next(
+        c for c in (*manifest["schema"]["given"], *manifest["schema"]["target"]) if c["name"] == name
+    )
+
+
+FORGED = {
+    "schema": (lambda m: m.update(schema=[]), "schema is"),
+    "name": (lambda m: column(m, "hour").update(name=3), "given.*name is 3, expected text"),
+    "levels": (lambda m: column(m, "zone").update(levels=3), "levels is 3, expected a list"),
+    "no levels": (lambda m: column(m, "zone").update(levels=[]), "column 'zone' has no levels"),
+    "fewer levels": (lambda m: column(m, "kind").update(levels=["card"]), "is float64.*expected"),
+    "support": (lambda m: column(m, "start").update(support=[1, 2]), "support has 2 items, expected 8"),
+    "sd": (lambda m: column(m, "start").update(sd=0), "column 'start' has the standard deviation 0"),
+    "family": (lambda m: column(m, "start")["likelihood"].update(family="x"), "has the likelihood 'x'"),
+    "role": (lambda m: column(m, "start").update(role="given"), "has the role 'given' among the target"),
+    "a column less": (lambda m: m["schema"]["target"].pop(), "is float64.*expected|do not fit"),
+    "a condition less": (lambda m: m["schema"]["given"].pop(), "do not fit the schema"),
+    "best": (lambda m: m.update(best=9), "the best member is 9, of 2 members"),
+    "no best": (lambda m: m.update(best=None), "best is None, expected a whole number"),
+    "settings": (lambda m: m["settings"].update(width="8"), "settings.width is '8'"),
+    "fitted": (lambda m: m.update(fitted=None), "fitted is None, expected an object"),
+    "seed": (lambda m: m["fitted"].update(seed_="0"), "seed_ is '0', expected a whole number"),
+    "kind": (lambda m: m["fitted"].update(kind_="excel"), "kind_ is 'excel', expected 'numpy' or"),
+    "records": (
+        lambda m: m["history"].update(records=[1]),
+        r"history.records\[0\] is 1, expected an object",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_fields_of_another_type_or_range_are_refused(tmp_path, name):
+    change, sentence = FORGED[name]
+    path = saved_folder(tmp_path)
+    manifest, arrays = read_folder(path)
+    change(manifest)
+    write_folder(path, manifest, arrays)
+    with pytest.raises(
+        BundleError, match=f"is damaged, or was saved by another version .*{sentence}"
+    ) as caught:
+        ConditionalVAE.load(path)
+    assert len(str(caught.value)) - len(str(path)) < 440
+
+
+ARRAYS = {
+    "coefficients": ("beside:linear.coefficients", lambda a: a[:, :1]),
+    "intercept": ("beside:marginal.intercept", lambda a: a[:1]),
+    "rows": ("beside:neighbours.codes", lambda a: a[1:]),
+    "mask": ("beside:neighbours.codes_mask", lambda a: a.astype(np.float32)),
+    "not a number": ("beside:support.reference", lambda a: a * np.nan),
+    "features": ("beside:support.reference", lambda a: a[:, 1:]),
+    "count": ("beside:neighbours.count", lambda a: a.astype(np.float64)),
+    "training rows": ("beside:training_rows", lambda a: a.astype(np.float64)),
+    "nobody's": ("beside:linear.odd", lambda a: np.ones(1)),
+    "no target's": ("beside:calibration.odd", lambda a: np.ones(1)),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_beside_the_weights_are_what_their_parts_declare(tmp_path, name):
+    place, change = ARRAYS[name]
+    path = saved_folder(tmp_path)
+    manifest, arrays = read_folder(path)
+    arrays[place] = change(arrays.get(place))
+    write_folder(path, manifest, arrays)
+    with pytest.raises(BundleError, match="is damaged, or was saved by another version"):
+        ConditionalVAE.load(path)

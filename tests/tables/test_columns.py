@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from condvae.declared import conform
 from condvae.tables import Column, Likelihood, Schema
 
 
@@ -53,5 +54,5 @@ def test_json_is_exact_with_what_was_learned_of_the_cells():
     schema = Schema.infer(frame, given=["a"], target=["b"]).with_likelihoods(frame)
     for column in (*schema.given, *schema.target):
         assert column.support is not None and column.scores is not None
-        assert Column.from_json(json.loads(json.dumps(asdict(column), allow_nan=False))) == column
+        assert conform(Column, json.loads(json.dumps(asdict(column), allow_nan=False)), "it") == column
     assert schema.given[0].reading.unit == "$"

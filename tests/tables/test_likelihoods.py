@@ -6,6 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from condvae.declared import conform
 from condvae.tables import Likelihood
 
 VALUES = np.array([-1.0, 0.0, 0.5, 1.0, 3.0])
@@ -45,5 +46,4 @@ def test_atoms_are_where_a_value_has_a_probability():
 
 def test_it_goes_into_json_and_back():
     likelihood = Likelihood("negative_binomial", "counts", 1.0, start=(0.1, 1 / 3))
-    assert Likelihood.from_json(json.loads(json.dumps(asdict(likelihood)))) == likelihood
-    assert Likelihood.from_json(None) is None
+    assert conform(Likelihood, json.loads(json.dumps(asdict(likelihood))), "it") == likelihood

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import pyarrow as pa
 import pytest
 
+from condvae.declared import conform
 from condvae.tables import Reading, TableError
 from condvae.tables.text_cells import read_cells, require_readings
 
@@ -76,8 +77,7 @@ def test_what_is_asked_for():
 
 def test_a_reading_goes_through_json():
     reading = Reading("number", ",", "€", missing=("?",), count=3, example="5,00 €")
-    assert Reading.from_json(json.loads(json.dumps(asdict(reading)))) == reading
-    assert Reading.from_json(None) is None
+    assert conform(Reading, json.loads(json.dumps(asdict(reading))), "it") == reading
 
 
 def test_readings_that_are_none_are_refused():

@@ -1,6 +1,7 @@
 import itertools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,8 @@ import optax
 import pytest
 
 from condvae import elbo, fit
-from condvae.storage import StorageError
-from condvae.training import Checkpoints, Interrupted, checkpoints, loop
+from condvae.storage import StorageError, read_folder, write_folder
+from condvae.training import Checkpoints, History, Interrupted, checkpoints, loop
 from helpers import diagonal
 
 KEY = jax.random.key(0)
@@ -328,3 +329,47 @@ def test_a_run_that_is_killed_fifty_times_goes_on(tmp_path):
     places, inside_a_save = killed_at_random(tmp_path, 50)
     assert places > 10
     assert inside_a_save > 10
+
+
+def forged(path, change):
+    """A checkpoint whose hashes are right, with other contents."""
+    manifest, arrays = read_folder(path)
+    arrays = dict(arrays)
+    change(manifest, arrays)
+    write_folder(path, manifest, arrays)
+
+
+WEIGHT = "['weight']"
+FORGED = {
+    "a step in words": lambda m, a: m.update(step="8"),
+    "no history": lambda m, a: m.pop("history"),
+    "records": lambda m, a: m["history"].update(records=[3]),
+    "another type": lambda m, a: a.update({WEIGHT: a[WEIGHT].astype(np.float64)}),
+    "another shape": lambda m, a: a.update({WEIGHT: a[WEIGHT][:1]}),
+    "one array less": lambda m, a: a.pop(WEIGHT),
+    "one array more": lambda m, a: a.update(odd=np.ones(1)),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_checkpoint_of_another_form_gives_way_to_the_one_before(tmp_path, name):
+    state = {"weight": jax.random.normal(KEY, (2, 3))}
+    keeper = checkpoints.Keeper(Checkpoints(tmp_path / "run"), {}, resume=False)
+    for step in (0, 8):
+        keeper.save(state, History(), step)
+    newest = tmp_path / "run" / "step-000000008"
+    assert keeper.start(state, History())[2] == 8
+    forged(newest, FORGED[name])
+    assert keeper.start(state, History())[2] == 0
+    shutil.rmtree(tmp_path / "run" / "step-000000000")
+    with pytest.raises(StorageError, match=r"no checkpoint in .* can be read: step-000000008 is damaged"):
+        keeper.start(state, History())
+    keeper.close()
+
+
+def test_an_identity_of_another_form_is_that_of_another_run(tmp_path):
+    keeper = checkpoints.Keeper(Checkpoints(tmp_path / "run"), {"data": "1"}, resume=False)
+    write_folder(tmp_path / "run" / "step-000000000", {"checkpoint_format": 1, "identity": 3}, {})
+    with pytest.raises(StorageError, match="are of a run with another data"):
+        keeper.start(None, History())
+    keeper.close()

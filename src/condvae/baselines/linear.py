@@ -8,6 +8,7 @@ each target is given the targets before it.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -26,6 +27,7 @@ from condvae.baselines.blocks import (
     slices,
     take,
 )
+from condvae.declared import Shape
 from condvae.observed import Observed
 from condvae.storage import Arrays
 
@@ -85,14 +87,14 @@ class Baseline(Arrays):
         0.5
     """
 
-    coefficients: np.ndarray
-    intercept: np.ndarray
-    covariance: np.ndarray
-    level_coefficients: np.ndarray
-    level_intercept: np.ndarray
-    level_rows: np.ndarray
-    x_levels: np.ndarray
-    c_levels: np.ndarray
+    coefficients: Annotated[np.ndarray, Shape("p d")]
+    intercept: Annotated[np.ndarray, Shape("d")]
+    covariance: Annotated[np.ndarray, Shape("d d")]
+    level_coefficients: Annotated[np.ndarray, Shape("p levels")]
+    level_intercept: Annotated[np.ndarray, Shape("levels", infinite=True)]
+    level_rows: Annotated[np.ndarray, Shape("k")]
+    x_levels: Annotated[np.ndarray, Shape("k", "iu")]
+    c_levels: Annotated[np.ndarray, Shape("_", "iu")]
     in_turn: bool = False
 
     def log_prob(

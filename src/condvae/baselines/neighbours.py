@@ -7,6 +7,7 @@ have told.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Annotated
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from condvae.baselines.blocks import (
     take,
 )
 from condvae.baselines.region import Support
+from condvae.declared import Shape
 from condvae.observed import Observed
 from condvae.storage import Arrays
 
@@ -90,15 +92,15 @@ class Neighbours(Arrays):
         True
     """
 
-    numeric: np.ndarray
-    numeric_mask: np.ndarray
-    codes: np.ndarray
-    codes_mask: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
-    share: np.ndarray
-    x_levels: np.ndarray
-    bandwidth: np.ndarray
+    numeric: Annotated[np.ndarray, Shape("r d")]
+    numeric_mask: Annotated[np.ndarray, Shape("r d", "b")]
+    codes: Annotated[np.ndarray, Shape("r k", "iu")]
+    codes_mask: Annotated[np.ndarray, Shape("r k", "b")]
+    mean: Annotated[np.ndarray, Shape("d")]
+    scale: Annotated[np.ndarray, Shape("d")]
+    share: Annotated[np.ndarray, Shape("levels")]
+    x_levels: Annotated[np.ndarray, Shape("k", "iu")]
+    bandwidth: Annotated[np.ndarray, Shape("d")]
     count: int
     smoothing: float
     marginal_weight: float

@@ -8,11 +8,12 @@ among those compared with tells how large is large.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 from scipy.spatial import KDTree
 
+from condvae.declared import Shape
 from condvae.storage import Arrays
 
 # The mean over several neighbours: a single odd training row (or a doubled one) does not vouch for all that
@@ -83,9 +84,9 @@ class Support(Arrays):
         array([False,  True])
     """
 
-    reference: np.ndarray
-    transform: np.ndarray
-    distances: np.ndarray
+    reference: Annotated[np.ndarray, Shape("r p")]
+    transform: Annotated[np.ndarray, Shape("...")]
+    distances: Annotated[np.ndarray, Shape("_")]
 
     @classmethod
     def fit(cls, features: np.ndarray, max_reference: int = MAX_REFERENCE, seed: int = 0) -> Self:

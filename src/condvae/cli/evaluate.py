@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from condvae.cli import describe, inputs
-from condvae.cli.options import Budget, Deep, Draws, How, Json, ModelPath, Quiet, Train
+from condvae.cli.options import Budget, Deep, Draws, How, Json, MaxMemory, ModelPath, Quiet, Train
 from condvae.cli.output import between, console, how, note, say, say_json, warn, warn_untrusted
 from condvae.text import count, plus_minus, short
 
@@ -46,6 +46,7 @@ def evaluate(
     method: How = "is",
     num_samples: Draws = None,
     budget: Budget = None,
+    max_memory: MaxMemory = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 from condvae.cli import cluster, describe
 from condvae.cli import roles as column_roles
 from condvae.cli.inputs import read_data
-from condvae.cli.options import Json, Quiet, Seed
+from condvae.cli.options import Json, MaxMemory, Quiet, Seed
 from condvae.cli.output import note, say, say_json, stopped, warn
 from condvae.text import count, listed, quote
 
@@ -309,6 +309,7 @@ def fit(
         ),
     ] = None,
     seed: Seed = 0,
+    max_memory: MaxMemory = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

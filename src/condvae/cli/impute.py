@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from condvae.cli import inputs, preview
-from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
+from condvae.cli.options import Json, MaxMemory, ModelPath, Out, Quiet, Seed
 from condvae.cli.output import say, say_json, warn
 from condvae.text import count
 
@@ -41,6 +41,7 @@ def impute(
         ),
     ] = None,
     seed: Seed = 0,
+    max_memory: MaxMemory = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -5,6 +5,18 @@ from typing import Annotated, Literal
 
 import typer
 
+
+def _limit_memory(context: typer.Context, size: str | None) -> str | None:
+    """Let the tables of a command take so much memory."""
+    if size is not None:
+        from condvae.tables import memory
+
+        memory.num_bytes(size)  # which refuses what is no size
+        before = memory.chosen.set(size)
+        context.call_on_close(lambda: memory.chosen.reset(before))
+    return size
+
+
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model's folder.", show_default=False)]
 Out = Annotated[
     str,
@@ -68,3 +80,13 @@ Deep = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars, notes or summary.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        callback=_limit_memory,
+        help="The memory that reading a table may take, such as 500M or 2G (default: half of what is "
+        "available).",
+        show_default=False,
+    ),
+]

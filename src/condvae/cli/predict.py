@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from condvae.cli import inputs, preview
-from condvae.cli.options import Json, ModelPath, Out, Quiet
+from condvae.cli.options import Json, MaxMemory, ModelPath, Out, Quiet
 from condvae.cli.output import say, say_json
 from condvae.text import count, listed
 
@@ -54,6 +54,7 @@ def predict(
             "--support", help="Add how far the conditions of each row lie outside of the training data."
         ),
     ] = False,
+    max_memory: MaxMemory = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

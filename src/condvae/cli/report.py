@@ -7,7 +7,7 @@ import typer
 
 from condvae.cli import inputs
 from condvae.cli.evaluate import show_findings, warn_of_training_rows
-from condvae.cli.options import Budget, Deep, Draws, How, Json, ModelPath, Quiet, Train
+from condvae.cli.options import Budget, Deep, Draws, How, Json, MaxMemory, ModelPath, Quiet, Train
 from condvae.cli.output import say, say_json, warn_untrusted
 
 EXAMPLES = (
@@ -40,6 +40,7 @@ def report(
     method: How = "is",
     num_samples: Draws = None,
     budget: Budget = None,
+    max_memory: MaxMemory = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from condvae.cli import inputs, pictures, preview
-from condvae.cli.options import Json, ModelPath, Out, Quiet, Seed
+from condvae.cli.options import Json, MaxMemory, ModelPath, Out, Quiet, Seed
 from condvae.cli.output import say, say_json
 from condvae.text import count, listed
 
@@ -44,6 +44,7 @@ def sample(
         ),
     ] = None,
     seed: Seed = 0,
+    max_memory: MaxMemory = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

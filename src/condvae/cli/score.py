@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from condvae.cli import inputs
-from condvae.cli.options import Budget, Draws, How, Json, ModelPath, Quiet, Seed
+from condvae.cli.options import Budget, Draws, How, Json, MaxMemory, ModelPath, Quiet, Seed
 from condvae.cli.output import how, say, say_json, warn_untrusted
 from condvae.text import count, plus_minus
 
@@ -40,6 +40,7 @@ def score(
     num_samples: Draws = None,
     budget: Budget = None,
     seed: Seed = 0,
+    max_memory: MaxMemory = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

@@ -4,25 +4,36 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from condvae import bundle, tables
+from condvae.declared import MALFORMED, conform, reason
 from condvae.mixture import Mixture
 from condvae.storage import spelled, unspelled
 from condvae.table_models.defaults import Settings
 from condvae.table_models.model import TableModel
+from condvae.table_models.soundness import require_sound
 from condvae.tables.native import settled
+from condvae.text import MAX_PATH, cut
 from condvae.training import History
 from condvae.version import VERSION
 
 FORMAT = 4
 """Of what is written; a folder of a later one is refused."""
 
-PLAIN = ("kind_", "num_rows_", "notes_", "validation_", "provenance_", "seed_", "n_features_in_")
-"""Attributes that are JSON as they stand."""
+PLAIN: dict[str, Any] = {
+    "kind_": Literal["numpy", "pandas", "polars", "pyarrow"],
+    "num_rows_": int,
+    "notes_": list[str],
+    "validation_": dict[str, Any] | None,
+    "provenance_": dict[str, str],
+    "seed_": int,
+    "n_features_in_": int,
+}
+"""Attributes that are JSON as they stand, and their types."""
 
 
 def save(estimator: Any, path: str | Path) -> None:
@@ -45,31 +56,33 @@ def load(cls: Any, path: str | Path) -> Any:
 
     Raises:
         StorageError: if there is no intact model there.
-        BundleError: if it is a model, but not of a table, or of another version.
+        BundleError: if it is a model, but not of a table, or of another version, or its parts do not fit.
     """
-    saved = bundle.load_bundle(path)
+    saved, shown = bundle.load_bundle(path), cut(str(path), MAX_PATH)
     manifest = saved.manifest
     if manifest.get("kind") != "table":
-        raise bundle.BundleError(f"{path} holds a model that is not of a table: use condvae.load")
+        raise bundle.BundleError(f"{shown} holds a model that is not of a table: use condvae.load")
     try:
         if manifest["table_format"] != FORMAT:
             raise ValueError(f"format {manifest['table_format']}, not {FORMAT}")
         parameters = manifest["parameters"]
         estimator = cls(**parameters | {"missing": tuple(parameters.get("missing", ()))})
         estimator.schema_ = tables.Schema.from_json(manifest["schema"])
-        for name in PLAIN:
-            setattr(estimator, name, unspelled(manifest["fitted"][name]))
-        estimator.settings_ = Settings(**manifest["settings"])
+        fitted = conform(dict[str, Any], manifest["fitted"], "fitted")
+        for name, hint in PLAIN.items():
+            setattr(estimator, name, conform(hint, unspelled(fitted[name]), name))
+        estimator.settings_ = conform(Settings, manifest["settings"], "settings")
         if not isinstance(saved.model, Mixture):
             raise TypeError("the model is no mixture")
         estimator.model_ = saved.model
-        estimator.table_ = TableModel.from_arrays(
-            estimator.schema_, saved.model, manifest["best"], saved.arrays
-        )
+        best = conform(int, manifest["best"], "best")
+        estimator.table_ = TableModel.from_arrays(estimator.schema_, saved.model, best, saved.arrays)
+        require_sound(estimator.table_)
         estimator.history_ = History.from_json(manifest["history"])
-    except (KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise bundle.BundleError(
-            f"{path} was saved by another version of condvae ({error}): load it with the one that saved it"
+            f"{shown} is damaged, or was saved by another version of condvae "
+            f"({reason(error)}): copy it again, or load it with the version that saved it"
         ) from error
     estimator.num_parameters_ = num_parameters(estimator.model_)
     names = [column.name for column in estimator.schema_.given]

@@ -23,6 +23,7 @@ from condvae.mixture import Mixture
 from condvae.sampling import expect
 from condvae.scoring import LogProb
 from condvae.sentences import InputError
+from condvae.text import quote
 from condvae.vectorise import content_seeds, num_rows
 
 Method = Literal["is", "ais"]
@@ -392,25 +393,39 @@ class TableModel:
     def from_arrays(
         cls, schema: tables.Schema, mixture: Mixture, best: int, arrays: Mapping[str, np.ndarray]
     ) -> "TableModel":
-        """The inverse of `arrays`."""
+        """The inverse of `arrays`.
+
+        Raises:
+            ValueError: for arrays that are missing, or not of the schema's columns.
+        """
+        targets = [column for column in schema.target if column.kind == "categorical"]
+        sizes = {
+            "d": len(schema.target) - len(targets),
+            "k": len(targets),
+            "levels": sum(len(column.levels) for column in targets),
+        }
 
         def part(name: str) -> dict[str, np.ndarray]:
             return {
                 key.split(".", 1)[1]: array for key, array in arrays.items() if key.startswith(f"{name}.")
             }
 
-        return cls(
+        neighbours, independent = part("neighbours"), part("independent")
+        model = cls(
             schema,
             mixture,
             best,
             Support.from_arrays(part("support")) if part("support") else None,
-            Baseline.from_arrays(part("linear")),
-            Baseline.from_arrays(part("marginal")),
+            Baseline.from_arrays(part("linear"), **sizes),
+            Baseline.from_arrays(part("marginal"), **sizes),
             arrays.get("training_rows"),
             part("calibration"),
-            Neighbours.from_arrays(part("neighbours")) if part("neighbours") else None,
-            Baseline.from_arrays(part("independent")) if part("independent") else None,
+            Neighbours.from_arrays(neighbours, **sizes) if neighbours else None,
+            Baseline.from_arrays(independent, **sizes) if independent else None,
         )
+        if odd := sorted(set(arrays) - set(model.arrays())):
+            raise ValueError(f"the array {quote(odd[0])} belongs to no part of the model")
+        return model
 
 
 def scored(schema: tables.Schema, x: Any) -> tuple[Any, Any, np.ndarray]:

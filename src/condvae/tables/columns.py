@@ -1,9 +1,8 @@
 """One column of a schema: its name and kind, and what there is to know of its cells, as plain data."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +13,10 @@ from condvae.tables.supports import Support, holds
 from condvae.tables.text_cells import Reading
 
 Role = Literal["given", "target"]
+
+Level = str | bool | int | float
+Knots = tuple[float, ...]
+Scores = tuple[float | None, float | None, float, float, Knots, Knots, Knots]
 
 MANY_LEVELS = 50
 """A category with more levels than this, most of them seen once, is an identifier."""
@@ -61,14 +64,14 @@ class Column:
     sd: float = 1.0
     minimum: float | None = None
     maximum: float | None = None
-    levels: tuple[Any, ...] = ()
-    declared: tuple[Any, ...] = ()
+    levels: tuple[Level, ...] = ()
+    declared: tuple[Level, ...] = ()
     other: bool = False
     parts: tuple[str, ...] = ()
     zone: str | None = None
     likelihood: Likelihood | None = None
     support: Support | None = None
-    scores: tuple[Any, ...] | None = None
+    scores: Scores | None = None
     reading: Reading | None = None
 
     @property
@@ -173,28 +176,3 @@ class Column:
             return holds(self.universal, values)
         assert self.likelihood is not None
         return self.likelihood.possible(values)
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """The column of which `dataclasses.asdict` made JSON; what earlier versions lack has its default.
-
-        Raises:
-            TypeError: for fields that no column has, or lacks.
-
-        Example:
-            >>> Column.from_json({"name": "a", "role": "given", "kind": "numeric", "dtype": "int8"}).step
-            1.0
-        """
-        tuples = {name: tuple(fields[name]) for name in ("levels", "declared", "parts") if name in fields}
-        support, scores = (_tuples(fields.get(name)) for name in ("support", "scores"))
-        more = {
-            "likelihood": Likelihood.from_json(fields.get("likelihood")),
-            "support": None if support is None else Support(*support),
-            "scores": scores,
-            "reading": Reading.from_json(fields.get("reading")),
-        }
-        return cls(**{**fields, **tuples, **more})
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value

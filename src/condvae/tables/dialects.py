@@ -26,6 +26,9 @@ STEADY = 0.75
 MOST_TITLES = 20
 """Lines above a table among which titles are looked for, and lines below among which footers are."""
 
+MOST_COLUMNS = 50_000
+"""Columns of a text file at most, each of which takes a fraction of a millisecond."""
+
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -63,12 +66,7 @@ def text_of(data: bytes, source: str) -> tuple[str, str | None]:
         >>> text_of("größe".encode("utf-16"), "a.csv"), text_of("größe".encode("latin-1"), "a.csv")
         (('größe', 'UTF-16'), ('größe', 'Latin-1'))
     """
-    encoding = next((name for mark, name in _BOMS if data.startswith(mark)), "")
-    if not encoding:
-        encoding = "utf-8"
-        if b"\0" in data[:LOOKED_AT]:
-            even, odd = data[:1000:2].count(0), data[1:1000:2].count(0)
-            encoding = "utf-16-le" if odd > 4 * even + 4 else "utf-16-be" if even > 4 * odd + 4 else "utf-8"
+    encoding = _encoding_of(data)
     try:
         text, named = data.decode(encoding), encoding[:6].upper() if "8" not in encoding else None
     except UnicodeDecodeError:
@@ -83,6 +81,28 @@ def text_of(data: bytes, source: str) -> tuple[str, str | None]:
             what=what,
         )
     return text, named
+
+
+def _encoding_of(data: bytes) -> str:
+    """The encoding that the first bytes tell; UTF-8 where they tell none."""
+    if encoding := next((name for mark, name in _BOMS if data.startswith(mark)), ""):
+        return encoding
+    if b"\0" not in data[:LOOKED_AT]:
+        return "utf-8"
+    even, odd = data[:1000:2].count(0), data[1:1000:2].count(0)
+    return "utf-16-le" if odd > 4 * even + 4 else "utf-16-be" if even > 4 * odd + 4 else "utf-8"
+
+
+def is_binary(data: bytes) -> bool:
+    """Whether the first bytes of a file tell that it is no text, which `text_of` then refuses.
+
+    Example:
+        >>> is_binary(b"a,b\\n1,2\\n"), is_binary("a,b\\n1,2\\n".encode("utf-16-le"))
+        (False, False)
+        >>> is_binary(b"\\0" * 99)
+        True
+    """
+    return b"\0" in data[:LOOKED_AT] and _encoding_of(data) == "utf-8"
 
 
 def _strange(text: str) -> bool:
@@ -114,6 +134,13 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
         text = text.replace("\r", "\n")
     told = re.match(r"sep=(.)\r?\n", text)
     start, usual = (told.end(), told[1]) if told else (0, usual)
+    if text.find("\n", start, start + LOOKED_AT) < 0 and len(text) - start > LOOKED_AT:
+        raise TableError(
+            "the first line of {source} has more than {letters:,} characters, too many for column names",
+            remedy="check that it is a table, or write it as Parquet",
+            source=source,
+            letters=LOOKED_AT,
+        )
     separator, records = _separated(text[start : start + LOOKED_AT], usual, len(text) - start > LOOKED_AT)
     rows = [cells for cells, _ in records]
     if usual is None and all(len(cells) < 2 for cells in rows) and (spaced := _by_blanks(text, rows)):
@@ -124,6 +151,14 @@ def dialect_of(text: str, source: str, usual: str | None) -> Dialect:
     for _ in range(records[place][1]):
         start = text.find("\n", start) + 1 or len(text)
     body, footer = _without_footer(text[start:], separator, len(names))
+    if len(names) > MOST_COLUMNS:
+        raise TableError(
+            "{source} has {number:,} columns, more than the {most:,} that are read of text",
+            remedy="check that it is a table, or write it as Parquet",
+            source=source,
+            number=len(names),
+            most=MOST_COLUMNS,
+        )
     notes = [*_left_out(source, "above", rows[:place]), *_left_out(source, "below", footer)]
     if _is_row(names, rows[place + 1 :]):
         notes.append(

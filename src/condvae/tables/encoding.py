@@ -128,7 +128,7 @@ def decode(
     frame = nw.from_arrow(table, backend=backend)
     if backend == "polars":  # which reads ordered categories as unordered
         order = {
-            column.name: nw.Enum(column.declared)
+            column.name: nw.Enum([str(level) for level in column.declared])
             for column, array in zip(columns, arrays, strict=True)
             if is_text(column.declared) and pa.types.is_dictionary(array.type)
         }

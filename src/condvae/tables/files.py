@@ -11,8 +11,7 @@ import contextlib
 import os
 import sys
 import uuid
-import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from io import BytesIO
@@ -25,15 +24,26 @@ import pyarrow.csv
 import pyarrow.parquet
 from narwhals.typing import IntoDataFrame
 
-from condvae.tables import workbooks
+from condvae.declared import reason
+from condvae.tables import archives, workbooks
 from condvae.tables.cells import DECIMAL, Cells, open_frame
 from condvae.tables.columns import Column
-from condvae.tables.dialects import dialect_of, text_of
+from condvae.tables.dialects import MOST_COLUMNS, dialect_of, is_binary, text_of
 from condvae.tables.errors import TableError
+from condvae.tables.memory import (
+    PARQUET_COST,
+    TEXT_COST,
+    MaxMemory,
+    budget,
+    parquet_bytes,
+    read_bytes,
+    require_within,
+    within,
+)
 from condvae.tables.readings import as_read
 from condvae.tables.scans import scan
 from condvae.tables.typed import INDEX_NAMES, is_decimal_comma, is_numbering, plain
-from condvae.text import quote
+from condvae.text import path_in_words
 
 _SEPARATORS: dict[str, str | None] = {".csv": ",", ".tsv": "\t", ".txt": None}
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
@@ -59,7 +69,7 @@ class File:
     index: str | None = None
 
 
-def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
+def read_table(path: str | Path, columns: Sequence[Column] = (), max_memory: MaxMemory = None) -> pa.Table:
     """Read a table: CSV and its kin, Parquet, a workbook, a zip archive of one of these.
 
     Args:
@@ -69,9 +79,11 @@ def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
             does. What separates cells, the encoding and where the table begins are told by the file.
         columns: columns of a schema, as which the file's are read: text stays text even where all the
             cells of this file look like numbers.
+        max_memory: the memory that reading may take, in bytes or as a text such as `"2G"`; None for half of
+            what is available.
 
     Raises:
-        TableError: when there is no such file, or it is not a table that can be read.
+        TableError: when there is no such file, it is not a table that can be read, or it takes more memory.
 
     Example:
         >>> import tempfile
@@ -80,44 +92,58 @@ def read_table(path: str | Path, columns: Sequence[Column] = ()) -> pa.Table:
         >>> read_table(path).to_pydict()
         {'a': [1, 2], 'b': ['x', None]}
     """
-    return read_file(path, columns).table
+    return read_file(path, columns, max_memory=max_memory).table
 
 
-def read_file(path: str | Path, columns: Sequence[Column] = (), text: Iterable[str] = ()) -> File:
+def read_file(
+    path: str | Path,
+    columns: Sequence[Column] = (),
+    text: Iterable[str] = (),
+    max_memory: MaxMemory = None,
+) -> File:
     """Read a table, and say how.
 
     Args:
         path: as for `read_table`.
         columns: as for `read_table`.
         text: names and patterns of columns whose cells are left as they are written.
+        max_memory: as for `read_table`.
 
     Raises:
         TableError: as for `read_table`.
     """
+    limit = budget(max_memory)
     known, patterns = {str(c.name) for c in columns if _stays_text(c)}, list(text)
 
     def kept(name: str) -> bool:
         return name in known or any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
 
     if str(path) == "-":
-        file = _parse_csv(sys.stdin.buffer.read(), "standard input", kept, ",")
-        return _as_columns(file, columns)
-    path = Path(path)
-    if path.is_dir():
-        return _as_columns(File(scan(path).read()), columns)
-    ending, compression = _format(path, reading=True)
+        data = within(sys.stdin.buffer.read, limit, TEXT_COST, "standard input", is_binary)
+        return _as_columns(_parse_csv(data, "standard input", kept, ","), columns)
+    path, shown = Path(path), path_in_words(path)
+    ending, compression = "", None
     try:
-        data = path.read_bytes()
-        if compression is not None:
-            data = pa.CompressedInputStream(pa.BufferReader(data), compression).read()
+        if path.is_dir():
+            return _as_columns(File(scan(path).read(limit)), columns)
+        ending, compression = _format(path, reading=True)
+        text_only = ending in _SEPARATORS
+        cost = TEXT_COST if text_only else 1  # the others tell themselves what they hold
+        data = read_bytes(path, limit, cost, compression, is_binary if text_only else lambda _: False)
     except FileNotFoundError as error:
-        raise TableError("there is no file {path!r}", remedy="check the path", path=str(path)) from error
-    except OSError as error:
-        reason = error.strerror or f"it is no {compression} file, or is cut short"
+        raise TableError("there is no file {path}", remedy="check the path", path=shown) from error
+    except TableError:
+        raise
+    except (OSError, ValueError) as error:
+        unpacked = f"it is no {compression} file, or is cut short" if compression else str(error)
         raise TableError(
-            "{path!r} cannot be read: {reason}", remedy="check the file", path=str(path), reason=reason
+            "{path} cannot be read: {reason}",
+            remedy="check the file",
+            path=shown,
+            reason=getattr(error, "strerror", None) or unpacked,
         ) from error
-    return _as_columns(_parse(data, ending, repr(str(path)), kept), columns)
+    only = {str(column.name) for column in columns}
+    return _as_columns(_parse(data, ending, shown, kept, limit, only), columns)
 
 
 def _stays_text(column: Column) -> bool:
@@ -154,18 +180,27 @@ def read_as(columns: Sequence[Column], table: pa.Table) -> pa.Table:
     return table
 
 
-def _parse(data: bytes, ending: str, source: str, kept: Kept) -> File:
+def _parse(data: bytes, ending: str, source: str, kept: Kept, limit: int, only: Set[str]) -> File:
     if ending in _SEPARATORS:
         return _parse_csv(data, source, kept, _SEPARATORS[ending])
     if ending == ".zip":
-        return _parse_zip(data, source, kept)
+        return _parse_zip(data, source, kept, limit, only)
     if ending in workbooks.ENDINGS:
+        require_within(limit, TEXT_COST * workbooks.unpacked_size(data), source)
         names, rows, notes = workbooks.rows_of(data, source)
         columns = [pa.array(cells, pa.large_string()) for cells in zip(*rows, strict=True)]
         columns = columns or [pa.array([], pa.large_string())] * len(names)
         return _finished(names, columns, kept, source, notes, ".")
     try:
-        table = pyarrow.parquet.read_table(pa.BufferReader(data))
+        with pyarrow.parquet.ParquetFile(pa.BufferReader(data)) as file:
+            names = file.schema_arrow.names
+            if len(names) > MOST_COLUMNS and only:  # all of them would take a minute
+                table = file.read([name for name in names if name in only])
+            else:
+                require_within(
+                    limit, PARQUET_COST * parquet_bytes(file.metadata, file.schema_arrow), source
+                )
+                table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise TableError(
             "{source} is not a Parquet file, or is cut short", remedy="write it again", source=source
@@ -173,45 +208,19 @@ def _parse(data: bytes, ending: str, source: str, kept: Kept) -> File:
     return _without_index(table, source, ())
 
 
-def _parse_zip(data: bytes, source: str, kept: Kept) -> File:
+def _parse_zip(data: bytes, source: str, kept: Kept, limit: int, only: Set[str]) -> File:
     """The one table of an archive."""
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            names = [name for name in archive.namelist() if _is_member(name)]
-            if len(names) != 1:
-                what = (
-                    "no file"
-                    if not names
-                    else f"{len(names)} files ({', '.join(map(quote, names[:3]))}, ...)"
-                )
-                raise TableError(
-                    "{source} holds {what}",
-                    remedy="give an archive of one table, or unpack it",
-                    source=source,
-                    what=what,
-                )
-            inner = archive.read(names[0])
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
-        raise TableError(
-            "{source} cannot be unpacked ({reason})",
-            remedy="unpack it yourself",
-            source=source,
-            reason=_first_line(error),
-        ) from error
-    ending, compression = _format(Path(names[0]), reading=True)
+    name, inner = archives.only_file(data, source, limit)
+    ending, compression = _format(Path(name), reading=True)
     if compression is not None or ending == ".zip":
         raise TableError(
             "{source} holds {name!q}, which is packed once more",
             remedy="unpack it",
             source=source,
-            name=names[0],
+            name=name,
         )
-    return _parse(inner, ending, f"{source} ({names[0]})", kept)
-
-
-def _is_member(name: str) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in Path(name).parts)
-    return not (name.endswith("/") or hidden)
+    require_within(limit, len(inner) * (TEXT_COST if ending in _SEPARATORS else 1), source)
+    return _parse(inner, ending, f"{source} ({name})", kept, limit, only)
 
 
 def _finished(
@@ -236,8 +245,9 @@ def _finished(
 
 def _without_index(table: pa.Table, source: str, notes: Sequence[str]) -> File:
     """The table, and which of its columns only numbers the rows and has no name of its own."""
-    for name in table.column_names:
-        if name in INDEX_NAMES and table.column_names.count(name) == 1 and is_numbering(table[name]):
+    names = table.column_names
+    for name in sorted((name for name in INDEX_NAMES if names.count(name) == 1), key=names.index):
+        if is_numbering(table[name]):
             return File(table, tuple(notes), name)
     return File(table, tuple(notes))
 
@@ -373,7 +383,7 @@ def _csv_bytes(table: pa.Table, separator: str, *, header: bool) -> bytes:
         pyarrow.csv.write_csv(table, buffer, options)
     except pa.ArrowException as error:
         raise TableError(
-            "CSV cannot hold this table ({reason})", remedy="write Parquet", reason=_first_line(error)
+            "CSV cannot hold this table ({reason})", remedy="write Parquet", reason=reason(error)
         ) from error
     return buffer.getvalue()
 
@@ -460,9 +470,5 @@ def _explain(error: Exception, source: str, parse: Any) -> NoReturn:
         "{source} is not a CSV table ({reason})",
         remedy="export it as CSV again",
         source=source,
-        reason=_first_line(error),
+        reason=reason(error),
     ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]

@@ -1,8 +1,7 @@
 """What a target may be modelled by: families by name, the values that each gives, how these are kept."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -130,8 +129,3 @@ class Likelihood:
             what = "whole numbers" if self.family in ("ordinal", "bernoulli") else "numbers"
             return f"{what} from {ends[0]} to {ends[1]}" + ", without these" * (self.family == "beta")
         return f"numbers {'from' if self.high is None else 'up to'} {ends[0]}" if ends else "any numbers"
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any] | None) -> Self | None:
-        """The inverse of `dataclasses.asdict`."""
-        return None if fields is None else cls(**{**fields, "start": tuple(fields["start"])})

@@ -15,12 +15,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from condvae.declared import reason
 from condvae.progress import Progress
-from condvae.tables.cells import cells, open_frame, suggestion
+from condvae.tables.cells import cells, first_duplicate, open_frame, suggestion
 from condvae.tables.errors import TableError
+from condvae.tables.memory import (
+    PARQUET_COST,
+    MaxMemory,
+    budget,
+    parquet_bytes,
+    require_regular,
+    require_within,
+)
 from condvae.tables.recognition import reading_of
 from condvae.tables.schema import Schema, Unknown, as_read, asked_readings, check_names, require_unknown
 from condvae.tables.summaries import Summary
+from condvae.text import path_in_words
 
 ENDINGS = (".parquet", ".pq")
 THREADS = 2
@@ -106,7 +116,7 @@ class Scan:
                 "{file!r} cannot be read any more ({reason})",
                 remedy="put it back as it was",
                 file=str(group.file),
-                reason=_first_line(error),
+                reason=reason(error),
             ) from error
         return table.select(self.column_names)
 
@@ -120,8 +130,15 @@ class Scan:
                     ahead.append(pool.submit(self.read_group, number + 1))
                 yield table
 
-    def read(self) -> pa.Table:
-        """All rows at once, in memory."""
+    def read(self, max_memory: MaxMemory = None) -> pa.Table:
+        """All rows at once, in memory.
+
+        Raises:
+            TableError: if a file has gone, or the rows take more memory than that (see `read_table`).
+        """
+        share = len(self.types) / max(max((m.num_columns for m in self._metadata.values()), default=1), 1)
+        held = sum(parquet_bytes(metadata, self.types, share) for metadata in self._metadata.values())
+        require_within(budget(max_memory), PARQUET_COST * held, path_in_words(self.path))
         tables = list(self.parts())
         return pa.concat_tables(tables) if tables else self.types.empty_table()
 
@@ -136,10 +153,13 @@ def scan(path: str | Path) -> Scan:
     Raises:
         TableError: if there is no such file, one is not Parquet, or they have not the same columns.
     """
-    path = Path(path)
-    shown = repr(str(path))
-    if not path.exists():
-        raise TableError("there is no file or folder {shown}", remedy="check the path", shown=shown)
+    path, shown = Path(path), path_in_words(path)
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        raise TableError(
+            "there is no file or folder {shown}", remedy="check the path", shown=shown
+        ) from error
     files = [path]
     if path.is_dir():
         files = [file for file in sorted(path.rglob("*")) if _counts(file.relative_to(path))]
@@ -150,6 +170,7 @@ def scan(path: str | Path) -> Scan:
     groups, metadata, types, first = [], {}, None, 0
     for file in files:
         try:
+            require_regular(file)
             with pq.ParquetFile(file) as opened:
                 metadata[file], schema = opened.metadata, opened.schema_arrow.remove_metadata()
         except (OSError, pa.ArrowException) as error:
@@ -176,14 +197,13 @@ def _counts(inside: Path) -> bool:
 
 
 def _require_different(names: Sequence[str], file: Path) -> None:
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            raise TableError(
-                "{file!r} has more than one column named {column!q}",
-                remedy="rename all but one",
-                column=name,
-                file=str(file),
-            )
+    if (twice := first_duplicate(names)) is not None:
+        raise TableError(
+            "{file!r} has more than one column named {column!q}",
+            remedy="rename all but one",
+            column=twice,
+            file=str(file),
+        )
 
 
 def _require_alike(types: pa.Schema, schema: pa.Schema, first: Path, file: Path) -> None:
@@ -206,10 +226,6 @@ def _require_alike(types: pa.Schema, schema: pa.Schema, first: Path, file: Path)
                 other=types.field(name).type,
                 first=str(first),
             )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]
 
 
 class Survey(NamedTuple):

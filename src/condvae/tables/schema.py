@@ -12,19 +12,20 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from narwhals.typing import IntoDataFrame
 
+from condvae.declared import MALFORMED, conform, reason
 from condvae.sentences import Argument
 from condvae.tables import overrides
 from condvae.tables.cells import Cells, cells, first_duplicate, numbers, open_frame, suggestion
 from condvae.tables.columns import MANY_LEVELS, Column, Role
 from condvae.tables.errors import TableError
-from condvae.tables.likelihoods import Likelihood
+from condvae.tables.likelihoods import CATEGORICAL, NUMERIC, Likelihood
 from condvae.tables.recognition import reading_of
 from condvae.tables.shapes import scores_of
 from condvae.tables.summaries import Summary
 from condvae.tables.supports import support_of
 from condvae.tables.text_cells import Reading, read_cells
 from condvae.tables.times import seconds
-from condvae.text import quoted
+from condvae.text import quote, quoted
 
 Unknown = Literal["error", "other"]
 
@@ -219,11 +220,37 @@ class Schema:
             TableError: for anything else.
         """
         try:
-            return cls(*(tuple(map(Column.from_json, data[role])) for role in ("given", "target")))
-        except (KeyError, TypeError) as error:
+            schema = conform(cls, data, "schema")
+            schema._require_whole()
+            return schema
+        except MALFORMED as error:
             raise TableError(
-                "this is not a schema as `Schema.to_json` writes it", remedy="infer it from the table again"
+                "this is not a schema as `Schema.to_json` writes it ({reason})",
+                remedy="infer it from the table again",
+                reason=reason(error),
             ) from error
+
+    def _require_whole(self) -> None:
+        """Refuse columns that contradict one another or themselves."""
+        check_names([column.name for column in self.given], [column.name for column in self.target])
+        for role in ("given", "target"):
+            for column in getattr(self, role):
+                shown = f"column {quote(column.name)}"
+                if column.role != role:
+                    raise ValueError(f"{shown} has the role {column.role!r} among the {role} columns")
+                if column.sd <= 0:
+                    raise ValueError(
+                        f"{shown} has the standard deviation {column.sd}, expected one above 0"
+                    )
+                if column.kind == "categorical" and (
+                    not column.levels or len(set(column.levels)) < len(column.levels)
+                ):
+                    raise ValueError(f"{shown} has no levels, or one twice")
+                names = CATEGORICAL if column.kind == "categorical" else NUMERIC
+                if column.likelihood is not None and column.likelihood.family not in names:
+                    raise ValueError(f"{shown} has the likelihood {quote(column.likelihood.family)}")
+                if column.scores is not None and len(set(map(len, column.scores[4:]))) > 1:
+                    raise ValueError(f"{shown} has normal scores with knots of several lengths")
 
 
 def as_read(column: Cells, reading: Reading | None) -> Cells:

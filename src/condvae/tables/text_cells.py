@@ -99,11 +99,6 @@ class Reading:
             text=text,
         )
 
-    @classmethod
-    def from_json(cls, fields: dict[str, Any] | None) -> Self | None:
-        """The reading that a schema holds, None where it holds none."""
-        return None if fields is None else cls(**{**fields, "missing": tuple(fields["missing"])})
-
     @property
     def in_words(self) -> str:
         """What the cells were read as."""

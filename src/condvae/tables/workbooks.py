@@ -2,9 +2,11 @@
 
 import datetime
 import io
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
+from condvae.declared import reason
 from condvae.tables.dialects import header_place
 from condvae.tables.errors import TableError
 from condvae.text import quote
@@ -38,7 +40,7 @@ def rows_of(data: bytes, source: str) -> tuple[list[str], list[list[str | None]]
             "{source} is not a workbook, or is damaged ({reason})",
             remedy="save it again",
             source=source,
-            reason=str(error),
+            reason=reason(error),
         ) from error
     sheets = {name: filled for name, rows in sheets.items() if (filled := _filled(rows))}
     if not sheets:
@@ -58,6 +60,15 @@ def rows_of(data: bytes, source: str) -> tuple[list[str], list[list[str | None]]
     used = [i for i in range(len(rows[0])) if any(row[i] for row in rows[place:])]
     names = [(rows[place][i] or "").strip() for i in used]
     return names, [[row[i] for i in used] for row in rows[place + 1 :]], notes
+
+
+def unpacked_size(data: bytes) -> int:
+    """The bytes of a workbook, unpacked, as it states them."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return sum(info.file_size for info in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return len(data)  # of a kind that is not packed, or no workbook
 
 
 def _filled(rows: Sequence[Sequence[Any]]) -> list[list[str | None]]:

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from condvae.declared import MALFORMED, conform, reason, require_like
 from condvae.sentences import Argument, Text
 from condvae.storage import StorageError, read_folder, require_writable, write_folder
 from condvae.training.history import History
@@ -167,16 +168,21 @@ class Keeper:
                 problems.append(str(error))
                 continue
             self._require_same(manifest)
-            step = int(manifest["step"])
-            history = History.from_json(manifest["history"])
+            try:
+                filled, step = _filled(state, arrays), conform(int, manifest["step"], "step")
+                history = History.from_json(manifest["history"])
+                made_with = conform(str, manifest["made_with"], "made_with")
+            except MALFORMED as error:
+                problems.append(f"{path.name} is damaged ({reason(error)}); delete it")
+                continue
             history.events.append({"step": step, "event": "resumed"})
-            if manifest["made_with"] != _made_with():
+            if made_with != _made_with():
                 history.warn(
-                    f"begun with {manifest['made_with']}, resumed at step {step:,} with {_made_with()}: "
+                    f"begun with {made_with}, resumed at step {step:,} with {_made_with()}: "
                     "the weights will not be those of an uninterrupted run to the bit"
                 )
             self.saved = step
-            return _filled(state, arrays), history, step
+            return filled, history, step
         if problems:
             raise StorageError(f"no checkpoint in {self._shown} can be read: {problems[0]}")
         self.save(state, history, 0)
@@ -188,7 +194,8 @@ class Keeper:
                 f"the checkpoints in {self._shown} are of another version of condvae: resume with that "
                 "one, or choose another folder"
             )
-        theirs = manifest["identity"]
+        theirs = manifest.get("identity")
+        theirs = theirs if isinstance(theirs, dict) else {}
         names = [name for name in self.identity if theirs.get(name) != self.identity[name]]
         if names:
             raise StorageError(
@@ -239,7 +246,7 @@ class Keeper:
 
 def _checkpoints_in(folder: Path) -> list[Path]:
     """The checkpoints, oldest first."""
-    return sorted(folder.glob("step-*"))
+    return sorted(path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdecimal())
 
 
 def _step_of(path: Path) -> int:
@@ -267,6 +274,7 @@ def _arrays(state: State) -> dict[str, np.ndarray]:
 
 
 def _filled(state: State, arrays: Mapping[str, np.ndarray]) -> State:
+    require_like(_arrays(state), arrays, "the saved one", "this run")
     names, leaves, structure = _named(state)
 
     def filled(name: str, leaf: Any) -> Any:

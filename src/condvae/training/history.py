@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from condvae.declared import conform
 from condvae.storage import spelled, unspelled
 
 
@@ -97,8 +98,16 @@ class History:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
+        """What `to_json` gave.
+
+        Raises:
+            KeyError: for a part that is missing.
+            ValueError: for one of another type.
+        """
         history = cls()
         for name in vars(history):
-            setattr(history, name, unspelled(record[name]))
+            value = unspelled(record[name])
+            if name in ("records", "events"):
+                value = conform(list[dict[str, Any]], value, f"history.{name}")
+            setattr(history, name, value)
         return history
