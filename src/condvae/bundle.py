@@ -21,6 +21,7 @@ from condvae import conditionals, heads, networks
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
+from condvae.runtime import require_runtime
 from condvae.storage import StorageError, read_folder, write_folder
 
 PARTS: dict[str, type[eqx.Module]] = {
@@ -136,6 +137,7 @@ def load(path: str | Path, *, like: PyTree = None) -> Any:
 
     Raises:
         StorageError: if there is no intact saved model there.
+        RuntimeError: in a forked process.
         BundleError: if the model needs `like`, or does not fit it.
     """
     return load_bundle(path, like=like).model
@@ -151,6 +153,7 @@ class Bundle(NamedTuple):
 
 def load_bundle(path: str | Path, *, like: PyTree = None) -> Bundle:
     """The model and what was saved with it; arguments and errors as those of `load`."""
+    require_runtime()
     manifest, saved = read_folder(Path(path))
     arrays = {name: array for name, array in saved.items() if not name.startswith(BESIDE)}
     others = {name.removeprefix(BESIDE): saved[name] for name in saved if name.startswith(BESIDE)}
