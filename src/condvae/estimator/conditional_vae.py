@@ -21,6 +21,7 @@ from condvae.estimator.fitted import answered_by, draw_key
 from condvae.estimator.predicting import Predictions
 from condvae.estimator.queries import Queries
 from condvae.judging import Diagnosis
+from condvae.runtime import require_runtime
 from condvae.table_models.defaults import trained_by
 from condvae.table_models.fitting import Fitted, Options, fit_table
 from condvae.table_models.model import Method
@@ -214,7 +215,7 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
             groups: the group of each row: whole groups are held out, by members, for testing, for
                 calibration.
             time: of each row, sortable: the latest rows are held out.
-            checkpoint: a folder in which training is kept, every minute and when Ctrl-C or SIGTERM
+            checkpoint: a folder in which training is kept, every minute and when Ctrl-C, SIGTERM or SIGHUP
                 interrupts it.
             resume: whether to go on from what is in that folder, if there is something. The model is that
                 of an uninterrupted run to the bit.
@@ -227,8 +228,9 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
             TrainingError: if training gives numbers that are not finite over and over; names row and
                 column.
             StorageError: if the checkpoints cannot be written, or are of other data or settings.
-            Interrupted: by Ctrl-C or SIGTERM, where there is a `checkpoint`.
+            Interrupted: by Ctrl-C, SIGTERM or SIGHUP, where there is a `checkpoint`.
         """
+        require_runtime()
         arguments.check_arguments(self.get_params())
         self.seed_ = int(Devices(mesh).of_first(np.array(arguments.seed(self.random_state), np.uint32)))
         table = prepare.training_table(
