@@ -11,6 +11,7 @@ SOURCE = ROOT / "src" / "condvae"
 
 # From the roof down; a room may import from its own layer's package and from any layer below it.
 LAYERS = [
+    ["__main__"],
     ["cli"],
     ["report"],
     ["estimator"],
@@ -30,10 +31,10 @@ LAYERS = [
     ["distributions"],
     ["vectorise", "plots"],
     ["calibration", "baselines"],
-    ["tables", "storage"],
+    ["tables", "storage", "runtime"],
     ["sentences"],
     ["declared"],
-    ["progress", "observed", "records", "text", "normal_scores", "version"],
+    ["progress", "observed", "records", "text", "normal_scores", "version", "interruptions"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 # Frames are known to tables, the estimator and the command line; JAX to none of these files.
@@ -49,6 +50,8 @@ WITHOUT_JAX = {
     "normal_scores",
     "plots",
     "progress",
+    "interruptions",
+    "__main__",
     "cli",
     "calibration",
     "baselines",

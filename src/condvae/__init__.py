@@ -1,8 +1,10 @@
 """Conditional variational autoencoders: the whole distribution of x given c, and how far to trust it."""
 
 import os
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from jaxlib.version import __version__ as jaxlib_version
 
 from condvae.version import VERSION
 
@@ -58,7 +60,7 @@ __all__ = [
 
 _SERIAL = "--xla_cpu_enable_concurrency_optimized_scheduler"
 
-if int(metadata.version("jaxlib").split(".")[1]) < 12 and _SERIAL not in os.environ.get("XLA_FLAGS", ""):
+if int(jaxlib_version.split(".")[1]) < 12 and _SERIAL not in os.environ.get("XLA_FLAGS", ""):
     # Otherwise two large batched triangular solves in one program, as in the densities of multivariate
     # normals, wait for each other for ever on a CPU of few cores. Read when JAX compiles its first program.
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_SERIAL}=false".strip()

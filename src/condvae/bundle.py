@@ -23,6 +23,7 @@ from condvae.declared import MALFORMED, Shape, Sizes, conform, reason, require_a
 from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
+from condvae.runtime import require_runtime
 from condvae.storage import StorageError, read_folder, write_folder
 from condvae.text import MAX_PATH, cut, quote
 
@@ -139,6 +140,7 @@ def load(path: str | Path, *, like: PyTree = None) -> Any:
 
     Raises:
         StorageError: if there is no intact saved model there.
+        RuntimeError: in a forked process.
         BundleError: if the model needs `like`, or does not fit it.
     """
     return load_bundle(path, like=like).model
@@ -154,6 +156,7 @@ class Bundle(NamedTuple):
 
 def load_bundle(path: str | Path, *, like: PyTree = None) -> Bundle:
     """The model and what was saved with it; arguments and errors as those of `load`."""
+    require_runtime()
     manifest, saved = read_folder(Path(path))
     arrays = {name: array for name, array in saved.items() if not name.startswith(BESIDE)}
     others = {name.removeprefix(BESIDE): saved[name] for name in saved if name.startswith(BESIDE)}

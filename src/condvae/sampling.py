@@ -11,6 +11,7 @@ from condvae.distributions import Distribution, InTurn
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
 from condvae.observed import Observed
+from condvae.runtime import require_runtime
 from condvae.sentences import InputError
 from condvae.vectorise import map_rows, num_rows
 
@@ -57,6 +58,7 @@ def sample(
         >>> sample(model, jnp.zeros((5, 1)), key=jax.random.key(1), num_samples=4).shape
         (5, 4, 3)
     """
+    require_runtime()
     if isinstance(model, Mixture):
         return _over_members(
             lambda member, key, each: sample(

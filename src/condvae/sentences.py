@@ -1,5 +1,6 @@
 """Sentences for users as data, which each front door writes with its names for arguments."""
 
+import errno
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -215,3 +216,15 @@ def written(said: str | BaseException, names: Names) -> str:
         return said.written(names)
     text = said.args[0] if isinstance(said, BaseException) and len(said.args) == 1 else said
     return text.written(names) if isinstance(text, Text) else str(said)
+
+
+def remedy_of(error: OSError) -> str:
+    """What to do about a file that cannot be written: about a full disk, or about its folder.
+
+    Example:
+        >>> remedy_of(OSError(errno.ENOSPC, "No space left on device"))
+        'make room there, or choose another folder'
+    """
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room there, or choose another folder"
+    return "choose a folder that exists and may be written to"

@@ -19,14 +19,15 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
 from condvae.declared import MALFORMED, Shape, reason, require_array
-from condvae.sentences import Text
+from condvae.interruptions import temporary, undisturbed
+from condvae.sentences import Text, remedy_of
 from condvae.text import path_in_words
 
 FORMAT = "condvae"
@@ -66,15 +67,13 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         b'hello'
     """
     path = Path(path)
-    temporary = _sibling(path, "tmp")
     try:
-        _write_synced(temporary, data)
-        temporary.replace(path)
+        with temporary(_sibling(path, "tmp"), Path.touch) as written:
+            _write_synced(written, data, "r+b")
+            written.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_folder(path: str | Path, manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -102,17 +101,15 @@ def write_folder(path: str | Path, manifest: Mapping[str, Any], arrays: Mapping[
     weights = _pack(arrays)
     text = _seal(manifest, weights)
     _check_replaceable(path)
-    temporary = _sibling(path, "new")
     try:
-        temporary.mkdir()
-        _write_synced(temporary / WEIGHTS, weights)
-        _write_synced(temporary / MANIFEST, text)
-        _sync_folder(temporary)
-        _swap(temporary, path)
+        with temporary(_sibling(path, "new"), Path.mkdir) as written:
+            _write_synced(written / WEIGHTS, weights, "xb")
+            _write_synced(written / MANIFEST, text, "xb")
+            _sync_folder(written)
+            with undisturbed:
+                _swap(written, path)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def read_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -298,10 +295,9 @@ def require_writable(path: str | Path) -> None:
     """
     path = Path(path)
     _check_replaceable(path)
-    probe = _sibling(path, "probe")
     try:
-        probe.mkdir()
-        probe.rmdir()
+        with temporary(_sibling(path, "probe"), Path.mkdir):
+            pass
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -323,10 +319,9 @@ def require_file(path: str | Path, ending: str) -> None:
         raise StorageError(f"{str(path)!r} does not end in {ending}; name a file that does")
     if path.is_dir():
         raise StorageError(f"{str(path)!r} is a folder; name a file to write")
-    probe = _sibling(path, "probe")
     try:
-        probe.touch()
-        probe.unlink()
+        with temporary(_sibling(path, "probe"), Path.touch):
+            pass
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -383,8 +378,8 @@ def _sibling(path: Path, ending: str) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.{ending}")
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
+def _write_synced(path: Path, data: bytes, mode: Literal["r+b", "xb"]) -> None:
+    with path.open(mode) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -402,9 +397,7 @@ def _sync_folder(path: Path) -> None:
 
 def _cannot_write(path: Path, error: OSError) -> StorageError:
     reason = error.strerror or str(error)
-    return StorageError(
-        f"{str(path)!r} cannot be written: {reason}; choose a folder that exists and may be written to"
-    )
+    return StorageError(f"{str(path)!r} cannot be written: {reason}; {remedy_of(error)}")
 
 
 def _altered(shown: str, name: str) -> StorageError:

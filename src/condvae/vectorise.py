@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree, UInt
 
 from condvae.progress import Progress
+from condvae.runtime import require_runtime
 
 MAX_ROWS = 2**14
 """Rows in one chunk at most."""
@@ -230,7 +231,9 @@ def map_rows(
 
     Raises:
         ValueError: if there is not a seed for each row.
+        RuntimeError: in a forked process.
     """
+    require_runtime()
     n = num_rows(rows=rows)
     seeds = np.arange(n, dtype=np.uint32) if seeds is None else np.asarray(seeds).astype(np.uint32)
     if seeds.shape != (n,):

@@ -246,7 +246,12 @@ def test_a_place_for_the_model_is_checked_before_the_table_is_read(condvae_says,
     [
         (KeyboardInterrupt(), 130, "condvae: interrupted\n"),
         (MemoryError(), 2, "not enough memory"),
-        (OSError(28, "No space left on device", "out.csv"), 2, "'out.csv': No space left on device"),
+        (
+            OSError(28, "No space left", "out.csv"),
+            2,
+            "'out.csv': No space left; make room there, or choose",
+        ),
+        (OSError(13, "Permission denied", "out.csv"), 2, "denied; choose a folder that exists and may be"),
         (ValueError("two\nlines"), 2, "condvae: two lines\n"),
     ],
 )
@@ -281,6 +286,31 @@ def test_a_pipe_that_closes_early_is_no_mistake(home):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.startswith('"row","draw"')
+
+
+def in_bash(line, **options):
+    program = f"{sys.executable} -m condvae"
+    script = f'set -o pipefail; condvae() {{ {program} "$@"; }}; {line}'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["inspect {home}/model", "inspect {home}/model --json", "--help", "fit --help"]
+)
+def test_a_pipe_that_is_closed_and_a_closed_standard_output_are_no_mistakes(home, line):
+    for end in ("| head -0", ">&-"):
+        status, out, said = in_bash(f"condvae {line.format(home=home)} {end}")
+        assert (status, out) == (0, "")
+        assert all(sentence.startswith("note: ") for sentence in said.splitlines())
+
+
+@pytest.mark.slow
+def test_an_evaluation_may_be_cut_short(home):
+    line = f"condvae evaluate {home}/model {home}/few.csv --no-diagnosis --quiet --json"
+    assert in_bash(f"{line} 2>&1 | head -0") == (0, "", "")
+    status, _, said = in_bash(f"{line} >&-")
+    assert (status, "Traceback" in said) == (0, False)
 
 
 def test_the_installed_program_refuses_in_one_sentence(tmp_path):

@@ -82,6 +82,14 @@ def test_a_folder_of_the_users_own_is_never_emptied(without_jax, tmp_path, monke
     assert tmp_path.exists()
 
 
+def test_other_warnings_are_sentences_without_the_path_of_a_source(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with programs.mended():
+            warnings.warn("begun with JAX 0.9, resumed with JAX 1.0", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "condvae: warning: begun with JAX 0.9, resumed with JAX 1.0\n"
+
+
 RUN = """
 import sys
 from condvae.cli import programs

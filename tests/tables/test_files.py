@@ -321,7 +321,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, ending, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.raises(TableError, match="No space left"):
+    with pytest.raises(
+        TableError, match="No space left on device; make room there, or choose another folder"
+    ):
         write_table(pa.table({"a": [2]}), path)
     assert read_table(path)["a"].to_pylist() == [1]
     assert list(tmp_path.iterdir()) == [path]

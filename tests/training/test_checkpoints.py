@@ -16,6 +16,7 @@ import optax
 import pytest
 
 from condvae import elbo, fit
+from condvae.interruptions import NUMBERS
 from condvae.storage import StorageError, read_folder, write_folder
 from condvae.training import Checkpoints, History, Interrupted, checkpoints, loop
 from helpers import diagonal
@@ -157,6 +158,10 @@ def test_a_folder_is_of_one_run_at_a_time(rows, tmp_path):
     def second(record, now):
         with pytest.raises(StorageError, match="another run keeps its checkpoints"):
             run(*rows, checkpoint=tmp_path / "run", resume=True)
+        with pytest.raises(
+            StorageError, match=r"another run keeps .* wait for it to end, or choose another"
+        ):
+            checkpoints.require_usable(tmp_path / "run", resume=False)
         seen.append(now)
 
     run(*rows, checkpoint=tmp_path / "run", callbacks=[second])
@@ -193,7 +198,7 @@ def test_a_disk_that_fills_up_is_told_and_ends_nothing(rows, tmp_path, monkeypat
     assert_same(model, run(*rows)[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("number", NUMBERS)
 def test_a_signal_keeps_the_run_and_says_how_it_goes_on(rows, tmp_path, number):
     before = signal.getsignal(number)
     at_once = []

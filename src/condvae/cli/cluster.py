@@ -4,6 +4,8 @@ import os
 import sys
 from typing import Any, NoReturn
 
+from condvae.interruptions import watch_again
+
 HEARTBEAT = 30
 """Seconds after which a process that does not answer is given up."""
 
@@ -58,6 +60,7 @@ def join(num_processes: int | None, process_id: int | None, coordinator: str | N
             f"the processes do not meet at {coordinator} ({reason}); start all of them, with the same "
             "--coordinator, an address of the first that the others reach"
         ) from error
+    watch_again()  # JAX has set another handler of SIGTERM
     global _joined
     _joined = True
     _keep_stdout_clean()

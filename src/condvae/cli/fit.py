@@ -1,5 +1,6 @@
 """`condvae fit`: a table to a model in a folder."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from condvae.cli import roles as column_roles
 from condvae.cli.inputs import read_data
 from condvae.cli.options import Json, MaxMemory, Quiet, Seed
 from condvae.cli.output import note, say, say_json, stopped, warn
+from condvae.interruptions import advise
 from condvae.text import count, listed, quote
 
 EXAMPLES = (
@@ -268,7 +270,7 @@ def fit(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Folder for checkpoints: saved every minute, and when Ctrl-C or SIGTERM stops training.",
+            help="Folder for checkpoints: saved every minute, and when a signal stops training.",
             show_default=False,
             rich_help_panel=KEPT,
         ),
@@ -341,8 +343,10 @@ def fit(
         require_writable(out)
     if checkpoint is None and resume:
         raise TableError("--resume needs --checkpoint, the folder to resume from", remedy="name it")
-    if checkpoint is not None and first:
-        require_usable(checkpoint, resume=resume)
+    if checkpoint is not None:
+        if first:
+            require_usable(checkpoint, resume=resume)
+        advise(f"go on with --checkpoint {shlex.quote(str(checkpoint))} --resume")
     asked = column_roles.readings(read) or {}
     file = read_data(data, text=[name for name, kind in asked.items() if kind == "text"])
     table = file.table

@@ -90,9 +90,9 @@ def note(sentence: str) -> None:
     print(f"note: {in_options(sentence)}", file=sys.stderr)
 
 
-def warn(sentence: str) -> None:
+def warn(sentence: str | Warning) -> None:
     """Say on standard error what a user must know of these results; it is said under --quiet too."""
-    print(f"condvae: warning: {cut(sentence)}", file=sys.stderr)
+    print(f"condvae: warning: {in_options(sentence)}", file=sys.stderr)
 
 
 def stopped(error: BaseException, signal: int) -> NoReturn:

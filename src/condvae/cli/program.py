@@ -20,6 +20,7 @@ from condvae.cli import (
     score,
 )
 from condvae.cli.output import in_options
+from condvae.sentences import remedy_of
 
 app = typer.Typer(
     name="condvae",
@@ -104,6 +105,10 @@ def main() -> None:
         # What reads this, `head` say, has had enough. Nothing more is written, at the exit neither.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         cluster.leave(0)
+    except SystemExit as error:
+        if error.code != 1:  # typer and rich leave with 1 where the pipe that they print to is closed
+            raise
+        cluster.leave(0)
     except ConnectionError as error:
         # `Disconnected`: of several processes that fit a model together, one has gone.
         again = "with --checkpoint and --resume they go on from the last checkpoint"
@@ -111,7 +116,7 @@ def main() -> None:
         cluster.leave(1)
     except OSError as error:
         where = f"{error.filename!r}: " if error.filename else ""
-        _refuse(f"{where}{error.strerror or error}; choose another place, or make room there")
+        _refuse(f"{where}{error.strerror or error}; {remedy_of(error)}")
     except MemoryError:
         _refuse("there is not enough memory for this; give fewer rows at a time, or fewer draws")
     except ValueError as error:

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from condvae.cli.output import warn
+
 MAX_BYTES = 2**28
 """Of the programs kept; a model of a table has about two million bytes of them."""
 
@@ -74,13 +76,13 @@ def _forget_others(root: Path) -> None:
 
 @contextmanager
 def mended() -> Iterator[None]:
-    """Within, JAX's warnings about the folder are not shown, and mended at the end."""
+    """Within, JAX's warnings about the folder are not shown, and mended at the end; others are told."""
     damaged, show = False, warnings.showwarning
 
-    def note(message: Any, *where: Any, **more: Any) -> None:
+    def note(message: Any, *_: Any, **__: Any) -> None:
         nonlocal damaged
         if "persistent compilation cache entry" not in str(message):
-            show(message, *where, **more)
+            warn(message)
         elif "Timeout" not in str(message):  # that is only another process that takes its time
             damaged = True
 

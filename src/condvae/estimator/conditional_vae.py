@@ -21,6 +21,7 @@ from condvae.estimator.fitted import answered_by, draw_key
 from condvae.estimator.predicting import Predictions
 from condvae.estimator.queries import Queries
 from condvae.judging import Diagnosis
+from condvae.runtime import require_runtime
 from condvae.table_models.defaults import trained_by
 from condvae.table_models.fitting import Fitted, Options, fit_table
 from condvae.table_models.model import Method
@@ -215,8 +216,8 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
                 copies of the row.
             groups: the group of each row: each group is held out as a whole.
             time: a sortable time for each row: the latest rows are held out.
-            checkpoint: a folder in which the state of training is saved, every minute and when Ctrl-C or
-                SIGTERM interrupts it.
+            checkpoint: a folder in which the state of training is saved, every minute and when Ctrl-C,
+                SIGTERM or SIGHUP interrupts it.
             resume: whether to continue from the state in that folder, if there is one. The model is
                 bit-identical to that of an uninterrupted run.
             mesh: devices, of one process or of several, over which training divides the rows of a batch;
@@ -227,8 +228,9 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
             ValueError: if an argument cannot be used.
             TrainingError: if training repeatedly gives numbers that are not finite; names row and column.
             StorageError: if the checkpoints cannot be written, or belong to other data or settings.
-            Interrupted: if Ctrl-C or SIGTERM interrupts training and there is a `checkpoint`.
+            Interrupted: if Ctrl-C, SIGTERM or SIGHUP interrupts training and there is a `checkpoint`.
         """
+        require_runtime()
         arguments.check_arguments(self.get_params())
         self.seed_ = int(Devices(mesh).of_first(np.array(arguments.seed(self.random_state), np.uint32)))
         table = prepare.training_table(

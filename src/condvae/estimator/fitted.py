@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from condvae import tables
 from condvae.estimator import prepare
+from condvae.runtime import require_runtime
 from condvae.table_models import outside
 from condvae.table_models.defaults import Settings
 from condvae.table_models.model import TableModel
@@ -161,8 +162,10 @@ def fitted_table(estimator: Any) -> FittedTable:
 
     Raises:
         sklearn.exceptions.NotFittedError: if `fit` was not called.
+        RuntimeError: in a forked process.
     """
     check_is_fitted(estimator, "table_")
+    require_runtime()
     model: TableModel = estimator.table_
     model.progress = estimator.progress
     return FittedTable(

@@ -10,6 +10,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 
+from condvae.storage import write_bytes
+
 
 def save_figure(axes: Axes, path: str | Path) -> None:
     """Write the figure that `axes` stand on; the kind of file follows its ending.
@@ -23,7 +25,7 @@ def save_figure(axes: Axes, path: str | Path) -> None:
     drawn = io.BytesIO()  # a drawing that fails leaves no file
     with without_glyph_warnings():
         figure.savefig(drawn, dpi=150, format=Path(path).suffix[1:].lower())
-    Path(path).write_bytes(drawn.getvalue())
+    write_bytes(path, drawn.getvalue())
 
 
 @contextmanager
@@ -51,5 +53,5 @@ def require_drawable(path: str | Path) -> None:
         raise ValueError(f"{str(path)!r} is no kind of picture: let it end in .png, .svg or .pdf")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise ValueError(
-            f"{str(path)!r} cannot be written: choose a file in a folder that exists and is yours"
+            f"{str(path)!r} cannot be written; choose a file in a folder that exists and may be written to"
         )

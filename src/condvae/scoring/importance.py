@@ -18,6 +18,7 @@ from condvae.distributions import Distribution
 from condvae.mixture import Mixture, members
 from condvae.model import CVAE
 from condvae.progress import Progress
+from condvae.runtime import require_runtime
 from condvae.scoring.estimates import LogProb, Tally
 from condvae.scoring.pareto import tail_size
 from condvae.scoring.proposals import PROPOSALS, Moments, Proposal, strata
@@ -128,6 +129,7 @@ def log_prob(
             num_samples=Argument("num_samples"),
             draws=num_samples,
         )
+    require_runtime()
     n = num_rows(x=x, c=c)
     models = members(model)
     seeds = np.arange(n, dtype=np.uint32) if seeds is None else np.asarray(seeds)

@@ -25,6 +25,8 @@ import pyarrow.parquet
 from narwhals.typing import IntoDataFrame
 
 from condvae.declared import reason
+from condvae.interruptions import temporary
+from condvae.sentences import remedy_of
 from condvae.tables import archives, workbooks
 from condvae.tables.cells import DECIMAL, Cells, open_frame
 from condvae.tables.columns import Column
@@ -299,30 +301,34 @@ def write_parts(parts: Iterable[pa.Table], path: str | Path) -> None:
     require_writable(path)
     path = Path(path)
     ending, compression = _format(path)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    name = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        if ending in _SEPARATORS:
-            with pa.output_stream(temporary, compression=compression) as stream:
-                for number, part in enumerate(parts):
-                    stream.write(_csv_bytes(part, _SEPARATORS[ending] or "\t", header=number == 0))
-        else:
-            with contextlib.ExitStack() as stack:
-                writer = None
-                for part in parts:
-                    if writer is None:
-                        writer = stack.enter_context(pyarrow.parquet.ParquetWriter(temporary, part.schema))
-                    writer.write_table(part)
-        temporary.replace(path)
+        with temporary(name, Path.touch) as written:
+            with written.open("r+b") as file:
+                _write_to(file, parts, ending, compression)
+            written.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise TableError(
             "{path!r} cannot be written: {reason}",
-            remedy="choose a folder that exists and is yours",
+            remedy=remedy_of(error),
             path=str(path),
             reason=reason,
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _write_to(file: Any, parts: Iterable[pa.Table], ending: str, compression: str | None) -> None:
+    if ending in _SEPARATORS:
+        with pa.output_stream(file, compression=compression) as stream:
+            for number, part in enumerate(parts):
+                stream.write(_csv_bytes(part, _SEPARATORS[ending] or "\t", header=number == 0))
+        return
+    with contextlib.ExitStack() as stack:
+        writer = None
+        for part in parts:
+            if writer is None:
+                writer = stack.enter_context(pyarrow.parquet.ParquetWriter(file, part.schema))
+            writer.write_table(part)
 
 
 def require_writable(path: str | Path) -> None:
@@ -336,7 +342,7 @@ def require_writable(path: str | Path) -> None:
         >>> require_writable("no/such/folder/rows.csv")
         Traceback (most recent call last):
         condvae.tables.errors.TableError: 'no/such/folder/rows.csv' cannot be written: there is no folder
-        'no/such/folder'; choose a folder that exists and is yours
+        'no/such/folder'; choose a folder that exists and may be written to
     """
     if str(path) == "-":
         return
@@ -349,7 +355,7 @@ def require_writable(path: str | Path) -> None:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise TableError(
             "{path!r} cannot be written: {what}",
-            remedy="choose a folder that exists and is yours",
+            remedy=remedy_of(OSError()),
             path=str(path),
             what=problem,
         )

@@ -9,14 +9,10 @@ another.
 
 import hashlib
 import shutil
-import signal
-import threading
 import time as clock
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import equinox as eqx
@@ -27,7 +23,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from condvae.declared import MALFORMED, conform, reason, require_like
-from condvae.sentences import Argument, Text
+from condvae.sentences import Argument, Text, remedy_of
 from condvae.storage import StorageError, read_folder, require_writable, write_folder
 from condvae.training.history import History
 from condvae.training.rounds import State
@@ -69,7 +65,8 @@ class Interrupted(KeyboardInterrupt):
     """A signal has stopped the run; the message says where it stands and how it goes on.
 
     Attributes:
-        signal: its number: 2 for Ctrl-C, 15 for SIGTERM. A program that it stops exits with 128 more.
+        signal: its number: 2 for Ctrl-C, 15 for SIGTERM, 1 for SIGHUP. A program that it stops exits with
+            128 more.
     """
 
     def __init__(self, message: str, number: int):
@@ -81,8 +78,8 @@ def require_usable(folder: str | Path, *, resume: bool) -> None:
     """Check that a run can be kept in a folder, before any work is done for it.
 
     Raises:
-        StorageError: if it is no folder, or holds other things; if it cannot be made; if it holds
-            checkpoints, but `resume` is false.
+        StorageError: if it is no folder, or holds other things; if it cannot be made; if another run uses
+            it; if it holds checkpoints, but `resume` is false.
     """
     folder = Path(folder)
     shown = repr(str(folder))
@@ -98,6 +95,13 @@ def require_usable(folder: str | Path, *, resume: bool) -> None:
             f"the folder {shown} holds other things than checkpoints ({others[0]!r}): choose another "
             "one, or a new one"
         )
+    if (folder / LOCK).exists():
+        try:
+            filelock.FileLock(folder / LOCK).acquire(timeout=0).lock.release()
+        except filelock.Timeout as error:
+            raise _used(folder) from error
+        except OSError:  # `Keeper` says what is wrong
+            pass
     paths = _checkpoints_in(folder)
     if paths and not resume:
         raise StorageError(
@@ -109,6 +113,13 @@ def require_usable(folder: str | Path, *, resume: bool) -> None:
                 resume=RESUME,
             )
         )
+
+
+def _used(folder: Path) -> StorageError:
+    return StorageError(
+        f"another run keeps its checkpoints in {str(folder)!r}; wait for it to end, or choose another "
+        "folder"
+    )
 
 
 class Keeper:
@@ -134,14 +145,10 @@ class Keeper:
             self.folder.mkdir(exist_ok=True)
             self._lock.acquire(timeout=0)
         except filelock.Timeout as error:
-            raise StorageError(
-                f"another run keeps its checkpoints in {self._shown}: wait for it to end, or choose "
-                "another folder"
-            ) from error
+            raise _used(self.folder) from error
         except OSError as error:
             raise StorageError(
-                f"checkpoints cannot be written to {self._shown}: {error.strerror}; choose a folder that "
-                "may be written to"
+                f"checkpoints cannot be written to {self._shown}: {error.strerror}; {remedy_of(error)}"
             ) from error
 
     @property
@@ -295,38 +302,3 @@ def fingerprint(tree: PyTree) -> str:
         digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
         digest.update(array.data)
     return digest.hexdigest()[:16]
-
-
-class Caught:
-    """The signal that has come, if any."""
-
-    signal: int | None = None
-
-
-@contextmanager
-def catch_signals(enabled: bool) -> Iterator[Caught]:
-    """Within, Ctrl-C and SIGTERM are noted, for the loop to act upon; a second one acts as ever.
-
-    Signals are handled by the main thread alone: elsewhere nothing is caught.
-    """
-    caught = Caught()
-    if not enabled or threading.current_thread() is not threading.main_thread():
-        yield caught
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def note(number: int, _: FrameType | None) -> None:
-        caught.signal = number
-        restore()
-
-    for number in numbers:
-        signal.signal(number, note)
-    try:
-        yield caught
-    finally:
-        restore()

@@ -18,10 +18,12 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import PRNGKeyArray, PyTree
 
+from condvae.interruptions import catch_signals
 from condvae.mixture import Mixture
 from condvae.objectives import elbo
 from condvae.objectives.declaration import declaration_of
 from condvae.progress import Progress
+from condvae.runtime import require_runtime
 from condvae.sentences import Argument, InputError, Text
 from condvae.storage import StorageError
 from condvae.training.admission import require_held
@@ -31,7 +33,6 @@ from condvae.training.checkpoints import (
     Checkpoints,
     Interrupted,
     Keeper,
-    catch_signals,
     fingerprint,
 )
 from condvae.training.devices import Devices
@@ -149,8 +150,8 @@ def fit(
         batch_transform: `f(key, (x, c)) -> (x, c)` on each batch, compiled with the step: to binarise
             (`binarise`), or to hide cells at random. Held-out rows get it too, with one key in all rounds.
         callbacks: each is called after a round with a dictionary of metrics and the step.
-        checkpoint: a folder in which the run is kept, every minute and when it is interrupted by Ctrl-C
-            or SIGTERM; or `Checkpoints`, which says how often.
+        checkpoint: a folder in which the run is kept, every minute and when it is interrupted by Ctrl-C,
+            SIGTERM or SIGHUP; or `Checkpoints`, which says how often.
         resume: whether to go on from what is in that folder, if there is something. The model is then,
             on the same machine, that of an uninterrupted run to the bit.
         mesh: devices, of one process or of several (`jax.distributed`), over which the rows of each batch
@@ -175,7 +176,7 @@ def fit(
             tensor of the gradient or the largest of the row's numbers.
         StorageError: if checkpoints cannot be written, or resumed from: they are of other data or
             settings, or another run is using them.
-        Interrupted: a `KeyboardInterrupt`, by Ctrl-C or SIGTERM where there is a `checkpoint`.
+        Interrupted: a `KeyboardInterrupt`, by Ctrl-C, SIGTERM or SIGHUP where there is a `checkpoint`.
         Disconnected: if another process of the mesh has ended.
 
     Example:
@@ -194,6 +195,7 @@ def fit(
         >>> sample(mixture, c, key=key, num_samples=6).shape
         (200, 6, 1)
     """
+    require_runtime()
     counts = {"num_steps": num_steps, "batch_size": batch_size, "num_samples": num_samples}
     counts |= {"kl_cycles": kl_cycles} | ({} if chunk is None else {"chunk": chunk})
     for name, value in counts.items():
