@@ -70,7 +70,7 @@ def test_nothing_grows(tmp_path, monkeypatch, compiled):
         model.sample(X, 3)
         model.predict(X, num_samples=40)
         model.impute(X, y)
-        model.save(tmp_path / "model")
+        model.save(tmp_path / "model", overwrite=True)
         loaded = ConditionalVAE.load(tmp_path / "model")
         assert len(loaded.sample(X, 2)) == 2 * len(X)
         streamed = ConditionalVAE(**SMALL, random_state=turn).fit(*long)

@@ -390,10 +390,19 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
 
     # --- kept
 
-    def save(self, path: str | Path) -> None:
-        """Save to the folder `path`, atomically; loading it executes nothing."""
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Save to the folder `path`, atomically; loading it executes nothing.
+
+        Args:
+            path: the folder. It must be new or empty, or hold a saved model, which is then kept beside it
+                as `path.1` (or the next number that is free), with a warning.
+            overwrite: whether an older saved model is removed instead of kept.
+
+        Raises:
+            StorageError: if the folder cannot be written, or holds other things than a saved model.
+        """
         check_is_fitted(self, "table_")
-        persistence.save(self, path)
+        persistence.save(self, path, overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

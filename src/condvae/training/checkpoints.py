@@ -12,6 +12,7 @@ import shutil
 import signal
 import threading
 import time as clock
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from jaxtyping import PyTree
 
 from condvae.sentences import Argument, Text
 from condvae.storage import StorageError, read_folder, require_writable, write_folder
+from condvae.text import listed, quote
 from condvae.training.history import History
 from condvae.training.rounds import State
 
@@ -76,6 +78,10 @@ class Interrupted(KeyboardInterrupt):
         self.signal = number
 
 
+DAMAGED = "damaged-"
+"""How the names of checkpoints begin that could not be read; nothing reads or removes them."""
+
+
 def require_usable(folder: str | Path, *, resume: bool) -> None:
     """Check that a run can be kept in a folder, before any work is done for it.
 
@@ -91,7 +97,8 @@ def require_usable(folder: str | Path, *, resume: bool) -> None:
     if not folder.is_dir():
         raise StorageError(f"{shown} is a file, and checkpoints need a folder: choose another path")
     names = sorted(path.name for path in folder.iterdir())
-    others = [n for n in names if not n.startswith(("step-", ".step-")) and n not in (LOCK, ".DS_Store")]
+    ours = ("step-", ".step-", DAMAGED)
+    others = [n for n in names if not n.startswith(ours) and n not in (LOCK, ".DS_Store")]
     if others:
         raise StorageError(
             f"the folder {shown} holds other things than checkpoints ({others[0]!r}): choose another "
@@ -127,6 +134,7 @@ class Keeper:
         self.folder = Path(checkpoints.folder)
         self.saved: int | None = None
         self._last = clock.monotonic()
+        self._warned = False
         require_usable(self.folder, resume=resume)
         self._lock = filelock.FileLock(self.folder / LOCK)
         try:
@@ -150,21 +158,25 @@ class Keeper:
     def start(self, state: State, history: History) -> tuple[State, History, int]:
         """Where the run starts: from the newest checkpoint that can be read, or as given.
 
+        Newer ones that cannot be read are renamed; a warning names the step that the run continues from.
+
         Args:
             state: before the first step.
             history: an empty one.
 
         Raises:
-            StorageError: if there are checkpoints of another run, or none of them can be read.
+            StorageError: if there are checkpoints of another run, or none of them can be read; if the first
+                one cannot be written.
         """
         for leftover in self.folder.glob(".step-*"):  # of a run that was killed while it wrote
             shutil.rmtree(leftover, ignore_errors=True)
-        problems = []
+        damaged, problem = [], ""
         for path in reversed(_checkpoints_in(self.folder)):
             try:
                 manifest, arrays = read_folder(path)
             except StorageError as error:
-                problems.append(str(error))
+                damaged.append(path)
+                problem = problem or str(error)
                 continue
             self._require_same(manifest)
             step = int(manifest["step"])
@@ -175,10 +187,20 @@ class Keeper:
                     f"begun with {manifest['made_with']}, resumed at step {step:,} with {_made_with()}: "
                     "the weights will not be those of an uninterrupted run to the bit"
                 )
+            if damaged:
+                history.warn(
+                    f"{listed(quote(path.name) for path in damaged)} in {self._shown} cannot be read, and "
+                    f"{'is' if len(damaged) == 1 else 'are'} kept as "
+                    f"{listed(quote(_set_aside(path).name) for path in damaged)}: the run continues from "
+                    f"step {step:,}"
+                )
             self.saved = step
             return _filled(state, arrays), history, step
-        if problems:
-            raise StorageError(f"no checkpoint in {self._shown} can be read: {problems[0]}")
+        if damaged:
+            raise StorageError(
+                f"no checkpoint in {self._shown} can be read ({problem}): to start again, choose another "
+                "folder"
+            )
         self.save(state, history, 0)
         return state, history, 0
 
@@ -232,6 +254,15 @@ class Keeper:
         for path in _checkpoints_in(self.folder)[: -self.checkpoints.keep]:
             shutil.rmtree(path, ignore_errors=True)
 
+    def save_or_warn(self, state: State, history: History, step: int) -> None:
+        """Write a checkpoint; where that fails, training can go on, and the first failure is a warning."""
+        try:
+            self.save(state, history, step)
+        except StorageError as error:
+            if not self._warned:
+                history.warn(f"training continues without a checkpoint of step {step:,}: {error}")
+            self._warned = True
+
     def close(self) -> None:
         """Let another run use the folder."""
         self._lock.release()
@@ -240,6 +271,21 @@ class Keeper:
 def _checkpoints_in(folder: Path) -> list[Path]:
     """The checkpoints, oldest first."""
     return sorted(folder.glob("step-*"))
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a checkpoint that cannot be read, so that its step can be written again.
+
+    Raises:
+        StorageError: if it cannot be renamed.
+    """
+    try:
+        return path.rename(path.with_name(f"{DAMAGED}{path.name}-{uuid.uuid4().hex[:8]}"))
+    except OSError as error:
+        raise StorageError(
+            f"the checkpoint {str(path)!r} cannot be read and cannot be renamed ({error.strerror}): move "
+            "it away, and resume again"
+        ) from error
 
 
 def _step_of(path: Path) -> int:
