@@ -5,8 +5,11 @@ of one fixed shape, each chunk is one call of one compiled function, and results
 host. Chunk shapes are powers of two, so that tables of many lengths share a few compiled programs.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import wraps
+from threading import Lock
 from typing import Any
 
 import equinox as eqx
@@ -149,7 +152,45 @@ def chunk_size(rows: int, draws: int, row: PyTree) -> int:
     return min(_power_of_two(rows), at_most)
 
 
-@eqx.filter_jit
+MOST_KEPT = 256
+"""Functions of `compiled` that are kept: a fitted table uses some ten."""
+
+_kept: OrderedDict[Any, Callable] = OrderedDict()
+_keeping = Lock()
+
+
+def compiled(fn: Callable) -> Callable:
+    """`fn`, compiled for each model and shape, of which the last `MOST_KEPT` models' programs are kept.
+
+    What a table decides, such as knots and grids, is a constant of its programs. JAX forgets no program,
+    and a process that fits hundreds of tables would run out of memory maps.
+
+    Args:
+        fn: a function of pytrees, which returns arrays; whatever is no array in them must be hashable.
+    """
+
+    @wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        arrays, static = eqx.partition((args, kwargs), eqx.is_array)
+        leaves, structure = jax.tree.flatten(static)
+        key = (fn, structure, tuple(leaves))
+
+        @wraps(fn)
+        def traced(arrays: PyTree) -> Any:
+            args, kwargs = eqx.combine(arrays, static)
+            return fn(*args, **kwargs)
+
+        with _keeping:
+            program = _kept.pop(key, None) or jax.jit(traced)
+            _kept[key] = program
+            if len(_kept) > MOST_KEPT:
+                _kept.popitem(last=False)
+        return program(arrays)
+
+    return call
+
+
+@compiled
 def _run_chunk(
     fn: Callable, options: tuple, model: PyTree, rows: PyTree, key: PRNGKeyArray, seeds: jax.Array
 ) -> PyTree:

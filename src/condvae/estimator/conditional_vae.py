@@ -210,7 +210,7 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
                 they are needed where there are more than 1,048,576 rows.
             y: the targets: likewise, or a series or 1-d array for a single one.
             sample_weight: a non-negative weight for each row. Whole numbers are the same as so many copies
-                of the row.
+                of the row; of other numbers only the ratios matter.
             groups: the group of each row: whole groups are held out, by members, for testing, for
                 calibration.
             time: of each row, sortable: the latest rows are held out.
