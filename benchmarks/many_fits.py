@@ -1,10 +1,10 @@
 """What a process holds that fits many tables: memory, memory maps and compiled programs.
 
-    python benchmarks/many_fits.py [--fits 100] [--kept 256] [--json FILE]
+    python benchmarks/many_fits.py [--fits 100] [--json FILE]
 
 Each table has other rows, and another number of them, so that its quantiles and grids are constants of new
-programs. `--kept` is `condvae.vectorise.MOST_KEPT`: how many functions keep their programs. Linux allows a
-process some 65,000 memory maps; past that, nothing is compiled any more.
+programs; `condvae.vectorise.compiled` keeps those of the last few tables. Linux allows a process some 65,000
+memory maps; past that, nothing is compiled any more.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from condvae import ConditionalVAE, vectorise
+from condvae import ConditionalVAE
 
 SMALL = {"num_members": 2, "width": 8, "depth": 1, "num_steps": 60, "batch_size": 32}
 
@@ -41,17 +41,15 @@ def maps() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--fits", type=int, default=100)
-    parser.add_argument("--kept", type=int, default=vectorise.MOST_KEPT)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    vectorise.MOST_KEPT = options.kept
     programs = [0]
 
     def listen(event: str, _: float, **__: object) -> None:
         programs[0] += event == "/jax/core/compile/backend_compile_duration"
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    print(f"{'fits':>5}{'MiB':>8}{'maps':>8}{'compiled':>10}{'kept':>6}")
+    print(f"{'fits':>5}{'MiB':>8}{'maps':>8}{'compiled':>10}")
     records = []
     for fits in range(1, options.fits + 1):
         given, target = table(600 + fits, fits)
@@ -59,8 +57,8 @@ def main() -> None:
         model.log_prob(given, target)
         model.sample(given)
         if fits == 1 or fits % 5 == 0:
-            records.append((fits, round(resident()), maps(), programs[0], len(vectorise._kept)))
-            print("{:>5}{:>8,}{:>8,}{:>10,}{:>6}".format(*records[-1]), flush=True)
+            records.append((fits, round(resident()), maps(), programs[0]))
+            print("{:>5}{:>8,}{:>8,}{:>10,}".format(*records[-1]), flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps(records))
 

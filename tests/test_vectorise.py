@@ -1,5 +1,3 @@
-from collections import OrderedDict
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,22 +22,20 @@ def test_chunks_do_not_change_the_result(monkeypatch):
     assert len(np.unique(whole[1])) == 23  # every row has noise of its own
 
 
-def test_programs_are_kept_of_the_last_few_models(monkeypatch):
+def test_programs_are_kept_of_the_last_few_models():
     traced = []
 
-    @vectorise.compiled
+    @vectorise.compiled(2)
     def scaled(factor, x, *, more=0):
         traced.append(factor)
         return factor * x + more
 
-    monkeypatch.setattr(vectorise, "MOST_KEPT", 2)
-    monkeypatch.setattr(vectorise, "_kept", OrderedDict())
     x = np.ones(3)
     for factor in (2, 3, 2, 5, 2, 3):  # 3 was used least recently when 5 came
         np.testing.assert_array_equal(scaled(factor, x, more=1), factor * x + 1)
     assert traced == [2, 3, 5, 3]
     assert scaled(3, np.ones(2)).shape == (2,)
-    assert len(vectorise._kept) == 2
+    assert len(scaled.kept) == 2
 
 
 def test_no_rows_give_no_rows():

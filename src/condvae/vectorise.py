@@ -152,45 +152,52 @@ def chunk_size(rows: int, draws: int, row: PyTree) -> int:
     return min(_power_of_two(rows), at_most)
 
 
-MOST_KEPT = 256
-"""Functions of `compiled` that are kept: a fitted table uses some ten."""
+def compiled(most: int) -> Callable[[Callable], Callable]:
+    """A decorator: compile a function for each model and shape, and keep the last `most` models' programs.
 
-_kept: OrderedDict[Any, Callable] = OrderedDict()
-_keeping = Lock()
+    What a table decides, such as knots and grids, is a constant of its programs. JAX forgets no program, and
+    each takes hundreds of memory maps, so that a process that fits a hundred tables would run out of them.
+    The function takes pytrees and returns arrays; whatever is no array in its arguments must be hashable.
 
-
-def compiled(fn: Callable) -> Callable:
-    """`fn`, compiled for each model and shape, of which the last `MOST_KEPT` models' programs are kept.
-
-    What a table decides, such as knots and grids, is a constant of its programs. JAX forgets no program,
-    and a process that fits hundreds of tables would run out of memory maps.
-
-    Args:
-        fn: a function of pytrees, which returns arrays; whatever is no array in them must be hashable.
+    Example:
+        >>> import numpy as np
+        >>> from condvae.vectorise import compiled
+        >>> @compiled(2)
+        ... def power(x, exponent):
+        ...     return x**exponent
+        >>> [float(power(np.float32(3.0), exponent)) for exponent in (1, 2, 3)], len(power.kept)
+        ([3.0, 9.0, 27.0], 2)
     """
 
-    @wraps(fn)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        arrays, static = eqx.partition((args, kwargs), eqx.is_array)
-        leaves, structure = jax.tree.flatten(static)
-        key = (fn, structure, tuple(leaves))
+    def decorate(fn: Callable) -> Callable:
+        kept: OrderedDict[Any, Callable] = OrderedDict()
+        lock = Lock()
 
         @wraps(fn)
-        def traced(arrays: PyTree) -> Any:
-            args, kwargs = eqx.combine(arrays, static)
-            return fn(*args, **kwargs)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            arrays, static = eqx.partition((args, kwargs), eqx.is_array)
+            leaves, structure = jax.tree.flatten(static)
+            key = (structure, tuple(leaves))
 
-        with _keeping:
-            program = _kept.pop(key, None) or jax.jit(traced)
-            _kept[key] = program
-            if len(_kept) > MOST_KEPT:
-                _kept.popitem(last=False)
-        return program(arrays)
+            @wraps(fn)
+            def traced(arrays: PyTree) -> Any:
+                args, kwargs = eqx.combine(arrays, static)
+                return fn(*args, **kwargs)
 
-    return call
+            with lock:
+                program = kept.pop(key, None) or jax.jit(traced)
+                kept[key] = program
+                if len(kept) > most:
+                    kept.popitem(last=False)
+            return program(arrays)
+
+        call.kept = kept  # pyright: ignore[reportFunctionMemberAccess]
+        return call
+
+    return decorate
 
 
-@compiled
+@compiled(64)
 def _run_chunk(
     fn: Callable, options: tuple, model: PyTree, rows: PyTree, key: PRNGKeyArray, seeds: jax.Array
 ) -> PyTree:

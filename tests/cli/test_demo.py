@@ -14,12 +14,16 @@ def test_every_step_is_printed_and_run(capfd, monkeypatch, tmp_path):
     ran = []
     program = SimpleNamespace(command=SimpleNamespace(main=lambda arguments, **_: ran.append(arguments)))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "_gained", lambda model: "")
     demo.demo(SimpleNamespace(find_root=lambda: program), tmp_path / "demo", 0)
     said = capfd.readouterr().out
     assert [arguments[0] for arguments in ran] == ["fit", "evaluate", "predict", "sample", "report"]
     for arguments in ran:
         assert f"$ condvae {shlex.join(arguments)}" in said
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["test.csv", "train.csv"]
+    (tmp_path / "demo" / "model").mkdir()
+    demo.demo(SimpleNamespace(find_root=lambda: program), tmp_path / "demo", 0)
+    assert [arguments[-1] == "--overwrite" for arguments in ran if arguments[0] == "fit"] == [False, True]
 
 
 @pytest.mark.slow

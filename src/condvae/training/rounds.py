@@ -301,7 +301,7 @@ def _take_columns(tree: PyTree, index: Array) -> PyTree:
     return jax.tree.map(lambda leaf: jax.vmap(lambda rows, i: rows[i], (1, 0))(leaf, index), tree)
 
 
-@compiled
+@compiled(8)
 def _round(
     run: Run, state: State, start: Array, first: Array, last: Array, *, watched: bool
 ) -> tuple[State, dict[str, Array], Array]:
