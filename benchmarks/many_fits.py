@@ -3,8 +3,8 @@
     python benchmarks/many_fits.py [--fits 100] [--json FILE]
 
 Each table has other rows, and another number of them, so that its quantiles and grids are constants of new
-programs; `condvae.vectorise.compiled` keeps those of the last few tables. Linux allows a process some 65,000
-memory maps; past that, nothing is compiled any more.
+programs; `condvae.vectorise.compiled` keeps those of the last few tables. Linux allows a process some
+65,000 memory maps; past that, nothing is compiled any more.
 """
 
 import argparse

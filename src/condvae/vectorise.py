@@ -155,8 +155,8 @@ def chunk_size(rows: int, draws: int, row: PyTree) -> int:
 def compiled(most: int) -> Callable[[Callable], Callable]:
     """A decorator: compile a function for each model and shape, and keep the last `most` models' programs.
 
-    What a table decides, such as knots and grids, is a constant of its programs. JAX forgets no program, and
-    each takes hundreds of memory maps, so that a process that fits a hundred tables would run out of them.
+    What a table decides, such as knots and grids, is a constant of its programs. JAX forgets no program,
+    and each takes hundreds of memory maps: a process that fits a hundred tables would run out of them.
     The function takes pytrees and returns arrays; whatever is no array in its arguments must be hashable.
 
     Example:
@@ -179,11 +179,11 @@ def compiled(most: int) -> Callable[[Callable], Callable]:
             leaves, structure = jax.tree.flatten(static)
             key = (structure, tuple(leaves))
 
-            @wraps(fn)
             def traced(arrays: PyTree) -> Any:
                 args, kwargs = eqx.combine(arrays, static)
                 return fn(*args, **kwargs)
 
+            traced.__name__ = fn.__name__
             with lock:
                 program = kept.pop(key, None) or jax.jit(traced)
                 kept[key] = program
@@ -191,7 +191,7 @@ def compiled(most: int) -> Callable[[Callable], Callable]:
                     kept.popitem(last=False)
             return program(arrays)
 
-        call.kept = kept  # pyright: ignore[reportFunctionMemberAccess]
+        call.kept = kept  # pyright: ignore[reportAttributeAccessIssue]
         return call
 
     return decorate
