@@ -126,7 +126,7 @@ def test_plain_and_linear_gaussian_models(tmp_path):
         ready_made("gaussian", with_c=False)[0],
         random_linear_gaussian(KEY, x_size=3, z_size=2, c_size=2),
     ):
-        save(tmp_path / "model", model)
+        save(tmp_path / "model", model, overwrite=True)
         assert_same(load(tmp_path / "model"), model)
 
 
@@ -325,11 +325,14 @@ def test_every_part_is_a_module():
     )
 
 
-def test_saving_over_a_model_replaces_it_and_nothing_else(tmp_path):
+def test_saving_over_a_model_keeps_it_or_replaces_it_and_nothing_else(tmp_path):
     save(tmp_path / "model", ready_made("gaussian")[0])
     other = ready_made("gaussian", seed=9)[0]
-    save(tmp_path / "model", other)
+    with pytest.warns(UserWarning, match=r"is kept as 'model\.1'; use overwrite=True to replace it"):
+        save(tmp_path / "model", other)
+    save(tmp_path / "model", other, overwrite=True)
     assert_same(load(tmp_path / "model"), other)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.1"]
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.tex").write_text("precious")
     with pytest.raises(StorageError, match=r"chapter\.tex"):

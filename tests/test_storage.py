@@ -70,6 +70,36 @@ def test_a_bundle_replaces_a_bundle_and_leaves_nothing_else(bundle):
     assert [entry.name for entry in bundle.parent.iterdir()] == ["model"]
 
 
+def test_an_older_bundle_is_kept_under_a_free_name(bundle):
+    (bundle.parent / "model.1").write_text("mine")
+    assert write_folder(bundle, *NEW, keep=True) == bundle.parent / "model.2"
+    assert (which(bundle), which(bundle.parent / "model.2")) == ("new", "old")
+    assert write_folder(bundle, {"which": "newer"}, {}) is None
+    assert sorted(entry.name for entry in bundle.parent.iterdir()) == ["model", "model.1", "model.2"]
+    assert write_folder(bundle.parent / "first", *NEW, keep=True) is None
+
+
+def test_what_lies_beside_a_bundle_is_left_alone(bundle):
+    names = [".model.old", ".model.new", ".model.0123abcd.old", "model.1"]
+    for name in names:
+        fill(bundle.parent / name, "thesis.tex")
+    for _ in range(2):
+        write_folder(bundle, *NEW)
+    for name in names:
+        assert (bundle.parent / name / "thesis.tex").exists()
+    assert len(list(bundle.parent.iterdir())) == 5
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_bundle_that_stepped_aside_before_a_crash_is_kept(bundle, keep):
+    aside = bundle.rename(bundle.parent / ".model.0123abcd.old")
+    assert which(bundle) == "old"
+    write_folder(bundle, *NEW, keep=keep)
+    assert which(bundle) == "new"
+    assert not aside.exists()
+    assert (bundle.parent / "model.1").exists() == keep
+
+
 def test_an_empty_folder_and_a_linked_bundle_may_be_written_to(tmp_path, bundle):
     (tmp_path / "empty").mkdir()
     write_folder(tmp_path / "empty", *NEW)

@@ -22,6 +22,22 @@ def test_chunks_do_not_change_the_result(monkeypatch):
     assert len(np.unique(whole[1])) == 23  # every row has noise of its own
 
 
+def test_programs_are_kept_of_the_last_few_models():
+    traced = []
+
+    @vectorise.compiled(2)
+    def scaled(factor, x, *, more=0):
+        traced.append(factor)
+        return factor * x + more
+
+    x = np.ones(3)
+    for factor in (2, 3, 2, 5, 2, 3):  # 3 was used least recently when 5 came
+        np.testing.assert_array_equal(scaled(factor, x, more=1), factor * x + 1)
+    assert traced == [2, 3, 5, 3]
+    assert scaled(3, np.ones(2)).shape == (2,)
+    assert len(scaled.kept) == 2
+
+
 def test_no_rows_give_no_rows():
     value, noise = map_rows(double, jnp.asarray(2.0), np.zeros((0, 3)), jax.random.key(0))
     assert value.shape == (0, 3)

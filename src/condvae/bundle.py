@@ -7,6 +7,7 @@ the user's own has weights and no description; it is loaded into a model of the 
 
 import dataclasses
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
@@ -24,6 +25,7 @@ from condvae.mixture import Mixture
 from condvae.model import CVAE
 from condvae.observed import Observed
 from condvae.runtime import require_runtime
+from condvae.sentences import Argument, Text
 from condvae.storage import StorageError, read_folder, write_folder
 from condvae.text import MAX_PATH, cut, quote
 
@@ -98,17 +100,20 @@ def save(
     *,
     manifest: Mapping[str, Any] | None = None,
     arrays: Mapping[str, np.ndarray] | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Save a model to the folder `path`, atomically: a crash leaves the old one or the new one.
 
     Args:
-        path: the folder; an older saved model there is replaced, anything else is left alone.
+        path: the folder. It must be new or empty, or hold a saved model, which is then kept beside it as
+            `path.1` (or the next number that is free), with a warning.
         model: any Equinox module; its arrays are the weights.
         manifest: what else to keep, of JSON's types, under names of the caller's choice.
         arrays: other arrays to keep beside the weights, likewise.
+        overwrite: whether an older saved model is removed instead of kept.
 
     Raises:
-        StorageError: if the folder cannot be written.
+        StorageError: if the folder cannot be written, or holds other things than a saved model.
 
     Example:
         >>> import jax, tempfile
@@ -127,7 +132,12 @@ def save(
         architecture = None
     weights = {name: np.asarray(leaf) for name, leaf in _named_arrays(model).items()}
     others = {f"{BESIDE}{name}": np.asarray(array) for name, array in (arrays or {}).items()}
-    write_folder(Path(path), {**(manifest or {}), "architecture": architecture}, weights | others)
+    described = {**(manifest or {}), "architecture": architecture}
+    kept = write_folder(Path(path), described, weights | others, keep=not overwrite)
+    if kept is not None:
+        said = "the model that was in {path!q} is kept as {kept!q}; use {overwrite} to replace it"
+        overwriting = Argument("overwrite", True)
+        warnings.warn(Text(said, path=str(path), kept=kept.name, overwrite=overwriting), stacklevel=2)
 
 
 def load(path: str | Path, *, like: PyTree = None) -> Any:

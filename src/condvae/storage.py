@@ -5,14 +5,18 @@ arrays. Both are covered by SHA-256, so that what was cut short or altered is re
 reading them executes nothing.
 
 A folder cannot be replaced in one step, so saving over a bundle takes two renames: the old one steps
-aside as `.NAME.old`, the new one takes its place. A crash between the two leaves no `NAME`, and
-`read_folder` then reads the old one from where it stepped aside.
+aside as `.NAME.0123abcd.old`, with random digits, and the new one takes its place. A crash between the two
+leaves no `NAME`, and `read_folder` then reads the old one from where it stepped aside. After the second
+rename the old one is removed, or becomes `NAME.1` where it is to be kept. Nothing else beside a bundle is
+touched.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -76,7 +80,13 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise _cannot_write(path, error) from error
 
 
-def write_folder(path: str | Path, manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write_folder(
+    path: str | Path,
+    manifest: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    *,
+    keep: bool = False,
+) -> Path | None:
     """Write a bundle, in the place of an older one if there is one.
 
     Args:
@@ -84,6 +94,11 @@ def write_folder(path: str | Path, manifest: Mapping[str, Any], arrays: Mapping[
         manifest: any JSON object. `format`, `format_version`, `weights_sha256`, `weights_bytes`
             and `manifest_sha256` are set here.
         arrays: boolean, integer or floating arrays of any shapes, by name.
+        keep: whether an older bundle is kept beside the new one: `NAME` as the first of `NAME.1`, `NAME.2`,
+            ... that is free.
+
+    Returns:
+        Where the older bundle is kept, if there was one and `keep`.
 
     Raises:
         StorageError: when `path` is something other than a bundle (nothing of which is touched),
@@ -96,18 +111,21 @@ def write_folder(path: str | Path, manifest: Mapping[str, Any], arrays: Mapping[
         >>> manifest, arrays = read_folder(path)
         >>> manifest["kind"], arrays["w"]
         ('plain', array([0., 1., 2.]))
+        >>> write_folder(path, {"kind": "other"}, {"w": np.arange(3.0)}, keep=True).name
+        'model.1'
     """
     path = Path(path).resolve()  # a link to a bundle stays a link: what it points to is replaced
     weights = _pack(arrays)
     text = _seal(manifest, weights)
-    _check_replaceable(path)
     try:
+        _check_replaceable(path)
         with temporary(_sibling(path, "new"), Path.mkdir) as written:
             _write_synced(written / WEIGHTS, weights, "xb")
             _write_synced(written / MANIFEST, text, "xb")
             _sync_folder(written)
             with undisturbed:
                 _swap(written, path)
+        return _clear(path, keep)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -147,8 +165,8 @@ def read_folder(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]
 def _folder_of(path: Path, shown: str) -> Path:
     """The folder that holds the bundle."""
     folder = path.resolve()
-    if not folder.exists() and _old(folder).exists():
-        folder = _old(folder)  # a save was cut off between its two renames
+    if not folder.exists() and (aside := [old for old in _aside(folder) if _is_bundle(old)]):
+        folder = aside[-1]  # a save was cut off between its two renames
     if not folder.exists():
         raise StorageError(f"there is no model at {shown}; check the path")
     if not folder.is_dir():
@@ -332,7 +350,7 @@ def _check_replaceable(path: Path) -> None:
         return
     if not path.is_dir():
         raise StorageError(f"{str(path)!r} is a file, and a model is a folder; choose another path")
-    others = sorted({entry.name for entry in path.iterdir()} - {MANIFEST, WEIGHTS, ".DS_Store"})
+    others = _others(path)
     if others or not (_is_bundle(path) or not any(path.iterdir())):
         reason = f"it holds {others[0]!r}" if others else f"its {MANIFEST} is not condvae's"
         raise StorageError(
@@ -350,9 +368,8 @@ def _is_bundle(path: Path) -> bool:
 
 def _swap(new: Path, path: Path) -> None:
     """Put `new` in the place of `path`, which may exist."""
-    old = _old(path)
+    old = _sibling(path, "old")
     if path.exists():
-        _remove(old)  # left by a crash after its second rename: `path` is the newer
         path.rename(old)
     try:
         new.rename(path)
@@ -361,16 +378,33 @@ def _swap(new: Path, path: Path) -> None:
             old.rename(path)
         raise
     _sync_folder(path.parent)
-    _remove(old)
 
 
-def _old(path: Path) -> Path:
-    return path.with_name(f".{path.name}.old")
+def _clear(path: Path, keep: bool) -> Path | None:
+    """Keep or remove what stepped aside, now or before an earlier crash; the last that is kept."""
+    kept = None
+    for old in _aside(path):
+        if keep and _is_bundle(old):
+            free = (path.with_name(f"{path.name}.{i}") for i in itertools.count(1))
+            kept = old.rename(next(name for name in free if not os.path.lexists(name)))
+        else:
+            shutil.rmtree(old, ignore_errors=True)
+    return kept
 
 
-def _remove(folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
+def _aside(path: Path) -> list[Path]:
+    """Bundles, or what is left of them, that stepped aside for another at `path`; the oldest first."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}\.old")
+    if not path.parent.is_dir():
+        return []
+    beside = [entry for entry in path.parent.iterdir() if name.fullmatch(entry.name) and entry.is_dir()]
+    ours = [entry for entry in beside if not _others(entry)]
+    return sorted(ours, key=lambda entry: entry.stat().st_mtime_ns)
+
+
+def _others(folder: Path) -> list[str]:
+    """What a folder holds apart from a bundle."""
+    return sorted({entry.name for entry in folder.iterdir()} - {MANIFEST, WEIGHTS, ".DS_Store"})
 
 
 def _sibling(path: Path, ending: str) -> Path:

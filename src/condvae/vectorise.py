@@ -5,8 +5,11 @@ of one fixed shape, each chunk is one call of one compiled function, and results
 host. Chunk shapes are powers of two, so that tables of many lengths share a few compiled programs.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import wraps
+from threading import Lock
 from typing import Any
 
 import equinox as eqx
@@ -150,7 +153,52 @@ def chunk_size(rows: int, draws: int, row: PyTree) -> int:
     return min(_power_of_two(rows), at_most)
 
 
-@eqx.filter_jit
+def compiled(most: int) -> Callable[[Callable], Callable]:
+    """A decorator: compile a function for each model and shape, and keep the last `most` models' programs.
+
+    What a table decides, such as knots and grids, is a constant of its programs. JAX forgets no program,
+    and each takes hundreds of memory maps: a process that fits a hundred tables would run out of them.
+    The function takes pytrees and returns arrays; whatever is no array in its arguments must be hashable.
+
+    Example:
+        >>> import numpy as np
+        >>> from condvae.vectorise import compiled
+        >>> @compiled(2)
+        ... def power(x, exponent):
+        ...     return x**exponent
+        >>> [float(power(np.float32(3.0), exponent)) for exponent in (1, 2, 3)], len(power.kept)
+        ([3.0, 9.0, 27.0], 2)
+    """
+
+    def decorate(fn: Callable) -> Callable:
+        kept: OrderedDict[Any, Callable] = OrderedDict()
+        lock = Lock()
+
+        @wraps(fn)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            arrays, static = eqx.partition((args, kwargs), eqx.is_array)
+            leaves, structure = jax.tree.flatten(static)
+            key = (structure, tuple(leaves))
+
+            def traced(arrays: PyTree) -> Any:
+                args, kwargs = eqx.combine(arrays, static)
+                return fn(*args, **kwargs)
+
+            traced.__name__ = fn.__name__
+            with lock:
+                program = kept.pop(key, None) or jax.jit(traced)
+                kept[key] = program
+                if len(kept) > most:
+                    kept.popitem(last=False)
+            return program(arrays)
+
+        call.kept = kept  # pyright: ignore[reportAttributeAccessIssue]
+        return call
+
+    return decorate
+
+
+@compiled(64)
 def _run_chunk(
     fn: Callable, options: tuple, model: PyTree, rows: PyTree, key: PRNGKeyArray, seeds: jax.Array
 ) -> PyTree:

@@ -25,6 +25,9 @@ def test_every_step_is_printed_and_run(capfd, monkeypatch, tmp_path):
         assert f"$ condvae {shlex.join(arguments)}" in said
     assert f"the gains of {tmp_path / 'demo' / 'model'}" in said.replace("\n", "")
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["test.csv", "train.csv"]
+    (tmp_path / "demo" / "model").mkdir()
+    demo.demo(SimpleNamespace(find_root=lambda: program), tmp_path / "demo", 0)
+    assert [arguments[-1] == "--overwrite" for arguments in ran if arguments[0] == "fit"] == [False, True]
 
 
 def test_the_gains_are_those_that_were_measured_at_fitting():

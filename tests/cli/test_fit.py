@@ -119,6 +119,18 @@ def test_standard_input_parquet_and_compressed_files_are_alike(quickly, condvae_
     assert answers[0] == answers[1] == answers[2]
 
 
+def test_a_model_that_is_there_is_kept_unless_it_is_to_be_replaced(quickly, condvae_says, tmp_path):
+    arguments = ("fit", PENGUINS, *NAMES, *SMALL, "--out", tmp_path / "m")
+    assert "is kept as" not in condvae_says(*arguments)[2]
+    status, _, notes = condvae_says(*arguments)
+    assert status == 0
+    assert "is kept as 'm.1'; use --overwrite to replace it" in notes
+    status, _, notes = condvae_says(*arguments, "--overwrite")
+    assert status == 0
+    assert "is kept as" not in notes
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "m.1"]
+
+
 def test_groups_and_times_are_held_out(quickly, monkeypatch, condvae_says, tmp_path):
     seen = {}
     whole = ConditionalVAE.fit

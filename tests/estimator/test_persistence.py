@@ -73,6 +73,15 @@ def test_saved_again_it_is_the_same(saved, tmp_path):
     assert again.schema_ == ConditionalVAE.load(path).schema_
 
 
+def test_a_model_that_is_there_is_kept_unless_it_is_to_be_replaced(saved):
+    m, path = saved
+    with pytest.warns(UserWarning, match=r"is kept as 'model\.1'; use overwrite=True to replace it"):
+        m.save(path)
+    m.save(path, overwrite=True)
+    assert sorted(folder.name for folder in path.parent.iterdir()) == ["model", "model.1"]
+    assert ConditionalVAE.load(path.parent / "model.1").schema_ == m.schema_
+
+
 def test_what_parameter_searches_leave_can_be_saved(saved, tmp_path):
     m, _ = saved
     m.set_params(

@@ -43,7 +43,22 @@ def test_other_weights_stay_weights(weight):
     table = prepare.training_table(X, Y, weight, None, None)
     assert_array_equal(np.sort(rows(table)), [1, 4, 6])
     order = np.argsort(rows(table))
-    assert_array_equal(table.sample_weight[order], [weight[0], weight[3], weight[5]])
+    assert_allclose(table.sample_weight[order], np.array(weight)[[0, 3, 5]] / np.mean(weight))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
+def test_only_ratios_of_weights_matter(scale):
+    weight = np.array([0.5, 1.0, 1.0, 0.0, 2.0, 3.0])
+    table, expected = (prepare.training_table(X, Y, w, None, None) for w in (scale * weight, weight))
+    assert_allclose(table.sample_weight, expected.sample_weight, rtol=1e-14)
+    equal = prepare.training_table(X, Y, np.full(6, scale), None, None)
+    assert equal.sample_weight is None
+    assert_array_equal(rows(equal), rows(prepare.training_table(X, Y, None, None, None)))
+
+
+def test_a_weight_that_is_nothing_beside_another_is_named():
+    with pytest.raises(ValueError, match=r"sample_weight of row 2 is 1e-08, .* beside 1e\+32; give 0"):
+        prepare.training_table(X, Y, [1e32, 1e-8, 0, 1e32, 1e32, 1e32], None, None)
 
 
 def test_too_few_rows_with_a_target():

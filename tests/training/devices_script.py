@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -93,11 +94,12 @@ def main(kind, *arguments):
 def on_devices(count):
     """The losses, and how often the programs of their rounds let anything cross between devices."""
     compiled, run = {}, rounds._round
+    jitted = eqx.filter_jit(run.__wrapped__)
 
     def compile_once(*arguments, **named):
         streamed = arguments[0].plan.streamed
         if streamed not in compiled:
-            compiled[streamed] = run.lower(*arguments, **named).compile()
+            compiled[streamed] = jitted.lower(*arguments, **named).compile()
         return compiled[streamed](*arguments, **named)
 
     rounds._round = compile_once

@@ -113,7 +113,8 @@ def test_the_last_few_are_kept_and_one_before_is_read_if_need_be(rows, tmp_path)
     with (folder / "step-000000400" / "weights.safetensors").open("r+b") as file:
         file.truncate(100)
     (folder / ".step-000000400.abc.new").mkdir()  # left by a run that was killed
-    again, history = run(*rows, checkpoint=folder, resume=True)
+    with pytest.warns(UserWarning, match=f"continues from step {kept[-2]}"):
+        again, history = run(*rows, checkpoint=folder, resume=True)
     assert_same(again, whole)
     assert history.events[0]["step"] == kept[-2]
     assert not list(folder.glob(".step-*"))
@@ -121,6 +122,25 @@ def test_the_last_few_are_kept_and_one_before_is_read_if_need_be(rows, tmp_path)
         (folder / f"step-{step:09d}" / "manifest.json").write_text("{}")
     with pytest.raises(StorageError, match=r"no checkpoint in .* can be read"):
         run(*rows, checkpoint=folder, resume=True)
+
+
+def test_damaged_checkpoints_are_set_aside_and_the_run_ends(rows, tmp_path):
+    folder = tmp_path / "run"
+    whole, _ = run(*rows, checkpoint=Checkpoints(folder, seconds=0, keep=3))
+    kept = steps(folder)
+    for step in kept[1:]:
+        manifest = folder / f"step-{step:09d}" / "manifest.json"
+        manifest.write_bytes(manifest.read_bytes()[: manifest.stat().st_size // 2])
+    with pytest.warns(UserWarning) as warned:
+        again, history = run(*rows, checkpoint=folder, resume=True)
+    (said,) = (str(one.message) for one in warned)
+    assert "cannot be read, and are kept as 'damaged-step-000000400-" in said
+    assert said.endswith(f"the run continues from step {kept[0]:,}")
+    assert history.notes == [said]
+    assert_same(again, whole)
+    assert steps(folder)[-1] == 400
+    assert len(list(folder.glob("damaged-step-*"))) == 2
+    run(*rows, checkpoint=folder, resume=True)
 
 
 def test_checkpoints_are_not_begun_over_nor_mixed_up(rows, tmp_path):
@@ -180,21 +200,25 @@ def test_folders_that_cannot_be_used_are_refused_before_training(rows, tmp_path)
         Checkpoints(tmp_path, keep=0)
 
 
-def test_a_disk_that_fills_up_is_told_and_ends_nothing(rows, tmp_path, monkeypatch):
+@pytest.mark.parametrize("refused", [range(2, 4), range(2, 100)], ids=["for a while", "to the end"])
+def test_a_disk_that_fills_up_is_told_once_and_ends_nothing(rows, tmp_path, monkeypatch, refused):
     folder = tmp_path / "run"
     write, calls = checkpoints.write_folder, []
 
     def full(path, *rest):
         calls.append(path)
-        if 1 < len(calls) < 4:
+        if len(calls) in refused:
             raise StorageError(f"{str(path)!r} cannot be written: No space left on device")
         write(path, *rest)
 
     monkeypatch.setattr(checkpoints, "write_folder", full)
-    with pytest.warns(UserWarning, match="no checkpoint at step .* No space left on device"):
+    with pytest.warns(
+        UserWarning, match="continues without a checkpoint of step .* No space left"
+    ) as warned:
         model, history = run(*rows, checkpoint=Checkpoints(folder, seconds=0))
-    assert len(history.notes) == 2
-    assert steps(folder)[-1] == 400
+    assert [str(one.message) for one in warned] == history.notes
+    assert len(history.notes) == 1
+    assert steps(folder)[-1] == (0 if len(calls) in refused else 400)
     assert_same(model, run(*rows)[0])
 
 

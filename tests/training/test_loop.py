@@ -99,8 +99,10 @@ def test_rows_of_no_weight_teach_nothing(rows):
 
 
 def test_weights_are_relative(rows):
-    one, two = (run(*rows, sample_weight=np.full(N, w), num_steps=30).model for w in (1.0, 7.0))
-    np.testing.assert_allclose(weights(one), weights(two), rtol=1e-5, atol=1e-6)
+    scales = (1.0, 7.0, 1e-300, 1e300)
+    one, *others = (run(*rows, sample_weight=np.full(N, w), num_steps=30).model for w in scales)
+    for other in others:
+        np.testing.assert_allclose(weights(one), weights(other), rtol=1e-5, atol=1e-6)
 
 
 def test_an_optimiser_or_a_schedule_of_the_users_own(rows):

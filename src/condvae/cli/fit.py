@@ -1,6 +1,7 @@
 """`condvae fit`: a table to a model in a folder."""
 
 import shlex
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,8 +61,18 @@ def fit(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="The folder to save the model in.", show_default=False)
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="The folder to save the model in. A model that is there is kept as FOLDER.1 (or the next "
+            "number that is free).",
+            show_default=False,
+        ),
     ],
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace the model in FOLDER instead of keeping it as FOLDER.1."),
+    ] = False,
     given: Annotated[
         str,
         typer.Option(
@@ -412,9 +423,11 @@ def fit(
     if not first:
         return
     model.notes_ = [*file.notes, *_notes(roles, file.index, model), *model.notes_]
-    model.save(out)
+    with warnings.catch_warnings(record=True) as kept:
+        warnings.simplefilter("always")
+        model.save(out, overwrite=overwrite)
     if not quiet:
-        for sentence in (*model.notes_, *model.history_.notes):
+        for sentence in (*model.notes_, *model.history_.notes, *(one.message for one in kept)):
             note(sentence)
     if model.validation_ is not None and describe.worse_than_linear(model.validation_["baseline"]):
         warn(

@@ -85,7 +85,7 @@ def say_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
 
 
-def note(sentence: str) -> None:
+def note(sentence: str | BaseException) -> None:
     """Say on standard error what a user should know."""
     print(f"note: {in_options(sentence)}", file=sys.stderr)
 

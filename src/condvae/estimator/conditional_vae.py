@@ -213,7 +213,7 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
                 read in parts during training.
             y: the targets: of the same kinds, or a series or 1-d array for a single target.
             sample_weight: a non-negative weight for each row. Whole-number weights are equivalent to
-                copies of the row.
+                copies of the row; of other weights only the ratios matter.
             groups: the group of each row: each group is held out as a whole.
             time: a sortable time for each row: the latest rows are held out.
             checkpoint: a folder in which the state of training is saved, every minute and when Ctrl-C,
@@ -391,10 +391,19 @@ class ConditionalVAE(TransformerMixin, BaseEstimator):
 
     # --- kept
 
-    def save(self, path: str | Path) -> None:
-        """Save to the folder `path`, atomically; loading executes no code from it."""
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Save to the folder `path`, atomically; loading executes no code from it.
+
+        Args:
+            path: the folder. It must be new or empty, or hold a saved model, which is then kept beside it
+                as `path.1` (or the next number that is free), with a warning.
+            overwrite: whether an older saved model is removed instead of kept.
+
+        Raises:
+            StorageError: if the folder cannot be written, or holds other things than a saved model.
+        """
         check_is_fitted(self, "table_")
-        persistence.save(self, path)
+        persistence.save(self, path, overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -36,8 +36,8 @@ PLAIN: dict[str, Any] = {
 """Attributes that are JSON as they stand, and their types."""
 
 
-def save(estimator: Any, path: str | Path) -> None:
-    """Write the estimator to the folder `path`, atomically."""
+def save(estimator: Any, path: str | Path, overwrite: bool) -> None:
+    """Write the estimator to the folder `path`, atomically; arguments as those of `bundle.save`."""
     manifest = {
         "kind": "table",
         "table_format": FORMAT,
@@ -48,7 +48,8 @@ def save(estimator: Any, path: str | Path) -> None:
         "fitted": {name: spelled(getattr(estimator, name)) for name in PLAIN},
         "history": estimator.history_.to_json(),
     }
-    bundle.save(path, estimator.model_, manifest=manifest, arrays=estimator.table_.arrays())
+    arrays = estimator.table_.arrays()
+    bundle.save(path, estimator.model_, manifest=manifest, arrays=arrays, overwrite=overwrite)
 
 
 def load(cls: Any, path: str | Path) -> Any:

@@ -25,6 +25,7 @@ from condvae.tables.cells import cells, open_frame
 from condvae.tables.native import FRAMES, as_frame, kind, settled_keys
 from condvae.tables.readings import checked, measured
 from condvae.text import listed, quote
+from condvae.training.sources import scale_weights
 from condvae.vectorise import content_hashes, index_rows, num_rows
 
 MAX_COPIES = 20
@@ -224,8 +225,9 @@ def _copies(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Which rows to take, whole-number weights as copies; and the weights that then remain."""
     if (weight == np.rint(weight)).all() and weight.sum() <= MAX_COPIES * len(weight):
         return np.repeat(np.arange(len(weight)), weight.astype(int)), None
-    some = np.flatnonzero(weight > 0)
-    return some, weight[some]
+    some, scaled = np.flatnonzero(weight > 0), scale_weights(weight)
+    equal = (weight[some] == weight[some[0]]).all()
+    return some, None if equal else scaled[some]
 
 
 def _along(name: str, values: Any, rows: int) -> np.ndarray | None:

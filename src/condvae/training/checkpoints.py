@@ -10,6 +10,7 @@ another.
 import hashlib
 import shutil
 import time as clock
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from jaxtyping import PyTree
 from condvae.declared import MALFORMED, conform, reason, require_like
 from condvae.sentences import Argument, Text, remedy_of
 from condvae.storage import StorageError, read_folder, require_writable, write_folder
+from condvae.text import listed, quote
 from condvae.training.history import History
 from condvae.training.rounds import State
 
@@ -74,6 +76,10 @@ class Interrupted(KeyboardInterrupt):
         self.signal = number
 
 
+DAMAGED = "damaged-"
+"""How the names of checkpoints begin that could not be read; nothing reads or removes them."""
+
+
 def require_usable(folder: str | Path, *, resume: bool) -> None:
     """Check that a run can be kept in a folder, before any work is done for it.
 
@@ -89,7 +95,8 @@ def require_usable(folder: str | Path, *, resume: bool) -> None:
     if not folder.is_dir():
         raise StorageError(f"{shown} is a file, and checkpoints need a folder: choose another path")
     names = sorted(path.name for path in folder.iterdir())
-    others = [n for n in names if not n.startswith(("step-", ".step-")) and n not in (LOCK, ".DS_Store")]
+    ours = ("step-", ".step-", DAMAGED)
+    others = [n for n in names if not n.startswith(ours) and n not in (LOCK, ".DS_Store")]
     if others:
         raise StorageError(
             f"the folder {shown} holds other things than checkpoints ({others[0]!r}): choose another "
@@ -139,6 +146,7 @@ class Keeper:
         self.folder = Path(checkpoints.folder)
         self.saved: int | None = None
         self._last = clock.monotonic()
+        self._warned = False
         require_usable(self.folder, resume=resume)
         self._lock = filelock.FileLock(self.folder / LOCK)
         try:
@@ -158,21 +166,25 @@ class Keeper:
     def start(self, state: State, history: History) -> tuple[State, History, int]:
         """Where the run starts: from the newest checkpoint that can be read, or as given.
 
+        Newer ones that cannot be read are renamed; a warning names the step that the run continues from.
+
         Args:
             state: before the first step.
             history: an empty one.
 
         Raises:
-            StorageError: if there are checkpoints of another run, or none of them can be read.
+            StorageError: if there are checkpoints of another run, or none of them can be read; if the first
+                one cannot be written.
         """
         for leftover in self.folder.glob(".step-*"):  # of a run that was killed while it wrote
             shutil.rmtree(leftover, ignore_errors=True)
-        problems = []
+        damaged, problem = [], ""
         for path in reversed(_checkpoints_in(self.folder)):
             try:
                 manifest, arrays = read_folder(path)
             except StorageError as error:
-                problems.append(str(error))
+                damaged.append(path)
+                problem = problem or str(error)
                 continue
             self._require_same(manifest)
             try:
@@ -180,7 +192,8 @@ class Keeper:
                 history = History.from_json(manifest["history"])
                 made_with = conform(str, manifest["made_with"], "made_with")
             except MALFORMED as error:
-                problems.append(f"{path.name} is damaged ({reason(error)}); delete it")
+                damaged.append(path)
+                problem = problem or f"{path.name} is damaged ({reason(error)})"
                 continue
             history.events.append({"step": step, "event": "resumed"})
             if made_with != _made_with():
@@ -188,10 +201,20 @@ class Keeper:
                     f"begun with {made_with}, resumed at step {step:,} with {_made_with()}: "
                     "the weights will not be those of an uninterrupted run to the bit"
                 )
+            if damaged:
+                history.warn(
+                    f"{listed(quote(path.name) for path in damaged)} in {self._shown} cannot be read, and "
+                    f"{'is' if len(damaged) == 1 else 'are'} kept as "
+                    f"{listed(quote(_set_aside(path).name) for path in damaged)}: the run continues from "
+                    f"step {step:,}"
+                )
             self.saved = step
             return filled, history, step
-        if problems:
-            raise StorageError(f"no checkpoint in {self._shown} can be read: {problems[0]}")
+        if damaged:
+            raise StorageError(
+                f"no checkpoint in {self._shown} can be read ({problem}): to start again, choose another "
+                "folder"
+            )
         self.save(state, history, 0)
         return state, history, 0
 
@@ -246,6 +269,15 @@ class Keeper:
         for path in _checkpoints_in(self.folder)[: -self.checkpoints.keep]:
             shutil.rmtree(path, ignore_errors=True)
 
+    def save_or_warn(self, state: State, history: History, step: int) -> None:
+        """Write a checkpoint; where that fails, training can go on, and the first failure is a warning."""
+        try:
+            self.save(state, history, step)
+        except StorageError as error:
+            if not self._warned:
+                history.warn(f"training continues without a checkpoint of step {step:,}: {error}")
+            self._warned = True
+
     def close(self) -> None:
         """Let another run use the folder."""
         self._lock.release()
@@ -254,6 +286,21 @@ class Keeper:
 def _checkpoints_in(folder: Path) -> list[Path]:
     """The checkpoints, oldest first."""
     return sorted(path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdecimal())
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a checkpoint that cannot be read, so that its step can be written again.
+
+    Raises:
+        StorageError: if it cannot be renamed.
+    """
+    try:
+        return path.rename(path.with_name(f"{DAMAGED}{path.name}-{uuid.uuid4().hex[:8]}"))
+    except OSError as error:
+        raise StorageError(
+            f"the checkpoint {str(path)!r} cannot be read and cannot be renamed ({error.strerror}): move "
+            "it away, and resume again"
+        ) from error
 
 
 def _step_of(path: Path) -> int:

@@ -400,7 +400,7 @@ class _Loop:
                 self.done, first = last, False
                 self._stop_and_keep(caught.signal)
             if self.keeper is not None:
-                self.keeper.save(self.state, self.history, self.done)
+                self.keeper.save_or_warn(self.state, self.history, self.done)
             self._stop_and_keep(caught.signal)  # one that came while this was written
         self._last_look()
         return self.state, self.history
@@ -489,10 +489,7 @@ class _Loop:
                 raise self.keeper.interrupted(where, signal, error) from error
             raise self.keeper.interrupted(where, signal)
         if self.keeper is not None and self.keeper.due():
-            try:
-                self.keeper.save(self.state, self.history, self.done)
-            except StorageError as error:  # training need not end for that
-                self.history.warn(f"no checkpoint at step {self.done:,}: {error}")
+            self.keeper.save_or_warn(self.state, self.history, self.done)
 
 
 def _takes_beta(objective: Objective) -> bool:

@@ -35,7 +35,7 @@ from condvae.training.batches import Batches, Data
 from condvae.training.devices import Devices
 from condvae.training.early_stopping import NOTABLE, kept, num_parts, terms
 from condvae.training.optimisers import Schedule, cosine, descend
-from condvae.vectorise import concat_rows, index_rows, take_rows
+from condvae.vectorise import compiled, concat_rows, index_rows, take_rows
 
 Objective = Callable[..., Float[Array, ""]]
 """A function of `Draws`, to be maximised."""
@@ -297,7 +297,7 @@ def _take_columns(tree: PyTree, index: Array) -> PyTree:
     return jax.tree.map(lambda leaf: jax.vmap(lambda rows, i: rows[i], (1, 0))(leaf, index), tree)
 
 
-@eqx.filter_jit
+@compiled(8)
 def _round(
     run: Run, state: State, start: Array, first: Array, last: Array, *, watched: bool
 ) -> tuple[State, dict[str, Array], Array]:

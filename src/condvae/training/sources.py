@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
+from condvae.sentences import InputError
 from condvae.training.batches import ArrayBatches, Batches, StreamBatches
 from condvae.training.devices import Devices
 from condvae.training.holdout import held_out, require_fraction
@@ -19,6 +20,9 @@ Validation = float | np.ndarray | tuple[PyTree, PyTree]
 
 MAX_HELD = 8192
 """Rows of a stream that are held out at most: they are judged once a round, and enough to choose by."""
+
+LEAST_WEIGHT = 1e-30
+"""Of the largest weight; single precision ends at 1e-38, and weights are multiplied and summed."""
 
 
 def from_arrays(
@@ -192,7 +196,39 @@ def _weights(n: int, sample_weight: np.ndarray | None) -> np.ndarray:
             f"sample_weight has shape {weights.shape}, expected ({n},): one finite, non-negative number "
             "for each row"
         )
-    return weights
+    return scale_weights(weights) if weights.any() else weights
+
+
+def scale_weights(weights: np.ndarray) -> np.ndarray:
+    """Weights of mean 1, as only their ratios matter: single precision holds no 1e-300 and no 1e300.
+
+    Args:
+        weights: finite and not negative, not all 0, [n].
+
+    Raises:
+        InputError: naming the row, if a weight above 0 is too small beside the largest.
+
+    Example:
+        >>> import numpy as np
+        >>> from condvae.training.sources import scale_weights
+        >>> scale_weights(np.array([1e300, 3e300]))
+        array([0.5, 1.5])
+    """
+    largest = weights.max()
+    scaled = weights / largest
+    lost = (weights > 0) & (scaled < LEAST_WEIGHT)
+    if lost.any():
+        row = int(np.argmax(lost))
+        raise InputError(
+            "{argument} of row {row} is {weight:g}, which single precision cannot tell from 0 beside "
+            "{largest:g}",
+            remedy="give 0, or weights that differ less",
+            argument="sample_weight",
+            row=row,
+            weight=weights[row],
+            largest=largest,
+        )
+    return scaled / scaled.mean()
 
 
 def _mean_weights(weights: np.ndarray, held: np.ndarray) -> list[float]:
