@@ -89,7 +89,7 @@ def evaluate_batch(
     num_samples: int = 1,
     chunk: int | None = None,
     **options: float | Array,
-) -> Float[Array, " B"]:
+) -> Float[Array, "B ..."]:
     """An objective of a batch, (x, c) with rows on a leading axis: what each row has a share in.
 
     Raises:
