@@ -63,9 +63,7 @@ class LogProb(NamedTuple):
         reach = reach.astype(np.asarray(self.stderr).dtype)
         return self.value - reach, self.value + reach
 
-    def take(
-        self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " n"] | Sequence[int | np.integer]
-    ) -> "LogProb":
+    def take(self, rows: Int[np.ndarray, " some"] | Bool[np.ndarray, " n"] | list[Any]) -> "LogProb":
         """The scores of some rows."""
         df = np.broadcast_to(self.df, np.shape(self.value))[rows]
         return LogProb(*(part[rows] for part in self[:5]), method=self.method, df=df)
