@@ -74,7 +74,7 @@ def test_rows_of_few_values_are_equal_by_chance():
     repeated = evaluation(training_rows=60, equal_by_chance=70.0)
     (verdict,) = [one for one in findings(repeated) if one.level != "good"]
     assert (verdict.code, verdict.level) == ("rows-repeat", "note")
-    what = "60 of 100 rows are equal to rows trained on, no more than these are to each other"
+    what = "60 of 100 rows are equal to training rows, no more than these are to each other"
     assert what in verdict.what
     assert "rows-trained-on" in said(training_rows=60, equal_by_chance=59.5)
 

@@ -49,7 +49,7 @@ def test_densities_and_sides():
     assert densities.rows[0] == ["the model", "-2.00 ± 0.10", ""]
     assert densities.rows[-1] == ["a chain of regressions", "-2.50", "0.50 ± 0.05"]
     assert [row[0] for row in sides.rows] == [
-        "rows trained on (members, each alone)",
+        "training rows (members, each alone)",
         "held out at fitting (members, each alone)",
         "these rows",
     ]
@@ -105,7 +105,7 @@ def test_words_on_latents():
 def test_words():
     assert "53% of pairs" in numbers.samples_words(told())
     copied = told(samples=None, copies=COPIES)
-    assert "some 25% seem to be copies of rows trained on (p < 0.0001)" in numbers.samples_words(copied)
+    assert "some 25% seem to be copies of training rows (p < 0.0001)" in numbers.samples_words(copied)
     assert "energy score 0.700" in numbers.together_words(told())
     assert numbers.together_words(told(scores={})) == ""
     assert "no latent" in numbers.nats_words(told())

@@ -140,12 +140,12 @@ class Found:
 def test_headline():
     better = Finding("beats-simpler", "good", "better")
     first, second = headline(Found(better), ["a", "b"], ["c"])
-    assert first == "The model predicts a, b given c better than anything simpler that it was held to."
-    assert second == "Nothing was found to be wrong with it, as far as 7 rows can tell."
+    assert first == "The model predicts a, b given c better than every baseline."
+    assert second == "No problem was found on 7 rows."
     bad = Finding("miscalibrated", "problem", "it is off", 1.0, advice="mend it")
     first, second = headline(Found(bad, Finding("simpler-better", "problem", "worse")), ["a"], [])
-    assert first == "The model predicts a worse than something simpler does."
-    assert second == "2 problems were found; first of all: it is off."
+    assert first == "The model predicts a worse than a baseline."
+    assert second == "2 problems were found; the most important: it is off."
 
 
 def test_three_numbers():

@@ -118,7 +118,7 @@ def _dependence(estimator: "ConditionalVAE") -> str:
 
 
 def verdict(estimator: "ConditionalVAE") -> str:
-    """In one sentence, what was learned, against what is simpler."""
+    """What was learned, in one sentence, beside baselines."""
     measured = estimator.validation_
     if measured is None:
         return "not evaluated: no rows were held out"

@@ -125,7 +125,7 @@ def _show(estimator: Any, evaluation: "Evaluation") -> None:
     if (sides := evaluation.sides).validation:
         parts = [
             f"{words} {plus_minus(side.log_prob, side.stderr)}"
-            for side, words in ((sides.train, "rows trained on"), (sides.validation, "held out at fitting"))
+            for side, words in ((sides.train, "training rows"), (sides.validation, "held out at fitting"))
             if side is not None
         ]
         say(f"at fitting{', by members alone' if sides.how == 'members' else ''}: {', '.join(parts)}")

@@ -27,7 +27,7 @@ def diagnose(
     """See `ConditionalVAE.diagnose`; `options` are those of `condvae.judging.measure`."""
     if deep and train is None:
         raise InputError(
-            "{argument} fits again to the rows trained on",
+            "{argument} fits again to the training rows",
             remedy="give them as {train}",
             argument="deep",
             train=Argument("train"),

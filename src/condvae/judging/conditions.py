@@ -87,7 +87,7 @@ def findings(losses: ConditionUse, marginal: results.Comparison | None = None) -
     gain, error = (None, None) if marginal is None else (marginal.gain, marginal.gain_stderr)
     if gain is not None and error is not None and gain < -SURE * error:
         what = "the conditions do harm: what ignores them is better"
-        advice = "look at whether they belong to the rows trained on; else train on more rows"
+        advice = "look at whether they belong to the training rows; else train on more rows"
         return [Finding("c-unused", "problem", what, gain, error, None, advice)]
     said = [
         Finding(

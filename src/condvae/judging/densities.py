@@ -1,4 +1,4 @@
-"""What log-densities tell: beside what is simpler, beside the rows trained on, and beside the ELBO."""
+"""What log-densities tell: beside baselines, beside those of training rows, and beside the ELBO."""
 
 from typing import Any
 
@@ -101,7 +101,7 @@ def equal_by_chance(rows: Rows, real: bool) -> float | None:
 
 
 def sides(fitting: dict[str, Any] | None, score: np.ndarray) -> Sides:
-    """The mean log p of rows trained on, of rows held out at fitting, and of these."""
+    """The mean log p of training rows, of rows held out at fitting, and of these."""
     test = Side(len(score), *mean_stderr(score))
     if fitting is None:
         return Sides(None, None, None, test)
@@ -123,7 +123,7 @@ def findings(evaluation: Evaluation) -> list[Finding]:
 
 
 def _against_simpler(baseline: dict[str, Comparison], targets: int) -> list[Finding]:
-    """The model beside the best of what is simpler."""
+    """The model beside the best baseline."""
     sure = [
         (other.gain, other.gain_stderr, simpler(name, targets))
         for name, other in baseline.items()
@@ -137,7 +137,7 @@ def _against_simpler(baseline: dict[str, Comparison], targets: int) -> list[Find
         what = f"better than every baseline; the best baseline is {words}"
         return [Finding("beats-simpler", "good", what, **nats)]
     if gain < -SURE * stderr:
-        advice = "train longer or on more rows, or use what is simpler"
+        advice = "train longer or on more rows, or use the baseline"
         return [Finding("simpler-better", "problem", f"worse than {words}", **nats, advice=advice)]
     what, advice = f"as good as {words}, as far as the rows can tell", "judge by more rows"
     return [Finding("simpler-as-good", "note", what, **nats, advice=advice)]
@@ -195,7 +195,7 @@ def _rows_that_do_not_belong(evaluation: Evaluation) -> list[Finding]:
         said.append(Finding("unforeseen", "problem" if many else "note", what, advice=advice))
     if evaluation.training_rows and not trained_on(evaluation):
         what = (
-            f"{evaluation.training_rows:,} of {scored:,} rows are equal to rows trained on, no more than "
+            f"{evaluation.training_rows:,} of {scored:,} rows are equal to training rows, no more than "
             "these are to each other"
         )
         said.append(Finding("rows-repeat", "note", what))

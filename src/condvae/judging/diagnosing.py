@@ -162,7 +162,7 @@ def diagnose(
             if diagnosis.conditions is None
             else conditions.findings(diagnosis.conditions, baseline["marginal"])
         ),
-        # Of rows trained on, what was memorised would count as dependence.
+        # Of training rows, what was memorised would count as dependence.
         *([] if densities.trained_on(evaluation) else dependence.findings(shared, rows.model.in_turn)),
         *calibration.findings(pit, slices),
         *samples.findings(apart),

@@ -1,4 +1,4 @@
-"""What a fitted model is worth on the rows of a table: densities and scores, beside what is simpler."""
+"""What a fitted model is worth on the rows of a table: densities and scores, beside baselines."""
 
 from dataclasses import replace
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What takes fitting again, to the rows trained on: the model without z, with free bits; other models."""
+"""What takes fitting again, to the training rows: the model without z, with free bits; other models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Refits:
 
 
 def refit(again: Refit, rows: Rows, training: Rows, use: LatentUse | None, key: jax.Array) -> Refits:
-    """Fit the same model without z and with free bits, and other models, to the rows trained on.
+    """Fit the same model without z and with free bits, and other models, to the training rows.
 
     Args:
         again: fits the model once more, changed.

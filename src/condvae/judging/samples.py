@@ -1,4 +1,4 @@
-"""Whether samples can be told from rows, and whether they are copies of rows trained on."""
+"""Whether samples can be told from rows, and whether they are copies of training rows."""
 
 from typing import Any
 
@@ -107,21 +107,21 @@ def findings(test: TwoSample | None) -> list[Finding]:
 def copy_findings(measured: Copies | None, asked: bool) -> list[Finding]:
     """Whether samples copy, where it was looked at."""
     if not asked:
-        what = "whether samples copy rows trained on was not checked"
-        return [Finding("copies-unchecked", "note", what, advice="give the rows trained on, too (train)")]
+        what = "whether samples copy training rows was not checked"
+        return [Finding("copies-unchecked", "note", what, advice="give the training rows too (train)")]
     if measured is None:
         what = (
-            "rows, or the values of their targets, are too few to tell whether samples copy rows trained on"
+            "rows, or the values of their targets, are too few to tell whether samples copy training rows"
         )
         return [Finding("copies-unchecked", "note", what)]
     if measured.copied_p_value >= CHANCE:
-        what = "samples lie no nearer to rows trained on than other rows do"
+        what = "samples lie no nearer to training rows than other rows do"
         return [Finding("no-copies", "good", what, p_value=measured.copied_p_value)]
     return [
         Finding(
             "copies",
             "problem" if measured.copied > MANY_COPIES else "note",
-            f"samples copy rows trained on: some {measured.copied:.0%} of them lie nearer to one than "
+            f"samples copy training rows: some {measured.copied:.0%} of them lie nearer to one than "
             "other rows do",
             p_value=measured.copied_p_value,
             advice="do not give samples away as if they were of nobody; train on more rows, with a higher "

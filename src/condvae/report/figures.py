@@ -70,7 +70,7 @@ def training(history: Any) -> Iterator[Picture]:
 
 
 def nats(diagnosis: Diagnosis) -> Iterator[Picture]:
-    """Gains over what is simpler; where the ELBO goes; what each condition tells."""
+    """Gains over baselines; where the ELBO goes; what each condition tells."""
     baseline, targets = diagnosis.evaluation.baseline, len(diagnosis.evaluation.cells)
     gains = {
         simpler(name, targets): (other.gain, other.gain_stderr)
@@ -82,9 +82,7 @@ def nats(diagnosis: Diagnosis) -> Iterator[Picture]:
         axes = plots.plot_nats(
             list(gains), gain, stderr, label="nats per row gained", ax=canvas(len(gains))
         )
-        yield Picture(
-            axes, "The model's gain over what is simpler, with standard errors, on the same rows."
-        )
+        yield Picture(axes, "The model's gain over each baseline, with standard errors, on the same rows.")
     if diagnosis.latents is not None:
         use = diagnosis.latents.use
         order = np.argsort(-use.kl)[:16]

@@ -29,7 +29,7 @@ class Table(NamedTuple):
 
 
 def nats(evaluation: Evaluation) -> list[Table]:
-    """Log-densities beside what is simpler, and beside the rows trained on."""
+    """Log-densities beside baselines and beside those of training rows."""
     return [_densities(evaluation), _sides(evaluation)]
 
 
@@ -51,7 +51,7 @@ def _sides(evaluation: Evaluation) -> Table:
     sides = evaluation.sides
     alone = " (members, each alone)" if sides.how == "members" else ""
     named = {
-        "train": f"rows trained on{alone}",
+        "train": f"training rows{alone}",
         "validation": f"held out at fitting{alone}",
         "test": "these rows",
     }
@@ -188,7 +188,7 @@ def samples_words(evaluation: Evaluation) -> str:
         )
     if (copied := evaluation.copies) is not None:
         said.append(
-            f"Of the samples some {copied.copied:.0%} seem to be copies of rows trained on "
+            f"Of the samples some {copied.copied:.0%} seem to be copies of training rows "
             f"({_how_likely(copied.copied_p_value)})."
         )
     return " ".join(said)

@@ -103,7 +103,7 @@ def render(estimator: Any, diagnosis: Diagnosis, *, title: str | None = None, na
         looked_at=numbers.judged_by(evaluation),
         findings=[{"level": one.level, "words": one.words()} for one in diagnosis.findings],
         sections=sections(estimator, diagnosis, name),
-        footer=f"condvae {VERSION}; all densities in nats, in the table's own units",
+        footer=f"condvae {VERSION}; all densities in nats, in the units of the table",
         # A name of the user's that ends the element would end it.
         evaluation=Markup(json.dumps(evaluation.to_json(), allow_nan=False).replace("<", "\\u003c")),
     )
@@ -114,17 +114,17 @@ def headline(diagnosis: Diagnosis, target: list[str], given: list[str]) -> tuple
     by_code: dict[str, Finding] = {one.code: one for one in diagnosis.findings}
     what = f"{listed(target, 3)}{' given ' if given else ''}{listed(given, 3)}"
     verdicts = {
-        "beats-simpler": f"The model predicts {what} better than anything simpler that it was held to.",
-        "simpler-as-good": f"The model predicts {what} as well as something simpler does, and no better.",
-        "simpler-better": f"The model predicts {what} worse than something simpler does.",
+        "beats-simpler": f"The model predicts {what} better than every baseline.",
+        "simpler-as-good": f"The model predicts {what} as well as a baseline, but not better.",
+        "simpler-better": f"The model predicts {what} worse than a baseline.",
     }
     first = next((words for code, words in verdicts.items() if code in by_code), f"A model of {what}.")
     problems = [one for one in diagnosis.findings if one.level == "problem"]
     rows = count(len(diagnosis.looked_at), "row")
     if not problems:
-        return first, f"Nothing was found to be wrong with it, as far as {rows} can tell."
+        return first, f"No problem was found on {rows}."
     led = f"{count(len(problems), 'problem')} {'was' if len(problems) == 1 else 'were'} found"
-    return first, f"{led}; first of all: {problems[0].what}."
+    return first, f"{led}; the most important: {problems[0].what}."
 
 
 def three(evaluation: Evaluation) -> list[dict[str, str]]:
@@ -139,11 +139,11 @@ def three(evaluation: Evaluation) -> list[dict[str, str]]:
     ]
     if sure:
         gain, stderr, name = min(sure, key=lambda item: item[0])
-        held_to = simpler(name, len(evaluation.cells))
+        best = simpler(name, len(evaluation.cells))
         shown.append(
             {
                 "value": ("+" if gain >= 0 else "") + plus_minus(gain, stderr),
-                "words": f"nats per row gained over {held_to}, the best of what is simpler",
+                "words": f"nats per row gained over {best}, the best baseline",
             }
         )
     if covered := evaluation.coverage:
@@ -151,7 +151,7 @@ def three(evaluation: Evaluation) -> list[dict[str, str]]:
         shown.append({"value": f"{mean:.0%}", "words": "of the rows lie in their 90% intervals"})
     elif accuracy := evaluation.accuracy:
         mean = sum(accuracy.values()) / len(accuracy)
-        shown.append({"value": f"{mean:.0%}", "words": "of the most probable levels were the one"})
+        shown.append({"value": f"{mean:.0%}", "words": "of the most probable levels were observed"})
     return shown
 
 

@@ -194,7 +194,7 @@ class TableModel:
         return isinstance(self.mixture.member(self.best).likelihood, ConditionalInTurn)
 
     def baselines(self, x: Any, c: Any) -> dict[str, np.ndarray]:
-        """log p of each row under what is simpler, in the user's units."""
+        """log p of each row under each baseline, in the units of the columns."""
         scores, ends, log_factor = scored(self.schema, x)
         log_p = {
             "marginal": self.marginal.log_prob(scores, None, ends),

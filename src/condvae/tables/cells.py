@@ -9,6 +9,7 @@ import datetime
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import narwhals as nw
@@ -47,12 +48,12 @@ class Cells:
     declared: tuple[Any, ...] = ()
     decimal: Decimal = "."
 
-    @property
+    @cached_property
     def empty(self) -> bool:
         """Whether no cell is observed."""
         return self.array.null_count == len(self.array)
 
-    @property
+    @cached_property
     def type_name(self) -> str:
         """The kind of cells, in the words of an error message."""
         kind = self.array.type
