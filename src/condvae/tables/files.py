@@ -311,9 +311,10 @@ def write_parts(parts: Iterable[pa.Table], path: str | Path) -> None:
         reason = error.strerror or str(error)
         raise TableError(
             "{path!r} cannot be written: {reason}",
-            remedy=remedy_of(error),
+            remedy="{other}",
             path=str(path),
             reason=reason,
+            other=remedy_of(error),
         ) from error
 
 
@@ -355,9 +356,10 @@ def require_writable(path: str | Path) -> None:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise TableError(
             "{path!r} cannot be written: {what}",
-            remedy=remedy_of(OSError()),
+            remedy="{other}",
             path=str(path),
             what=problem,
+            other=remedy_of(OSError()),
         )
 
 
